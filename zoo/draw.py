@@ -1,0 +1,78 @@
+"""All randomness: one stream per image and purpose, so that an image depends on its index alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_LANES = 16  # torch's CPU normal_ works in blocks of 16: rows padded to it make fills composable
+_DRAWS_PER_FILL = 16
+_FILL_LIMIT = 1 << 22  # floats held per stream batch, so that large images are filled one by one
+
+
+class Draw:
+    """The random streams of some images for one purpose.
+
+    Image ``i`` has its own generator, seeded by a hash of ``(seed, purpose)`` plus ``i``, so its
+    numbers depend neither on the batch it is drawn in nor on the process that draws it. torch's
+    CPU generator keeps 32 bits of a seed; adding ``i`` (instead of hashing it) keeps the streams
+    of up to 2^32 images distinct.
+
+    Args:
+        seed: the run's seed.
+        indices: the images' global indices.
+        purpose: what the numbers are for, such as "noise" or "label"; purposes are independent.
+
+    >>> one, many = Draw(0, [5], "noise"), Draw(0, range(8), "noise")
+    >>> torch.equal(one.normal(torch.empty(1, 3, 4, 4)), many.normal(torch.empty(8, 3, 4, 4))[5:6])
+    True
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int], purpose: str) -> None:
+        digest = hashlib.blake2s(f"{int(seed)}/{purpose}".encode(), digest_size=4).digest()
+        base = int.from_bytes(digest, "little")
+        self.indices = list(indices)
+        self.generators = [
+            torch.Generator().manual_seed((base + index) % 2**32) for index in self.indices
+        ]
+        self._rows = torch.empty(0)
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normal noise of ``like``'s shape, dtype and device; like: (B, ...).
+
+        Drawn in float32 on the CPU, in row-major order whatever ``like``'s memory format.
+
+        Raises:
+            ValueError: the batch of ``like`` is not that of this draw.
+        """
+        if len(like) != len(self):
+            raise ValueError(f"noise for {len(like)} images asked of a draw for {len(self)}")
+        size = like[0].numel() if len(self) else 0
+        padded = -(-size // _LANES) * _LANES
+        if self._rows.ndim != 3 or self._rows.shape[2] != padded or self._next == len(self._rows):
+            per_fill = max(1, min(_DRAWS_PER_FILL, _FILL_LIMIT // max(1, padded * len(self))))
+            rows = torch.empty(len(self), per_fill, padded)
+            for row, generator in zip(rows, self.generators, strict=True):
+                row.normal_(generator=generator)
+            self._rows = rows.transpose(0, 1).to(like.device)
+            self._next = 0
+        noise = self._rows[self._next, :, :size].reshape(like.shape)
+        self._next += 1
+        return noise.to(like.dtype)
+
+    def uniform(self) -> Tensor:
+        """One number in [0, 1) per image: (B,) float64 on the CPU."""
+        return torch.stack(
+            [torch.rand((), dtype=torch.float64, generator=g) for g in self.generators]
+        )
+
+    def integers(self, high: int) -> Tensor:
+        """One integer in [0, high) per image: (B,) int64 on the CPU."""
+        return torch.stack([torch.randint(high, (), generator=g) for g in self.generators])

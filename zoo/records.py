@@ -1,0 +1,135 @@
+"""The records that cross a seam, with the shapes and ranges they promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+Raw = Tensor | list[str] | None
+"""A condition as a user gives it: labels (B,) int64, captions, or nothing."""
+
+
+class Batch(NamedTuple):
+    """What a data module hands to a training step.
+
+    Attributes:
+        images: (B, C, H, W) float32 in [-1, 1], or None where ``moments`` stand for them.
+        condition: labels (B,) int64, a list of B captions, or None.
+        moments: the cached posterior of the first stage, (B, 2C, h, w), or None.
+    """
+
+    images: Tensor | None
+    condition: Raw = None
+    moments: Tensor | None = None
+
+    def __len__(self) -> int:  # the number of examples, not of fields
+        first = self.images if self.images is not None else self.moments
+        assert first is not None
+        return len(first)
+
+
+class Level(NamedTuple):
+    """One noise level: ``x = alpha x0 + sigma noise``.
+
+    Python floats in a sampler (made once per run), (B,) float64 tensors in training.
+    ``log_snr = log(alpha^2 / sigma^2)`` is inf at t = 0.
+    """
+
+    t: Any
+    alpha: Any
+    sigma: Any
+    log_snr: Any
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a conditioner makes of a raw condition, and what a denoiser reads.
+
+    Attributes:
+        vector: labels (B,) int64 for a denoiser with a label table, or (B, D) float.
+        tokens: (B, L, D) for cross-attention.
+        mask: (B, L) bool, True where a token counts.
+        image: (B, C, H, W), concatenated to the input's channels.
+        raw: the condition as it was given, for guidance by another network.
+    """
+
+    vector: Tensor | None = None
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+    image: Tensor | None = None
+    raw: Raw = None
+
+    def to(self, device: torch.device | str) -> Condition:
+        """Moves every tensor to ``device``."""
+        return self._map(lambda value: value.to(device))
+
+    def __getitem__(self, rows: Any) -> Condition:
+        """Selects rows: a slice, or a tensor of indices."""
+        return self._map(
+            lambda value: value[rows],
+            lambda texts: texts[rows] if isinstance(rows, slice) else [texts[i] for i in rows],
+        )
+
+    def _map(
+        self,
+        on_tensor: Callable[[Tensor], Tensor],
+        on_texts: Callable[[list[str]], list[str]] = lambda texts: texts,
+    ) -> Condition:
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = on_tensor(value)
+            elif isinstance(value, list):
+                changed[field.name] = on_texts(value)
+        return replace(self, **changed)
+
+    @staticmethod
+    def cat(parts: list[Condition]) -> Condition:
+        """Concatenates conditions along the batch; a field that one part lacks must be absent in all."""
+        joined: dict[str, Any] = {}
+        for name in ("vector", "tokens", "mask", "image"):
+            values = [getattr(part, name) for part in parts]
+            if any(value is not None for value in values):
+                if any(value is None for value in values):
+                    raise ValueError(f"cannot join conditions: only some have '{name}'")
+                joined[name] = torch.cat(values)
+        return Condition(**joined)
+
+
+class Noised(NamedTuple):
+    """Noised data and what it was made of; ``x``, ``x0`` and ``noise`` have one shape."""
+
+    x: Tensor
+    level: Level
+    x0: Tensor
+    noise: Tensor
+
+
+class Prediction(NamedTuple):
+    """What a model believes at one level.
+
+    Attributes:
+        x0: the predicted clean data, the shape of x, float32.
+        variance_fraction: 0 is the posterior variance, 1 is beta, between them the logarithm is
+            interpolated (Improved DDPM, eq. 15); a float for a fixed variance, else a tensor like x0.
+        score: a classifier's gradient, already inside ``x0``.
+    """
+
+    x0: Tensor
+    variance_fraction: Tensor | float = 0.0
+    score: Tensor | None = None
+
+
+Predict = Callable[[Tensor, Level], Prediction]
+"""Noisy x (B, C, H, W) and its level in, a prediction out."""
+
+RawPredict = Callable[[Tensor, Level, Condition], Prediction]
+"""As ``Predict``, with the condition still open and x0 not clipped: what a guidance is given."""
+
+Clip = Callable[[Tensor], Tensor]
+"""x0 to x0: bounds, dynamic threshold, or the identity."""

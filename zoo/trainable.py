@@ -1,0 +1,62 @@
+"""What every LightningModule of the zoo shares: a recipe to train by, and a file to be saved in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lightning import Callback, LightningModule
+
+from zoo.draw import Draw
+from zoo.part import Part
+from zoo.recipe import Recipe
+
+
+class Trainable(Part, LightningModule):
+    """A LightningModule that trains by a ``Recipe`` and saves itself as one safetensors file.
+
+    ``save_hyperparameters`` is not called: module arguments would make the training checkpoint
+    unreadable with ``weights_only=True``; the config is written by ``config_of`` instead.
+    """
+
+    not_saved: ClassVar[tuple[str, ...]] = ("recipe",)
+    recipe: Recipe | None
+
+    def __init__(self, recipe: Recipe | None = None) -> None:
+        super().__init__()
+        self.recipe = recipe
+
+    def configure_optimizers(self) -> Any:
+        return self._recipe().configure(p for p in self.parameters() if p.requires_grad)
+
+    def configure_callbacks(self) -> list[Callback]:
+        ema = self._recipe().ema
+        return [] if ema is None else [ema]
+
+    def _recipe(self) -> Recipe:
+        if self.recipe is None:
+            raise ValueError(
+                f"this {type(self).__name__} has no recipe to train by: pass recipe=zoo.Recipe(...)"
+            )
+        return self.recipe
+
+    def draw(self, size: int, purpose: str) -> Draw:
+        """The streams of this training step: keyed by seed, step and position in the global batch.
+
+        A run on two processes with half the batch each draws the numbers of one process with the
+        whole batch.
+        """
+        trainer = self._trainer
+        step = trainer.fit_loop.epoch_loop.total_batch_idx if trainer is not None else 0
+        world, rank = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
+        first = (max(step, 0) * world + rank) * size
+        return Draw(self.training_seed, range(first, first + size), f"train/{purpose}")
+
+    training_seed: int = 0
+    """The seed of the training draws; set by the entry point, never saved in the config."""
+
+    def save(self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any) -> Path:
+        """Writes weights, config and provenance into one safetensors file; see ``zoo.checkpoint``."""
+        from zoo.checkpoint import save
+
+        return save(self, path, provenance, **options)
