@@ -1,0 +1,65 @@
+"""``zoo <verb> ...``: imports a verb's module only once the verb is known."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+# The one place where the zoo names the evaluation harness, and as strings only.
+_VERBS = {
+    "train": ("zoo.train", "train a model and save it as one file"),
+    "sample": ("zoo.sample", "draw images from a saved model"),
+    "evaluate": ("eval.evaluate", "measure a saved model, or a folder of images"),
+    "compare": ("eval.compare", "train and measure several models under one budget"),
+    "list": ("zoo.listing", "show what exists: models, data, samplers, metrics, checkpoints"),
+    "doctor": ("eval.doctor", "show what is installed, which device is used, what is missing"),
+}
+
+_EXAMPLES = """\
+examples:
+  zoo train model=improved_ddpm data=cifar10 trainer.max_steps=1000
+  zoo train -m model=ddpm,improved_ddpm seed=0,1
+  zoo train model=ddpm --cfg job --resolve
+  zoo sample --help
+  zoo compare experiment=digits
+  zoo list samplers
+
+Set ZOO_TRACEBACK=1 to see where an error came from."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the verb that ``argv`` names (``sys.argv[1:]`` when None)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return
+    verb, rest = arguments[0], arguments[1:]
+    if verb in ("-V", "--version"):
+        from zoo import __version__
+
+        print(f"diffusion-zoo {__version__}")
+        return
+    if verb not in _VERBS:
+        from zoo.complaint import suggestion
+
+        hint = suggestion(verb, _VERBS)
+        print(f"zoo: no verb '{verb}'; there are {', '.join(_VERBS)}{hint}", file=sys.stderr)
+        raise SystemExit(2)
+    module, _ = _VERBS[verb]
+    importlib.import_module(module).main(rest)
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:<10}{line}" for verb, (_, line) in _VERBS.items())
+    return f"""\
+usage: zoo <verb> [group=name ...] [key=value ...]
+
+verbs (zoo <verb> --help says more):
+{verbs}
+
+{_EXAMPLES}"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""One clear line for a user's mistake: what was wrong, what was got, what is possible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+
+def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None:
+    """The line that says what went wrong, or None for an error that needs its traceback.
+
+    Args:
+        error: what was raised; hydra's and omegaconf's are told by their module, so that this
+            file imports neither.
+        known_keys: gives the config's dotted keys, for near matches; called only when needed.
+    """
+    kind, home = type(error).__name__, type(error).__module__.partition(".")[0]
+    if kind == "MissingConfigException":
+        return _unknown_config(error)
+    if kind == "InstantiationException":
+        return _not_built(error)
+    if home in ("hydra", "omegaconf"):
+        unknown = re.match(r"Could not override '([^']+)'", str(error))
+        return _unknown_key(unknown.group(1), known_keys()) if unknown else _condensed(str(error))
+    if isinstance(error, ValueError):
+        return _condensed(str(error))
+    if isinstance(error, OSError):
+        return _condensed(str(error)) or kind
+    return None
+
+
+def suggestion(name: str, possible: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest of the possible names, or nothing.
+
+    >>> suggestion("ddmp", ["ddpm", "autoencoder"])
+    "; did you mean 'ddpm'?"
+    """
+    near = get_close_matches(name, list(possible), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _unknown_config(error: Exception) -> str:
+    missing = str(getattr(error, "missing_cfg_file", None) or "")
+    options = sorted(getattr(error, "options", None) or [])
+    group, _, name = missing.strip("/").rpartition("/")
+    if not group:
+        return _condensed(str(error))
+    if not options:
+        return f"no config group '{group}' (asked for '{missing}'); `zoo list` shows what exists"
+    return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    parent, _, last = key.rpartition(".")
+    prefix = f"{parent}." if parent else ""
+    siblings = [k for k in known if k.startswith(prefix) and "." not in k[len(prefix) :]]
+    # A near name on the same level first, then the same name elsewhere, then any near key.
+    near = get_close_matches(key, siblings, n=3, cutoff=0.6)
+    near += [k for k in known if k.rpartition(".")[2] == last]
+    near += get_close_matches(key, known, n=3, cutoff=0.75)
+    names = list(dict.fromkeys(near))[:3]
+    if names:
+        return f"unknown key '{key}'; did you mean {' or '.join(repr(n) for n in names)}?"
+    here = sorted(siblings) if siblings else sorted(k for k in known if "." not in k)
+    return f"unknown key '{key}'; possible are {', '.join(here)}"
+
+
+def _not_built(error: Exception) -> str | None:
+    cause = error.__cause__
+    place = re.search(r"full_key: (\S+)", str(error))
+    where = f" (building '{place.group(1)}')" if place else ""
+    if isinstance(cause, ValueError | OSError):
+        return _condensed(str(cause)) + where
+    if isinstance(cause, TypeError) and "argument" not in str(cause):
+        return None  # not a wrong key but a mistake of ours inside a constructor
+    if cause is None or isinstance(cause, TypeError | ImportError):
+        message = str(cause) if isinstance(cause, TypeError) else str(error).split("full_key")[0]
+        return _condensed(message) + where
+    return None
+
+
+def _condensed(message: str) -> str:
+    """One line of a message of several, without omegaconf's postscript and hydra's links."""
+    lines = []
+    for line in message.splitlines():
+        line = line.strip()
+        if line.startswith(("full_key:", "object_type=", "reference_type=", "See https://")):
+            continue
+        if line:
+            lines.append(line)
+    return " ".join(lines)

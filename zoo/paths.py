@@ -1,0 +1,35 @@
+"""Where things lie: configs, shipped weights, the cache and the user's data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def configs() -> Path:
+    """The folder of the hydra configs: inside the package in a wheel, beside it in a checkout."""
+    return _shipped("configs")
+
+
+def checkpoints() -> Path:
+    """The folder of the small weights that ship, found as ``configs`` are."""
+    return _shipped("checkpoints")
+
+
+def cache() -> Path:
+    """Where downloads go: ``ZOO_CACHE``, or ``~/.cache/diffusion-zoo``; it need not exist yet."""
+    named = os.environ.get("ZOO_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "diffusion-zoo"
+
+
+def data_root() -> Path | None:
+    """The user's folder of data sets, ``ZOO_DATA``, or None where it is not set."""
+    named = os.environ.get("ZOO_DATA")
+    return Path(named).expanduser() if named else None
+
+
+def _shipped(name: str) -> Path:
+    in_wheel, in_checkout = _PACKAGE / name, _PACKAGE.parent / name
+    return in_wheel if in_wheel.is_dir() else in_checkout

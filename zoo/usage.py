@@ -1,0 +1,81 @@
+"""A verb's ``--help``, read from its config files as text: no hydra, so that it comes at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from zoo import paths
+
+_FLAGS = """\
+flags:
+  -m, --multirun              one run for each combination of a=1,2 b=x,y
+  --cfg job [--resolve]       print the composed config and stop
+  --config-dir FOLDER         a folder of your own configs, laid out like those shown above
+  --hydra-help                hydra's own help
+  +key=value, ~key            add a key, remove a key"""
+
+
+def text(verb: str, config_name: str) -> str:
+    """The help text of ``verb``: its config's groups with what each offers, keys and flags."""
+    file = paths.configs() / f"{config_name}.yaml"
+    chosen = _defaults(file)
+    sections = [
+        f"zoo {verb}: {description(file)}",
+        f"usage: zoo {verb} [group=name ...] [key=value ...]",
+    ]
+    if chosen:
+        sections.append(
+            "groups (* is the default; `zoo list` has a line on each):\n" + _groups(chosen)
+        )
+    keys = _keys(file)
+    if keys:
+        sections.append("keys:\n" + "\n".join(f"  {line}" for line in keys))
+    return "\n\n".join([*sections, _FLAGS])
+
+
+def description(file: Path) -> str:
+    """A config's one-line description: its first line, a comment; empty where there is none."""
+    with file.open(encoding="utf-8") as lines:
+        first = next(lines, "").strip()
+        if first.startswith("# @package"):  # hydra's header must come first where it is needed
+            first = next(lines, "").strip()
+    return first.lstrip("#").strip() if first.startswith("#") else ""
+
+
+def options(group: str) -> dict[str, str]:
+    """The configs of a group with their descriptions, by name; ``_private`` ones are left out."""
+    files = sorted((paths.configs() / group).glob("*.yaml"))
+    return {file.stem: description(file) for file in files if not file.stem.startswith("_")}
+
+
+def _defaults(file: Path) -> dict[str, Any]:
+    """The groups of a config's defaults list and what is chosen for each."""
+    import yaml
+
+    chosen: dict[str, Any] = {}
+    for entry in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("defaults", []):
+        if isinstance(entry, dict):
+            for key, name in entry.items():
+                words = key.split()
+                if "override" not in words:
+                    chosen[words[-1].lstrip("/").partition("@")[0]] = name
+    return chosen
+
+
+def _groups(chosen: dict[str, Any]) -> str:
+    width = max(map(len, chosen)) + 2
+    lines = []
+    for group, default in chosen.items():
+        marked = default if isinstance(default, list) else [default]
+        names = [f"{name}*" if name in marked else name for name in options(group)]
+        lines.append(f"  {group:<{width}}{', '.join(names)}")
+    return "\n".join(lines)
+
+
+def _keys(file: Path) -> list[str]:
+    """The top-level ``key: value  # comment`` lines that are neither defaults nor hydra's."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    found = [line for line in lines if re.match(r"[A-Za-z_]\w*:", line)]
+    return [line for line in found if not line.startswith(("defaults:", "hydra:"))]
