@@ -1,0 +1,293 @@
+"""One U-Net, from DDPM's to Stable Diffusion's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from zoo.attention import AttentionBlock, SpatialTransformer
+from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, zero
+from zoo.part import Part
+from zoo.records import Condition
+from zoo.stage import Stage, check_attention_at, check_sides
+
+
+class UNet(Part, nn.Module):
+    """The U-Net of DDPM, Improved DDPM, ADM, LDM and Stable Diffusion, which differ in facts.
+
+    DDPM's own: ``norm_eps=1e-6, asymmetric_padding=True, sine_first=True, frequency_shift=1``.
+
+    Args:
+        in_channels: channels of x, those of a condition's image included.
+        out_channels: channels of the output: twice x's where the variance is learned.
+        channels: the base width; the time embedding is four times as wide.
+        channel_mult: width of each level in units of ``channels``; one level more halves once more.
+        num_res_blocks: residual blocks per level on the way down (one more on the way up).
+        attention_at: downsampling factors with attention, 1 being full resolution; the middle
+            always has it.
+        num_heads: attention heads, where ``head_channels`` is None.
+        head_channels: width of one head; there are as many as fit.
+        dropout: in every residual block.
+        num_classes: rows of the label table, a null label's row included; None has no table.
+        context_dim: width of a condition's tokens; given, attention is a spatial transformer with
+            cross-attention.
+        transformer_depth: blocks per spatial transformer.
+        scale_shift_norm: the embedding scales and shifts a norm (Improved DDPM) or is added (DDPM).
+        resblock_updown: resample within residual blocks (ADM) or by single convolutions.
+        gradient_checkpointing: recompute each block in the backward pass: less memory, a third
+            more time.
+        norm_groups: groups of every group norm.
+        norm_eps: of the group norms, except for the spatial transformers' own 1e-6.
+        asymmetric_padding: pad right and below before a convolution of stride 2 (DDPM).
+        sine_first: the time embedding is [sin, cos] (DDPM), not [cos, sin].
+        frequency_shift: 1 for DDPM's time embedding, 0 for the others'.
+
+    Attributes:
+        downsampling: x's sides must be multiples of it.
+
+    Raises:
+        ValueError: sizes that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        channels: int = 128,
+        channel_mult: Sequence[float] = (1, 2, 2, 2),
+        num_res_blocks: int = 2,
+        attention_at: Sequence[int] = (2,),
+        num_heads: int = 1,
+        head_channels: int | None = None,
+        dropout: float = 0.0,
+        num_classes: int | None = None,
+        context_dim: int | None = None,
+        transformer_depth: int = 1,
+        scale_shift_norm: bool = False,
+        resblock_updown: bool = False,
+        gradient_checkpointing: bool = False,
+        norm_groups: int = 32,
+        norm_eps: float = 1e-5,
+        asymmetric_padding: bool = False,
+        sine_first: bool = False,
+        frequency_shift: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.channels = in_channels, out_channels, channels
+        self.channel_mult, self.attention_at = tuple(channel_mult), tuple(attention_at)
+        self.num_res_blocks, self.num_heads, self.head_channels = (
+            num_res_blocks,
+            num_heads,
+            head_channels,
+        )
+        self.dropout, self.num_classes = dropout, num_classes
+        self.context_dim, self.transformer_depth = context_dim, transformer_depth
+        self.scale_shift_norm, self.resblock_updown = scale_shift_norm, resblock_updown
+        self.gradient_checkpointing = gradient_checkpointing
+        self.norm_groups, self.norm_eps = norm_groups, norm_eps
+        self.asymmetric_padding = asymmetric_padding
+        self.sine_first, self.frequency_shift = sine_first, frequency_shift
+
+        self.downsampling = 2 ** (len(self.channel_mult) - 1)
+        self.embedding_dim = 4 * channels
+        check_attention_at(self.attention_at, len(self.channel_mult))
+        if channels % 2:
+            raise ValueError(f"channels must be even for the time embedding, got {channels}")
+        self._build()
+        for layer in self.modules():
+            if isinstance(layer, ResBlock | AttentionBlock | SpatialTransformer):
+                layer.zero_output()
+        zero(self.conv_out)
+
+    def _build(self) -> None:
+        widths = [int(mult * self.channels) for mult in self.channel_mult]
+        last = len(widths) - 1
+        self.time_embedding = nn.Sequential(
+            nn.Linear(self.channels, self.embedding_dim),
+            nn.SiLU(),
+            nn.Linear(self.embedding_dim, self.embedding_dim),
+        )
+        if self.num_classes is not None:
+            self.label_embedding = nn.Embedding(self.num_classes, self.embedding_dim)
+        self.conv_in = nn.Conv2d(self.in_channels, widths[0], 3, padding=1)
+
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        width, skips = widths[0], [widths[0]]
+        for level, level_width in enumerate(widths):
+            stage = Stage()
+            for _ in range(self.num_res_blocks):
+                stage.append(self._block(width, level_width), self._attention(level_width, level))
+                width = level_width
+                skips.append(width)
+            if level < last:
+                stage.resample = self._downsample(width)
+                skips.append(width)
+            self.down.append(stage)
+
+        self.mid = Stage()
+        self.mid.append(self._block(width, width), self._attention(width))
+        self.mid.append(self._block(width, width))
+
+        for level in range(last, -1, -1):
+            stage = Stage()
+            for _ in range(self.num_res_blocks + 1):
+                block = self._block(width + skips.pop(), widths[level])
+                stage.append(block, self._attention(widths[level], level))
+                width = widths[level]
+            if level > 0:
+                stage.resample = self._upsample(width)
+            self.up.append(stage)
+
+        self.norm_out = GroupNorm(self.norm_groups, width, self.norm_eps)
+        self.conv_out = nn.Conv2d(width, self.out_channels, 3, padding=1)
+
+    def _block(self, width: int, out: int, up: bool = False, down: bool = False) -> ResBlock:
+        return ResBlock(
+            width,
+            out,
+            self.embedding_dim,
+            self.dropout,
+            self.scale_shift_norm,
+            up=up,
+            down=down,
+            norm_groups=self.norm_groups,
+            norm_eps=self.norm_eps,
+        )
+
+    def _attention(self, width: int, level: int | None = None) -> nn.Module | None:
+        if level is not None and 2**level not in self.attention_at:
+            return None
+        num_heads = self.num_heads
+        if self.head_channels is not None:
+            if width % self.head_channels:
+                raise ValueError(f"head_channels={self.head_channels} does not divide {width}")
+            num_heads = width // self.head_channels
+        if self.context_dim is None:
+            return AttentionBlock(width, num_heads, self.norm_groups, self.norm_eps)
+        return SpatialTransformer(
+            width, num_heads, self.context_dim, self.transformer_depth, self.norm_groups
+        )
+
+    def _downsample(self, width: int) -> nn.Module:
+        if self.resblock_updown:
+            return self._block(width, width, down=True)
+        return Downsample(width, self.asymmetric_padding)
+
+    def _upsample(self, width: int) -> nn.Module:
+        return self._block(width, width, up=True) if self.resblock_updown else Upsample(width)
+
+    def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
+        """The raw output at noisy x.
+
+        Args:
+            x: (B, C, H, W), H and W multiples of ``downsampling``.
+            t: (B,) the network's time, from 0, fractional allowed.
+            condition: ``vector`` holds labels (B,) for the label table, or floats
+                (B, ``embedding_dim``) that are added to the time's embedding; ``tokens`` (B, L,
+                ``context_dim``) and ``mask`` serve cross-attention; ``image`` is concatenated to x.
+
+        Returns:
+            (B, ``out_channels``, H, W) in the precision the network computes in.
+
+        Raises:
+            ValueError: sizes, labels or parts of the condition that the network cannot take.
+        """
+        condition = condition if condition is not None else Condition()
+        if condition.image is not None:
+            x = torch.cat([x, condition.image.to(x.dtype)], dim=1)
+        self._check_input(x, condition)
+        dtype = self.conv_in.weight.dtype
+        embedding = F.silu(self._embedding(t, condition.vector))
+        tokens = None if condition.tokens is None else condition.tokens.to(dtype)
+
+        h = self.conv_in(x.to(dtype))
+        skips = [h]
+        for stage in self.down:
+            for block, attention in stage.layers():
+                h = self._run(block, attention, h, embedding, tokens, condition.mask)
+                skips.append(h)
+            if stage.resample is not None:
+                h = self._run(stage.resample, None, h, embedding)
+                skips.append(h)
+        for block, attention in self.mid.layers():
+            h = self._run(block, attention, h, embedding, tokens, condition.mask)
+        for stage in self.up:
+            for block, attention in stage.layers():
+                h = torch.cat([h, skips.pop()], dim=1)
+                h = self._run(block, attention, h, embedding, tokens, condition.mask)
+            if stage.resample is not None:
+                h = self._run(stage.resample, None, h, embedding)
+        return self.conv_out(F.silu(self.norm_out(h)))
+
+    def _embedding(self, t: Tensor, vector: Tensor | None) -> Tensor:
+        sinusoid = time_embedding(t, self.channels, self.sine_first, self.frequency_shift)
+        embedding = self.time_embedding(sinusoid.to(self.conv_in.weight.dtype))
+        if vector is None:
+            return embedding
+        if vector.is_floating_point():
+            return embedding + vector.to(embedding.dtype)
+        return embedding + self.label_embedding(vector).to(embedding.dtype)
+
+    def _run(
+        self,
+        block: nn.Module,
+        attention: nn.Module | None,
+        h: Tensor,
+        embedding: Tensor,
+        tokens: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(
+                _block_attention, block, attention, h, embedding, tokens, mask, use_reentrant=False
+            )
+        return _block_attention(block, attention, h, embedding, tokens, mask)
+
+    def _check_input(self, x: Tensor, condition: Condition) -> None:
+        check_sides(x.shape[2], x.shape[3], self.downsampling)
+        if x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"the U-Net takes {self.in_channels} channels (a condition's image included), "
+                f"got {x.shape[1]}"
+            )
+        if (condition.tokens is None) != (self.context_dim is None):
+            wanted = "no tokens" if self.context_dim is None else f"tokens {self.context_dim} wide"
+            got = "none" if condition.tokens is None else f"{tuple(condition.tokens.shape)}"
+            raise ValueError(f"the U-Net's condition has {wanted}, got {got}")
+        self._check_vector(condition.vector)
+
+    def _check_vector(self, vector: Tensor | None) -> None:
+        if vector is None or not vector.is_floating_point():
+            if (vector is None) != (self.num_classes is None):
+                wanted = "no labels" if self.num_classes is None else "labels in condition.vector"
+                raise ValueError(f"a U-Net with num_classes={self.num_classes} takes {wanted}")
+        elif vector.shape[1:] != (self.embedding_dim,):
+            raise ValueError(
+                f"a float condition.vector must be (B, {self.embedding_dim}), "
+                f"got {tuple(vector.shape)}"
+            )
+        # On an accelerator looking would stall the queue; its own kernel asserts there.
+        if self.num_classes is None or vector is None or vector.is_floating_point():
+            return
+        if vector.device.type == "cpu" and not torch.compiler.is_compiling():
+            low, high = vector.aminmax()
+            if low < 0 or high >= self.num_classes:
+                raise ValueError(
+                    f"labels must lie in [0, {self.num_classes - 1}], got {int(low)} to {int(high)}"
+                )
+
+
+def _block_attention(
+    block: nn.Module,
+    attention: nn.Module | None,
+    h: Tensor,
+    embedding: Tensor,
+    tokens: Tensor | None,
+    mask: Tensor | None,
+) -> Tensor:
+    h = block(h, embedding)
+    return h if attention is None else attention(h, tokens, mask)

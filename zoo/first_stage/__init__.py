@@ -1,0 +1,6 @@
+"""First stages: between images and the space that is diffused."""
+
+from zoo.first_stage.autoencoder import KLAutoencoder
+from zoo.first_stage.identity import Identity
+
+__all__ = ["Identity", "KLAutoencoder"]

@@ -1,0 +1,39 @@
+"""Pixels: nothing stands between images and the space that is diffused."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.draw import Draw
+from zoo.part import Part
+
+
+class Identity(Part):
+    """The first stage of models that diffuse pixels.
+
+    Attributes:
+        downsampling: 1.
+        bounds: the pixels' range.
+    """
+
+    downsampling = 1
+    bounds: tuple[float, float] | None = (-1.0, 1.0)
+
+    def __init__(self) -> None:
+        pass  # only so that a saved config knows it has no arguments
+
+    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The image's own (C, H, W)."""
+        return image_shape
+
+    def moments(self, images: Tensor) -> Tensor:
+        """The images themselves, (B, C, H, W) in [-1, 1]."""
+        return images
+
+    def draw(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
+        """The images themselves: there is nothing to draw."""
+        return moments
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """The latents themselves."""
+        return latents
