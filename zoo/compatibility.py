@@ -1,0 +1,94 @@
+"""Which parts go together: refused here, when a model is put together, with the remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from zoo.guidance import Guidance
+    from zoo.module import DiffusionModule
+
+
+def check_parts(module: DiffusionModule) -> None:
+    """Raises ValueError where the parts of ``module`` cannot work together."""
+    _check_latents(module)
+    _check_conditions(module)
+    _check_schedule(module)
+    check_guidance(module, module.guidance)
+
+
+def check_guidance(module: DiffusionModule, guidance: Guidance) -> None:
+    """Raises ValueError where ``guidance`` needs a null condition that was never trained."""
+    if guidance.needs_null and module.conditioner.dropout == 0:
+        raise ValueError(
+            f"guidance scale {getattr(guidance, 'scale', '?')} mixes in the null condition, which "
+            f"this {type(module).__name__} was never trained on (conditioner.dropout is 0): "
+            "use guidance.scale=1, or train with conditioner.dropout=0.1"
+        )
+
+
+def _check_latents(module: DiffusionModule) -> None:
+    channels, *size = module.latent_shape
+    denoiser = module.denoiser
+    _same(
+        "denoiser.in_channels",
+        getattr(denoiser, "in_channels", None),
+        channels,
+        "the channels of what is diffused",
+    )
+    factor = module.diffusion.variance.channels_factor
+    _same(
+        "denoiser.out_channels",
+        getattr(denoiser, "out_channels", None),
+        channels * factor,
+        f"{channels} channels with {type(module.diffusion.variance).__name__}",
+    )
+    downsampling = getattr(denoiser, "downsampling", 1)
+    if any(edge % downsampling for edge in size):
+        raise ValueError(
+            f"the denoiser halves its input {int(np.log2(downsampling))} times, which {size[0]} x "
+            f"{size[1]} does not allow: use sizes divisible by {downsampling}, or fewer entries in "
+            "channel_mult"
+        )
+
+
+def _check_conditions(module: DiffusionModule) -> None:
+    conditioner, denoiser = module.conditioner, module.denoiser
+    rows = getattr(conditioner, "num_rows", None)
+    table = getattr(denoiser, "num_classes", None)
+    if rows is not None and hasattr(denoiser, "num_classes") and (table is None or table < rows):
+        raise ValueError(
+            f"{type(conditioner).__name__} has {rows} labels (null label included) but the "
+            f"denoiser's label table has {table or 'no'} rows: set denoiser.num_classes={rows}"
+        )
+    if table is not None and rows is None:
+        raise ValueError(
+            f"the denoiser has a table of {table} labels but {type(conditioner).__name__} gives "
+            "none: set denoiser.num_classes=null, or use conditioner ClassLabel"
+        )
+    dim = getattr(conditioner, "dim", None)
+    if hasattr(denoiser, "context_dim") and dim != denoiser.context_dim:
+        raise ValueError(
+            f"denoiser.context_dim is {denoiser.context_dim} but {type(conditioner).__name__} gives "
+            f"{'no tokens' if dim is None else f'tokens of width {dim}'}: make the two equal"
+        )
+
+
+def _check_schedule(module: DiffusionModule) -> None:
+    last = module.diffusion.schedule(module.diffusion.schedule.end)
+    if last.alpha == 0:
+        with np.errstate(divide="ignore"):
+            reading = module.diffusion.parameterization.reading(np.float64(last.alpha), last.sigma)
+        if not np.isfinite(reading).all():
+            name = type(module.diffusion.parameterization).__name__
+            raise ValueError(
+                f"{name} cannot be read where the schedule ends in pure noise (zero signal): "
+                "use the Velocity or X0 parameterization"
+            )
+
+
+def _same(name: str, got: Any, wanted: int, why: str) -> None:
+    if got is not None and got != wanted:
+        raise ValueError(f"{name} is {got} but must be {wanted} ({why}): set {name}={wanted}")

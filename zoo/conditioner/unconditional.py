@@ -1,0 +1,26 @@
+"""No condition."""
+
+from __future__ import annotations
+
+from zoo.draw import Draw
+from zoo.part import Part
+from zoo.records import Condition, Raw
+
+
+class Unconditional(Part):
+    """Whatever condition a batch has is not looked at."""
+
+    dropout = 0.0
+    num_classes = None
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:
+        return Condition()
+
+    def null(self, size: int) -> Condition:
+        return Condition()
+
+    def random(self, draw: Draw) -> Raw:
+        return None

@@ -1,0 +1,7 @@
+"""Guidance: how conditional predictions are mixed."""
+
+from zoo.guidance.classifier_free import ClassifierFree
+from zoo.guidance.guidance import Guidance
+from zoo.guidance.unguided import Unguided
+
+__all__ = ["ClassifierFree", "Guidance", "Unguided"]

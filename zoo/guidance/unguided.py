@@ -1,0 +1,27 @@
+"""No guidance: the conditional prediction as it is."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from zoo.part import Part
+from zoo.records import Clip, Condition, Level, Predict, Prediction, RawPredict
+
+
+class Unguided(Part):
+    """One network evaluation per prediction."""
+
+    needs_null = False
+    scale = 1.0
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(
+        self, predict: RawPredict, condition: Condition, null: Condition | None, clip: Clip
+    ) -> Predict:
+        def guided(x: Tensor, level: Level) -> Prediction:
+            prediction = predict(x, level, condition)
+            return prediction._replace(x0=clip(prediction.x0))
+
+        return guided

@@ -1,0 +1,305 @@
+"""The wiring of every diffusion model, and the only file that calls a denoiser. Read first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.compatibility import check_guidance, check_parts
+from zoo.conditioner import Conditioner, Unconditional
+from zoo.diffusion.clock import DiscreteClock
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.diffusion.posterior import variance_floor
+from zoo.draw import Draw
+from zoo.guidance import Guidance, Unguided
+from zoo.recipe import Recipe
+from zoo.records import Batch, Condition, Level, Prediction, Raw
+from zoo.sampler import Sampler, grid
+from zoo.trainable import Trainable
+
+
+class DiffusionModule(Trainable):
+    """A denoiser and the parts around it.
+
+    Args:
+        denoiser: an ``nn.Module`` called as ``denoiser(x, t, condition)``.
+        diffusion: schedule, parameterization, variance and objective.
+        first_stage: images to latents and back; the identity for pixel models.
+        image_shape: (C, H, W) of the images.
+        sampler: the default walk of ``generate``.
+        conditioner: raw conditions to what the denoiser reads; ``Unconditional`` when None.
+        guidance: the default guidance; ``Unguided`` when None.
+        clock: a level to the network's own time; ``DiscreteClock`` when None.
+        recipe: how to train; not part of a saved model.
+
+    Raises:
+        ValueError: the parts do not go together; the message names the remedy.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        diffusion: GaussianDiffusion,
+        first_stage: Any,
+        image_shape: Sequence[int],
+        sampler: Sampler,
+        conditioner: Conditioner | None = None,
+        guidance: Guidance | None = None,
+        clock: Any = None,
+        recipe: Recipe | None = None,
+    ) -> None:
+        super().__init__(recipe)
+        self.denoiser = denoiser
+        self.diffusion = diffusion
+        self.first_stage = first_stage
+        self.image_shape = list(image_shape)
+        self.latent_shape: tuple[int, int, int] = tuple(first_stage.latent_shape(image_shape))
+        self.sampler = sampler
+        self.conditioner: Any = conditioner if conditioner is not None else Unconditional()
+        self.guidance: Any = guidance if guidance is not None else Unguided()
+        self.clock = clock if clock is not None else DiscreteClock()
+        self.network_evaluations = 0
+        if isinstance(first_stage, nn.Module):
+            first_stage.requires_grad_(False).eval()
+        check_parts(self)
+
+    # Prediction
+
+    def predict(self, x: Tensor, t: Any, condition: Condition | None = None) -> Prediction:
+        """Reads the denoiser at x (B, C, h, w) and a time: a number, a (B,) tensor or a ``Level``.
+
+        x0 is not clipped. Counts the rows that the network evaluates in ``network_evaluations``.
+        """
+        level = t if isinstance(t, Level) else self.diffusion.schedule(t)
+        output = self._output(x, level, condition if condition is not None else Condition())
+        return self.diffusion.predict(output, x, level)
+
+    def _output(self, x: Tensor, level: Level, condition: Condition) -> Tensor:
+        time = self.clock(level)
+        times = (
+            time.to(x.device, torch.float32)
+            if isinstance(time, Tensor)
+            else x.new_full((len(x),), time, dtype=torch.float32)
+        )
+        alpha, sigma = level.alpha, level.sigma
+        if isinstance(alpha, Tensor):
+            alpha, sigma = (v.to(x).reshape(-1, 1, 1, 1) for v in (alpha, sigma))
+        self.network_evaluations += len(x)
+        seen = self.diffusion.parameterization.input(x, alpha, sigma)
+        output = self.denoiser(seen, times, condition)
+        return output if output.dtype == torch.float64 else output.float()
+
+    # Training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        size = len(batch)
+        uniform = self.draw(size, "time").uniform()
+        t, weight = self._recipe().time_sampler.sample(uniform, self.diffusion.schedule.end)
+        losses = self._losses(batch, t, lambda purpose: self.draw(size, purpose), drop=True)
+        self._recipe().time_sampler.update(t, losses["loss"].detach())
+        for name, value in losses.items():
+            if name != "loss":
+                self.log(f"train/{name}", value.mean().detach(), batch_size=size)
+        weighted = weight.to(losses["loss"]) * losses["loss"]
+        return {"loss": weighted.mean(), "t": t, "loss_per_image": losses["loss"].detach()}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss with draws that are the same in every validation."""
+        size = len(batch)
+        indices = range(batch_idx * size, (batch_idx + 1) * size)
+        draws = lambda purpose: Draw(0, indices, f"validation/{purpose}")
+        end = self.diffusion.schedule.end
+        t = (draws("time").uniform() * end).floor() + 1
+        loss = self._losses(batch, t, draws, drop=False)["loss"].mean()
+        self.log("validation/loss", loss, batch_size=size, sync_dist=True)
+        return loss
+
+    def _losses(self, batch: Batch, t: Tensor, draws: Any, drop: bool) -> dict[str, Tensor]:
+        moments = batch.moments
+        if moments is None:
+            assert batch.images is not None
+            with torch.no_grad():
+                moments = self.first_stage.moments(batch.images)
+        x0 = self.first_stage.draw(moments, draws("posterior")).float()
+        condition = self.conditioner(batch.condition, draws("dropout") if drop else None)
+        noised = self.diffusion.noise(x0, t, draws("noise").normal(x0))
+        output = self._output(noised.x, noised.level, condition.to(self.device))
+        return self.diffusion.losses(noised, output)
+
+    def train(self, mode: bool = True) -> DiffusionModule:
+        super().train(mode)
+        if isinstance(self.first_stage, nn.Module):  # frozen, dropout and norms included
+            self.first_stage.eval()
+        return self
+
+    # Generation
+
+    def generate(
+        self,
+        num_images: int,
+        condition: Any = None,
+        sampler: Sampler | None = None,
+        guidance: Guidance | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        negative: Any = None,
+    ) -> Tensor:
+        """Makes images: uint8 (N, C, H, W) on the CPU.
+
+        Every draw of image ``i`` (its label, first noise, each step's noise) comes from
+        ``(seed, i)`` alone: the noise does not depend on batch size, shard or number of processes,
+        and the pixels only by the network's rounding.
+
+        Args:
+            num_images: N.
+            condition: N labels or captions, or a ``Condition``; drawn at random when None.
+            sampler: in place of the model's own.
+            guidance: in place of the model's own.
+            seed: of every draw.
+            batch_size: images at a time; all at once when None.
+            indices: the images' global indices; 0 to N - 1 when None.
+            negative: N raw conditions in place of the null condition.
+
+        Raises:
+            ValueError: the counts disagree, or the guidance needs what the model lacks.
+        """
+        batches = self.generate_batches(
+            num_images, condition, sampler, guidance, seed, batch_size,
+            indices=indices, negative=negative,
+        )  # fmt: skip
+        empty = torch.empty(0, *self.image_shape, dtype=torch.uint8)
+        return torch.cat([empty, *batches])
+
+    def generate_batches(
+        self,
+        num_images: int,
+        condition: Any = None,
+        sampler: Sampler | None = None,
+        guidance: Guidance | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        negative: Any = None,
+    ) -> Iterator[Tensor]:
+        """``generate``, a batch at a time."""
+        sampler = sampler if sampler is not None else self.sampler
+        guidance = guidance if guidance is not None else self.guidance
+        check_guidance(self, guidance)
+        indices = list(range(num_images) if indices is None else indices)
+        for name, rows in (("indices", indices), ("condition", condition), ("negative", negative)):
+            if rows is not None and not isinstance(rows, Condition) and len(rows) != num_images:
+                raise ValueError(f"{num_images} images need as many {name}, got {len(rows)}")
+        size = batch_size or max(1, num_images)
+        for first in range(0, num_images, size):
+            rows = slice(first, min(first + size, num_images))
+            yield self._generate(
+                indices[rows],
+                None if condition is None else condition[rows],
+                None if negative is None else negative[rows],
+                sampler,
+                guidance,
+                seed,
+            )
+
+    @torch.inference_mode()
+    def _generate(
+        self,
+        indices: Sequence[int],
+        raw: Any,
+        negative: Any,
+        sampler: Sampler,
+        guidance: Guidance,
+        seed: int,
+    ) -> Tensor:
+        was_training = self.training
+        self.eval()
+        try:
+            condition = self._condition(raw, indices, seed)
+            null = None
+            if guidance.needs_null:
+                null = (
+                    self.conditioner.null(len(indices))
+                    if negative is None
+                    else self.conditioner(negative)
+                )
+                null = null.to(self.device)
+            predict = guidance(self.predict, condition, null, self._clip)
+            levels = sampler.levels(self.diffusion.schedule)
+            like = torch.empty(len(indices), *self.latent_shape, device=self.device)
+            x = sampler.start(Draw(seed, indices, "start").normal(like), levels[0])
+            walk = sampler.steps(
+                predict, x, levels, Draw(seed, indices, "steps"), self.diffusion.schedule
+            )
+            for x in walk:
+                pass
+            return to_uint8(self.first_stage.decode(x)).cpu()
+        finally:
+            self.train(was_training)
+
+    def _condition(self, raw: Raw | Condition, indices: Sequence[int], seed: int) -> Condition:
+        if isinstance(raw, Condition):
+            return raw.to(self.device)
+        if raw is None:
+            raw = self.conditioner.random(Draw(seed, indices, "condition"))
+        return self.conditioner(raw).to(self.device)
+
+    def _clip(self, x0: Tensor) -> Tensor:
+        bounds = self.first_stage.bounds
+        return x0 if bounds is None else x0.clamp(*bounds)
+
+    # Likelihood
+
+    @torch.inference_mode()
+    def bits_per_dim(
+        self,
+        images: Tensor,
+        condition: Any = None,
+        num_steps: int | None = None,
+        seed: int = 0,
+        *,
+        indices: Sequence[int] | None = None,
+    ) -> Tensor:
+        """The variational bound on -log2 p(images), per dimension: (B,) float32.
+
+        x0 is clipped to [-1, 1] as in the papers' evaluations; the bound is that of 8-bit images.
+
+        Args:
+            images: (B, C, H, W) in [-1, 1].
+            condition: B labels or captions, for a conditional model.
+            num_steps: of the chain (trailing grid); the schedule's own T when None.
+            seed: of the noise.
+            indices: the images' indices, which with the seed fix their noise.
+
+        Raises:
+            ValueError: the model diffuses latents, which have no bins.
+        """
+        if self.first_stage.bounds is None:
+            raise ValueError("bits per dimension need a pixel model: latents are not 8-bit values")
+        schedule = self.diffusion.schedule
+        levels = schedule.levels(grid.trailing(schedule, num_steps or int(schedule.end)))
+        indices = list(range(len(images)) if indices is None else indices)
+        known = self._condition(condition, indices, seed)
+        draw, floor = Draw(seed, indices, "likelihood"), variance_floor(levels)
+        was_training = self.training
+        self.eval()
+        images = images.to(self.device)
+        total = self.diffusion.prior_term(images, levels[0])
+        for now, to in pairwise(levels):
+            x = (images * now.alpha).add_(draw.normal(images), alpha=now.sigma)
+            prediction = self.predict(x, now, known)
+            prediction = prediction._replace(x0=self._clip(prediction.x0))
+            total = total + self.diffusion.vlb_term(images, prediction, now, to, floor)
+        self.train(was_training)
+        return total
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """[-1, 1] to 0..255, rounded to the nearest."""
+    return ((images.float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)

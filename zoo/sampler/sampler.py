@@ -1,0 +1,65 @@
+"""The contract of a sampler: the whole walk from noise to data, as one generator."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from zoo.draw import Draw
+from zoo.part import Part
+from zoo.records import Level, Predict
+from zoo.sampler.grid import Grid, trailing
+from zoo.schedule import NoiseSchedule
+
+
+class Sampler(Part, ABC):
+    """Walks from noise to data; holds its settings only, no model and no state of a run.
+
+    Args:
+        num_steps: the number of steps; what a step costs is the sampler's own affair.
+        grid: which times are visited.
+
+    Raises:
+        ValueError: fewer than one step.
+    """
+
+    def __init__(self, num_steps: int = 50, grid: Grid = trailing) -> None:
+        if num_steps < 1:
+            raise ValueError(f"a sampler needs at least 1 step, got num_steps={num_steps}")
+        self.num_steps = num_steps
+        self.grid = grid
+
+    def levels(self, schedule: NoiseSchedule) -> list[Level]:
+        """The levels of a run as Python floats: tensors in the loop would cost more than it does.
+
+        Raises:
+            ValueError: the grid's times do not strictly descend.
+        """
+        times = [float(t) for t in self.grid(schedule, self.num_steps)]
+        if any(now <= to for now, to in zip(times, times[1:], strict=False)):
+            raise ValueError(
+                f"the times of a grid must strictly descend, got {times}; with {self.num_steps} "
+                f"steps on a schedule of {schedule.end:g} use fewer steps or another grid"
+            )
+        return schedule.levels(times)
+
+    def start(self, noise: Tensor, first: Level) -> Tensor:
+        """x at the first level from unit noise: unit scale for variance preserving schedules."""
+        return noise * math.sqrt(first.alpha**2 + first.sigma**2)
+
+    @abstractmethod
+    def steps(
+        self, predict: Predict, x: Tensor, levels: list[Level], draw: Draw, schedule: NoiseSchedule
+    ) -> Iterator[Tensor]:
+        """Yields x after every step, from levels[1] to the last.
+
+        Args:
+            predict: noisy x and its level in, a prediction out.
+            x: (B, ...) at levels[0]; not changed in place.
+            levels: any descending levels, so that a walk may begin anywhere.
+            draw: the noise of the steps, one stream per image.
+            schedule: for solvers that evaluate between the levels.
+        """

@@ -1,0 +1,116 @@
+"""One decreasing log-SNR curve over time, and its inverse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.part import Part
+from zoo.records import Level
+
+
+class NoiseSchedule(Part):
+    """Noise levels over time, from a table of betas.
+
+    Time runs from 0 (clean) to ``end`` (the number of table entries); integer ``t`` is the
+    papers' step ``t`` (1-based), fractional ``t`` lies between. log-SNR is linear in t between
+    integers; below t = 1 log alpha is (a flat log-SNR there would give repeated times).
+
+    It is a plain object with float64 tables on the CPU, not an ``nn.Module``: as a module it would
+    lose levels under ``.to(bfloat16)``, add to the state dict, and have no data on the meta device.
+
+    Args:
+        betas: (T,) the variances of the forward steps, each in (0, 1].
+
+    Raises:
+        ValueError: a beta lies outside (0, 1].
+    """
+
+    def __init__(self, betas: np.ndarray) -> None:
+        betas = np.asarray(betas, dtype=np.float64)
+        if betas.ndim != 1 or not len(betas) or not ((betas > 0) & (betas <= 1)).all():
+            raise ValueError(
+                f"betas must be a non-empty list of numbers in (0, 1], got {betas.shape} between "
+                f"{betas.min(initial=np.inf)} and {betas.max(initial=-np.inf)}"
+            )
+        self.end = float(len(betas))
+        with np.errstate(divide="ignore"):
+            # log1p and expm1 keep 1 - alpha^2 exact where alpha^2 is all but 1.
+            log_alpha2 = np.cumsum(np.log1p(-betas))
+            log_snr = log_alpha2 - np.log(-np.expm1(log_alpha2))
+        self._log_alpha_1 = 0.5 * float(log_alpha2[0])
+        self._table = log_snr  # entry k belongs to t = k + 1
+
+    def log_snr(self, t: Any) -> Any:
+        """log(alpha^2 / sigma^2) at time t: inf at 0, decreasing; a float or (B,) float64.
+
+        Raises:
+            ValueError: t lies outside [0, end].
+        """
+        times = np.atleast_1d(np.asarray(t, dtype=np.float64))
+        if not ((times >= 0) & (times <= self.end)).all():
+            raise ValueError(f"t must lie in [0, {self.end:g}], got {times.min()} to {times.max()}")
+        lower = np.clip(np.floor(times).astype(int), 1, len(self._table)) - 1
+        upper = np.minimum(lower + 1, len(self._table) - 1)
+        fraction = np.clip(times - 1 - lower, 0.0, 1.0)
+        between = self._table[lower].copy()
+        inside = fraction > 0  # where it is 0, -inf at the end must not meet 0 * inf
+        between[inside] += fraction[inside] * (self._table[upper[inside]] - between[inside])
+        log_alpha2 = 2 * times * self._log_alpha_1
+        with np.errstate(divide="ignore"):
+            below = log_alpha2 - np.log(-np.expm1(log_alpha2))
+        found = np.where(times < 1, below, between)
+        return torch.from_numpy(found) if isinstance(t, Tensor) else float(found[0])
+
+    def time_at(self, log_snr: Any) -> Any:
+        """The time with this log-SNR, clamped to [0, end]; inverse of ``log_snr``."""
+        wanted = np.atleast_1d(np.asarray(log_snr, dtype=np.float64))
+        rising = -self._table
+        inside = np.interp(-wanted, rising, np.arange(1.0, self.end + 1))
+        log_alpha = -0.5 * np.logaddexp(0.0, -wanted)  # alpha^2 = sigmoid(log_snr)
+        found = np.where(wanted > self._table[0], log_alpha / self._log_alpha_1, inside)
+        return torch.from_numpy(found) if isinstance(log_snr, Tensor) else float(found[0])
+
+    def alpha_sigma(self, log_snr: Any) -> tuple[Any, Any]:
+        """The family: variance preserving, alpha^2 + sigma^2 = 1."""
+        if isinstance(log_snr, Tensor):
+            return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
+        return math.sqrt(_sigmoid(log_snr)), math.sqrt(_sigmoid(-log_snr))
+
+    def __call__(self, t: Any) -> Level:
+        """The level at time t: Python floats for a number, (B,) float64 on the CPU for a tensor."""
+        log_snr = self.log_snr(t.cpu() if isinstance(t, Tensor) else t)
+        alpha, sigma = self.alpha_sigma(log_snr)
+        return Level(t.cpu().double() if isinstance(t, Tensor) else float(t), alpha, sigma, log_snr)
+
+    def at(self, log_snr: float) -> Level:
+        """The level with this log-SNR."""
+        return Level(self.time_at(log_snr), *self.alpha_sigma(log_snr), log_snr)
+
+    def levels(self, times: Iterable[float]) -> list[Level]:
+        """Levels as Python floats, made once before a sampler's loop."""
+        return [self(float(t)) for t in times]
+
+
+def _sigmoid(value: float) -> float:
+    if value >= 0:
+        return 1.0 / (1.0 + math.exp(-value))
+    small = math.exp(value)
+    return small / (1.0 + small)
+
+
+class FromBetas(NoiseSchedule):
+    """The schedule of a given list of betas.
+
+    Args:
+        betas: T numbers in (0, 1].
+    """
+
+    def __init__(self, betas: list[float]) -> None:
+        super().__init__(np.asarray(betas, dtype=np.float64))
+        self.betas = [float(beta) for beta in betas]
