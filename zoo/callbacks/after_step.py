@@ -1,0 +1,38 @@
+"""What the callbacks share: one call per optimizer step, and a way to the loggers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+
+class AfterStep(Callback):
+    """Calls ``after_step`` once per optimizer step, not between accumulated batches."""
+
+    _last_step = 0
+
+    def after_step(self, trainer: Trainer, module: LightningModule) -> None:
+        """Called when ``trainer.global_step`` steps are done."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._last_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step != self._last_step:
+            self._last_step = trainer.global_step
+            self.after_step(trainer, pl_module)
+
+
+def is_logging(trainer: Trainer) -> bool:
+    """Whether the loggers get a row after this step."""
+    return trainer.global_step % max(1, trainer.log_every_n_steps) == 0
+
+
+def log(trainer: Trainer, values: Mapping[str, float], step: int | None = None) -> None:
+    """Writes to every logger's row for the step just made, counted from 0 as Lightning counts."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(values), step=trainer.global_step - 1 if step is None else step)

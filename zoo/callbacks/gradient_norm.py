@@ -1,0 +1,22 @@
+"""The gradient's norm before it is clipped."""
+
+from __future__ import annotations
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
+
+from zoo.callbacks.after_step import log
+
+
+class GradientNorm(Callback):
+    """Logs ``train/gradient_norm``: the L2 norm over all trained parameters, before clipping."""
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        # the hook comes before clipping, and before the step that it belongs to is counted
+        if (trainer.global_step + 1) % max(1, trainer.log_every_n_steps) == 0:
+            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients).item()
+            log(trainer, {"train/gradient_norm": norm}, step=trainer.global_step)

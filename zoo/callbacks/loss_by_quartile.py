@@ -1,0 +1,50 @@
+"""The loss by quartile of t: which noise levels are learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor
+
+from zoo.callbacks.after_step import AfterStep, is_logging, log
+
+_QUARTILES = 4
+
+
+class LossByQuartile(AfterStep):
+    """Logs ``train/loss_q1`` (nearly clean) to ``train/loss_q4`` (nearly noise).
+
+    Reads "t" (B,) and "loss_per_image" (B,) from a training step's outputs and averages over all
+    images between two rows; modules without them are passed over.
+    """
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(2, _QUARTILES, dtype=torch.float64)  # losses, counts
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if "t" in outputs and "loss_per_image" in outputs:
+            loss = outputs["loss_per_image"].detach().double()
+            bins = quartile(outputs["t"], pl_module.diffusion.schedule.end).to(loss.device)
+            self._sums = self._sums.to(loss.device)
+            self._sums.index_add_(1, bins, torch.stack([loss, torch.ones_like(loss)]))
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def after_step(self, trainer: Trainer, module: LightningModule) -> None:
+        if is_logging(trainer):
+            losses, counts = self._sums.tolist()
+            self._sums.zero_()
+            means = enumerate(zip(losses, counts, strict=True), start=1)
+            log(trainer, {f"train/loss_q{q}": loss / n for q, (loss, n) in means if n})
+
+
+def quartile(t: Tensor, end: float) -> Tensor:
+    """The quartile 0..3 of times t (B,) in (0, end]; for integer times all four are equally large.
+
+    >>> quartile(torch.tensor([1.0, 250.0, 251.0, 1000.0]), 1000).tolist()
+    [0, 0, 1, 3]
+    """
+    return (t * _QUARTILES / end).ceil().long().sub(1).clamp(0, _QUARTILES - 1)

@@ -1,0 +1,115 @@
+"""A picture of what the model makes, from the same noise every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor
+
+from zoo.callbacks.after_step import AfterStep
+from zoo.callbacks.ema import averaged
+from zoo.image_grid import image_grid, save_png
+
+
+class SampleGrid(AfterStep):
+    """Every N steps and at the end: a grid of images with the averaged weights.
+
+    Diffusion models generate from fixed noise and fixed conditions (classes in turn, or the test
+    split's first captions); an autoencoder shows test images above their reconstructions; other
+    modules are passed over. Files are ``<folder>/step_00001000.png``.
+
+    Args:
+        folder: where the pictures go.
+        every_n_steps: steps between two grids.
+        num_images: images in a grid.
+        seed: of the noise.
+    """
+
+    def __init__(
+        self, folder: str | Path, every_n_steps: int = 2000, num_images: int = 64, seed: int = 0
+    ) -> None:
+        if every_n_steps < 1 or num_images < 1:
+            raise ValueError(
+                f"every_n_steps and num_images are positive, got {every_n_steps}, {num_images}"
+            )
+        self.folder = Path(folder)
+        self.every_n_steps = every_n_steps
+        self.num_images = num_images
+        self.seed = seed
+        self._drawn_at = -1
+
+    def after_step(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.global_step % self.every_n_steps == 0:
+            self.draw(trainer, module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # not on_train_end: there an autoencoder still measures the scale of its latents
+        if self._drawn_at != trainer.global_step:
+            self.draw(trainer, pl_module)
+
+    def draw(self, trainer: Trainer, module: LightningModule) -> None:
+        """Makes the grid of this step, writes it and hands it to the trackers."""
+        if not trainer.is_global_zero:
+            return
+        self._drawn_at = trainer.global_step
+        with averaged(module), trainer.precision_plugin.forward_context():
+            grid = self._grid(module, getattr(trainer, "datamodule", None))
+        if grid is None:
+            return
+        path = save_png(grid, self.folder / f"step_{trainer.global_step:08}.png")
+        _track(trainer, grid, path)
+
+    def _grid(self, module: LightningModule, data: Any) -> Tensor | None:
+        if hasattr(module, "generate"):
+            condition = fixed_condition(module, data, self.num_images)
+            rows = max(1, min(self.num_images, getattr(data, "batch_size", self.num_images)))
+            images = module.generate(
+                self.num_images, condition=condition, seed=self.seed, batch_size=rows
+            )
+            return image_grid(images, columns=_columns(self.num_images, data))
+        if hasattr(module, "reconstruct") and data is not None:
+            return _reconstructions(module, data.test, self.num_images)
+        return None
+
+
+def fixed_condition(module: Any, data: Any, num_images: int) -> Any:
+    """The conditions of a grid: classes in turn, the first captions, or None for what needs none."""
+    if getattr(module.conditioner, "num_classes", None) is not None:
+        return torch.arange(num_images) % module.conditioner.num_classes
+    captions = getattr(getattr(data, "test", None), "captions", None)
+    if captions and getattr(data, "condition", None) == "caption":
+        return [captions[index % len(captions)] for index in range(num_images)]
+    return None
+
+
+def _columns(num_images: int, data: Any) -> int | None:
+    """A column per class where the classes fill whole rows."""
+    classes = getattr(data, "num_classes", None)
+    return classes if classes and classes <= num_images and classes <= 20 else None
+
+
+def _reconstructions(module: Any, images: Any, num_images: int) -> Tensor:
+    count = min(num_images // 2 or 1, len(images))
+    given = images.gather(torch.arange(count))
+    was_training = module.training
+    module.eval()
+    with torch.inference_mode():
+        made = module.reconstruct((given.float() / 127.5 - 1).to(module.device))
+    module.train(was_training)
+    made = ((made.float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    columns = min(16, count)
+    bands = zip(given.split(columns), made.split(columns), strict=True)
+    return image_grid(torch.cat([row for band in bands for row in band]), columns=columns)
+
+
+def _track(trainer: Trainer, grid: Tensor, path: Path) -> None:
+    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image("samples", [str(path)], step=trainer.global_step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image("samples", grid.numpy(), trainer.global_step)

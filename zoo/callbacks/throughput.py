@@ -1,0 +1,59 @@
+"""Images per second, images seen and the time a training took."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+
+from zoo.callbacks.after_step import AfterStep, is_logging, log
+
+
+class Throughput(AfterStep):
+    """Logs ``train/images_per_second`` and ``train/images_seen``, over all processes.
+
+    Attributes:
+        images_seen: since the training began, resumed parts included.
+        seconds: wall time of the training loop, sample grids and checkpoints included.
+    """
+
+    def __init__(self) -> None:
+        self.images_seen = 0
+        self.seconds = 0.0
+        self._mark = 0.0
+        self._logged = (0, 0.0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._mark = time.monotonic()
+        self._logged = (self.images_seen, self.seconds)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.images_seen += len(batch) * trainer.world_size
+        self._count_time()
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def after_step(self, trainer: Trainer, module: LightningModule) -> None:
+        if is_logging(trainer):
+            images, seconds = self._logged
+            rate = (self.images_seen - images) / max(self.seconds - seconds, 1e-9)
+            self._logged = (self.images_seen, self.seconds)
+            seen = float(self.images_seen)
+            log(trainer, {"train/images_per_second": rate, "train/images_seen": seen})
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._count_time()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"images_seen": self.images_seen, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.images_seen, self.seconds = state_dict["images_seen"], state_dict["seconds"]
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._mark
+        self._mark = now

@@ -1,0 +1,42 @@
+"""The state to resume from: weights, optimizer, averages, schedules, position in the data."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from zoo.callbacks.after_step import AfterStep
+from zoo.checkpoint import replacing
+
+
+class TrainingState(AfterStep, Checkpoint):
+    """Writes ``last.ckpt`` every N steps and at the end; Lightning calls it after all others.
+
+    The file is written beside the old one and moved over it, so a full disk or Ctrl-C leaves the
+    old one whole. It holds tensors and plain containers only: ``weights_only=True`` reads it.
+
+    Args:
+        path: the file.
+        every_n_steps: steps between two writes.
+    """
+
+    def __init__(self, path: str | Path, every_n_steps: int = 1000) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"every_n_steps is positive, got {every_n_steps}")
+        self.path = Path(path)
+        self.every_n_steps = every_n_steps
+
+    def after_step(self, trainer: Trainer, module: LightningModule) -> None:
+        last = trainer.global_step == trainer.max_steps
+        if last or trainer.global_step % self.every_n_steps == 0:
+            self.write(trainer)
+
+    def write(self, trainer: Trainer) -> None:
+        """Writes the state as it is after the step just made."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        first = trainer.is_global_zero
+        with replacing(self.path) if first else nullcontext(self.path) as path:
+            trainer.save_checkpoint(path)  # every process takes part, the first one writes

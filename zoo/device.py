@@ -1,0 +1,76 @@
+"""Which device and which precision ``auto`` stands for on this machine."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
+
+import torch
+
+_BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # without them a CPU emulates bf16, slower than float32
+
+
+def accelerator(name: str = "auto") -> str:
+    """Lightning's name of the device to use: "gpu", "mps" or "cpu".
+
+    Raises:
+        ValueError: a device is asked for that this machine lacks.
+    """
+    there = {"gpu": torch.cuda.is_available(), "mps": _has_mps(), "cpu": True}
+    if name == "auto":
+        return next(device for device, found in there.items() if found)
+    name = {"cuda": "gpu"}.get(name, name)
+    if not there.get(name, True):  # others (tpu, ...) are Lightning's business
+        raise ValueError(
+            f"trainer.accelerator={name}, but torch {torch.__version__} finds no such device here: "
+            "use trainer=auto or trainer=cpu"
+        )
+    return name
+
+
+def precision(name: str | int, device: str) -> str | int:
+    """Lightning's precision: for "auto", ``bf16-mixed`` where ``device`` computes in bf16.
+
+    Args:
+        name: "auto", or a precision that is passed on.
+        device: what ``accelerator`` gave.
+    """
+    if name != "auto":
+        return name
+    has_bf16 = {"gpu": _gpu_has_bf16, "cpu": _cpu_has_bf16}.get(device, lambda: False)
+    return "bf16-mixed" if has_bf16() else "32-true"
+
+
+def device_name(device: str) -> str:
+    """The device in words, such as "NVIDIA H200" or "Intel(R) Xeon(R) Processor, 2 cores"."""
+    if device == "gpu":
+        return torch.cuda.get_device_name()
+    if device == "mps":
+        return f"Apple {platform.machine()} GPU"
+    model = _cpu_info("model name") or platform.processor() or platform.machine()
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def _gpu_has_bf16() -> bool:
+    # not torch.cuda.is_bf16_supported() alone: it says yes where bf16 is emulated (before Ampere)
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _cpu_has_bf16() -> bool:
+    flags = (_cpu_info("flags") or "").split()
+    return any(flag in flags for flag in _BF16_FLAGS)
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+@functools.cache
+def _cpu_info(field: str) -> str | None:
+    """The first processor's ``field`` in Linux's /proc/cpuinfo; None elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), None)
