@@ -1,0 +1,159 @@
+"""From encoded rows to a set of images: in memory or on demand, broken ones named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from zoo.data.image_set import ImageSet
+from zoo.data.pixels import decoded
+from zoo.data.rows import Rows
+from zoo.progress import Meter
+
+ON_BROKEN = ("stop", "skip")
+_THREADS = 4  # PIL decodes without the interpreter's lock; more threads only wait for each other
+_CHUNK = 256
+
+
+class Decoder:
+    """Decodes rows to one size; a broken image is named with its file or row.
+
+    Args:
+        image_size: height and width in pixels.
+        channels: 1 or 3.
+        on_broken: "stop" raises at the first broken image, "skip" leaves broken ones out.
+        memory_limit_gb: a set above it (10^9 bytes, decoded) is decoded on demand.
+    """
+
+    def __init__(
+        self, image_size: int, channels: int, on_broken: str = "stop", memory_limit_gb: float = 4.0
+    ) -> None:
+        if on_broken not in ON_BROKEN:
+            raise ValueError(f"on_broken is one of {', '.join(ON_BROKEN)}, got {on_broken!r}")
+        self.image_size = image_size
+        self.channels = channels
+        self.on_broken = on_broken
+        self.memory_limit = memory_limit_gb * 1e9
+
+    def image_set(self, rows: Rows, class_names: Sequence[str], what: str) -> ImageSet:
+        """Decodes ``rows``, whose labels are among ``class_names``; ``what`` is their name.
+
+        Rows that are skipped are looked for now, on demand or not, so that the set's length and
+        order never change. A set on demand that stops at broken images meets them in ``gather``.
+
+        Raises:
+            ValueError: an image is broken and ``on_broken`` is "stop", or none is left.
+        """
+        if not len(rows):
+            raise ValueError(f"{what}: there are no images")
+        fits = len(rows) * self.channels * self.image_size**2 <= self.memory_limit
+        if not fits and self.on_broken == "stop":
+            return OnDemand(self, rows, class_names)
+        kept: list[Tensor] = []
+        good: list[int] = []
+        broken: list[ValueError] = []
+        for index, image in self._all(rows, what):
+            if isinstance(image, ValueError):
+                broken.append(image)
+                if self.on_broken == "stop":
+                    raise image
+                continue
+            good.append(index)
+            if fits:
+                kept.append(image)
+        if not good:
+            raise ValueError(f"{what}: all {len(rows)} images are broken, the first: {broken[0]}")
+        if broken:
+            rank_zero_warn(
+                f"{what}: skipped {len(broken)} of {len(rows)} images, the first: {broken[0]}"
+            )
+        rows = rows.select(good)
+        if fits:
+            return ImageSet(torch.stack(kept), *_known(rows, class_names), len(broken))
+        return OnDemand(self, rows, class_names, len(broken))
+
+    def decode(self, rows: Rows, index: int) -> Tensor:
+        """Row ``index`` as (C, H, W) uint8.
+
+        Raises:
+            ValueError: it is broken; the message says which.
+        """
+        try:
+            return decoded(rows.read(index), self.image_size, self.channels)
+        except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
+            raise ValueError(f"broken image, {rows.where(index)}: {error}") from error
+
+    def _try(self, rows: Rows, index: int) -> Tensor | ValueError:
+        try:
+            return self.decode(rows, index)
+        except ValueError as error:
+            return error
+
+    def _all(self, rows: Rows, what: str) -> Iterator[tuple[int, Tensor | ValueError]]:
+        with (
+            ThreadPoolExecutor(_THREADS) as pool,
+            Meter(len(rows), f"decoding {what}", "images") as meter,
+        ):
+            for first in range(0, len(rows), _CHUNK):
+                indices = range(first, min(first + _CHUNK, len(rows)))
+                yield from zip(
+                    indices, pool.map(lambda index: self._try(rows, index), indices), strict=True
+                )
+                meter.advance(len(indices))
+
+
+class OnDemand(ImageSet):
+    """A set that is too large to hold: each image is decoded when it is asked for.
+
+    Only ``gather`` gives images; what else an ``ImageSet`` knows is the same, its fingerprint too
+    (which decodes every image once).
+    """
+
+    in_memory = False
+
+    def __init__(
+        self, decoder: Decoder, rows: Rows, class_names: Sequence[str], num_skipped: int = 0
+    ) -> None:
+        self._decoder = decoder
+        self._rows = rows
+        self._describe(len(rows), *_known(rows, class_names), num_skipped)
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name == "images":
+            raise ValueError(
+                f"these {len(self)} images are decoded on demand: use gather(indices), or raise "
+                f"data.memory_limit_gb above {self._decoder.memory_limit / 1e9:g} to hold them"
+            )
+        raise AttributeError(name)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        return self._decoder.channels, self._decoder.image_size, self._decoder.image_size
+
+    def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """The images at ``indices``, decoded now: (B, C, H, W) uint8."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            wanted = torch.as_tensor(indices, dtype=torch.int64).tolist()
+            return torch.stack(
+                list(pool.map(lambda index: self._decoder.decode(self._rows, index), wanted))
+            )
+
+
+def _known(
+    rows: Rows, class_names: Sequence[str]
+) -> tuple[Tensor | None, list[str] | None, tuple[str, ...]]:
+    labels = None
+    if rows.labels is not None:
+        number = {name: label for label, name in enumerate(class_names)}
+        values = [number[v] if isinstance(v, str) else int(v) for v in rows.labels]
+        labels = torch.tensor(values, dtype=torch.int64)
+    captions = None if rows.captions is None else list(rows.captions)
+    return labels, captions, tuple(class_names)

@@ -1,0 +1,88 @@
+"""What the sources of encoded images share: the split, the decoding, the captions of classes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from zoo.data.decode import Decoder
+from zoo.data.image_data import ImageData
+from zoo.data.image_set import ImageSet
+from zoo.data.rows import Rows, classes, split
+
+
+class EncodedData(ImageData):
+    """A data set of encoded images (PNG, JPEG ...), from files or from the ``datasets`` library.
+
+    Args:
+        name: what results call this data set.
+        image_size: images are resized and cropped to this height and width.
+        channels: 1 (grey) or 3 (RGB).
+        num_classes: labels lie below it; None takes it from the data.
+        class_names: one word per label; by default the words or numbers that occur.
+        caption_of_class: makes captions from class names, "a photo of a {}"; None where captions
+            come from the data.
+        test_fraction: the share held out where the source has one split only.
+        split_seed: seed of that split, fixed apart from the training seed.
+        on_broken: "stop" or "skip", see ``Decoder``.
+        memory_limit_gb: see ``Decoder``.
+        options: see ``ImageData``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        image_size: int,
+        channels: int = 3,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        caption_of_class: str | None = None,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        on_broken: str = "stop",
+        memory_limit_gb: float = 4.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(name, image_size, channels, num_classes, **options)
+        self.names = tuple(class_names or ())
+        self.caption_of_class = caption_of_class
+        self.test_fraction = test_fraction
+        self.split_seed = split_seed
+        self.decoder = Decoder(image_size, channels, on_broken, memory_limit_gb)
+
+    @abstractmethod
+    def rows(self) -> tuple[Rows, Rows | None]:
+        """The train and the test split; None for the latter where the source has one split only."""
+
+    def load(self) -> tuple[ImageSet, ImageSet]:
+        """Reads, splits where needed, and decodes.
+
+        Raises:
+            ValueError: something is missing, broken or inconsistent; the message says what.
+        """
+        train, test = self.rows()
+        if test is None:
+            train, test = split(train, self.test_fraction, self.split_seed)
+        names: tuple[str, ...] = ()
+        if train.labels is not None and test.labels is not None:
+            names = classes([*train.labels, *test.labels], self.names)
+        return self._decoded(train, names, "train"), self._decoded(test, names, "test")
+
+    def _decoded(self, rows: Rows, names: tuple[str, ...], which: str) -> ImageSet:
+        if rows.captions is None and self.caption_of_class is not None and rows.labels is not None:
+            words = [label if isinstance(label, str) else names[label] for label in rows.labels]
+            rows = replace(rows, captions=[self.caption(word) for word in words])
+        return self.decoder.image_set(rows, names, f"{self.name}/{which}")
+
+    def caption(self, word: str) -> str:
+        """The caption of an image of this class, "a" before a vowel read as "an".
+
+        >>> Folder = type("Folder", (EncodedData,), {"rows": None})
+        >>> Folder("pets", 32, caption_of_class="a photo of a {}").caption("owl")
+        'a photo of an owl'
+        """
+        assert self.caption_of_class is not None
+        text = self.caption_of_class.format(word)
+        return text.replace(f" a {word}", f" an {word}") if word[:1].lower() in "aeiou" else text

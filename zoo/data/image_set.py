@@ -1,0 +1,87 @@
+"""One split of a data set: images, labels and captions side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+_CHUNK = 1024  # images hashed at a time, so that a set decoded on demand is never held whole
+
+
+class ImageSet:
+    """Images of one size in memory, with what is known about each of them.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64 in [0, number of classes), or None.
+        captions: N sentences, or None.
+        class_names: one word per class; empty where there are no labels.
+        num_skipped: broken images that were left out of this set.
+
+    Raises:
+        ValueError: there are no images, or the fields' lengths differ.
+    """
+
+    in_memory = True
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        captions: list[str] | None = None,
+        class_names: Sequence[str] = (),
+        num_skipped: int = 0,
+    ) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise ValueError(
+                f"images are (N, C, H, W) uint8, got {tuple(images.shape)} {images.dtype}"
+            )
+        self.images = images
+        self._describe(len(images), labels, captions, class_names, num_skipped)
+
+    def _describe(
+        self,
+        num_images: int,
+        labels: Tensor | None,
+        captions: list[str] | None,
+        class_names: Sequence[str],
+        num_skipped: int,
+    ) -> None:
+        if num_images == 0:
+            raise ValueError("a set of images needs at least one image, got none")
+        for what, values in (("labels", labels), ("captions", captions)):
+            if values is not None and len(values) != num_images:
+                raise ValueError(f"{num_images} images, but {len(values)} {what}")
+        self.labels = labels
+        self.captions = captions
+        self.class_names = tuple(class_names)
+        self.num_skipped = num_skipped
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """The images at ``indices``, in that order: (B, C, H, W) uint8, a copy."""
+        return self.images.index_select(0, torch.as_tensor(indices, dtype=torch.int64))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the content: shape, pixels, labels and captions, however they are stored."""
+        digest = hashlib.sha256(f"uint8 {(len(self), *self.shape)}".encode())
+        for first in range(0, len(self), _CHUNK):
+            indices = range(first, min(first + _CHUNK, len(self)))
+            digest.update(self.gather(indices).numpy().tobytes())
+        labels = None if self.labels is None else self.labels.tolist()
+        digest.update(json.dumps([labels, self.captions]).encode())
+        return digest.hexdigest()

@@ -1,0 +1,128 @@
+"""Images in parquet files: a column of bytes, a label column, a caption column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo import paths
+from zoo.data.encoded_data import EncodedData
+from zoo.data.rows import Rows
+
+
+class Parquet(EncodedData):
+    """Images in a train and a test parquet file, or in one file that is split.
+
+    The image column holds encoded bytes, or the ``datasets`` library's struct of bytes and path.
+
+    Args:
+        train_file: relative paths are looked for here, then under ``ZOO_DATA``.
+        test_file: None holds ``test_fraction`` of the train file out.
+        image_column: where the images are.
+        label_column: integers or words, or None.
+        caption_column: sentences, or None.
+        options: see ``EncodedData`` and ``ImageData``.
+    """
+
+    def __init__(
+        self,
+        train_file: str,
+        test_file: str | None = None,
+        image_column: str = "image",
+        label_column: str | None = None,
+        caption_column: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.train_file = train_file
+        self.test_file = test_file
+        self.image_column = image_column
+        self.label_column = label_column
+        self.caption_column = caption_column
+
+    def rows(self) -> tuple[Rows, Rows | None]:
+        """Both files' rows, read whole but still encoded."""
+        test = None if self.test_file is None else self._read(self.test_file)
+        return self._read(self.train_file), test
+
+    def _read(self, file: str) -> Rows:
+        path = found(file)
+        return read_parquet(path, self.image_column, self.label_column, self.caption_column)
+
+
+def found(file: str) -> Path:
+    """The file as named, or under ``ZOO_DATA``.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    asked, root = Path(file).expanduser(), paths.data_root()
+    tried = [asked] if asked.is_absolute() or root is None else [asked, root / asked]
+    for path in tried:
+        if path.is_file():
+            return path
+    raise ValueError(
+        f"no such parquet file: looked for {' and '.join(str(path) for path in tried)}; "
+        f"ZOO_DATA is {'not set' if root is None else root}"
+    )
+
+
+def read_parquet(path: Path, image: str, label: str | None, caption: str | None) -> Rows:
+    """The rows of one file; its images stay encoded.
+
+    Raises:
+        ValueError: it is no parquet file, a column is unknown, or a label or caption is missing.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    wanted = [column for column in (image, label, caption) if column is not None]
+    try:
+        present = parquet.read_schema(path).names
+        for column in wanted:
+            if column not in present:
+                raise ValueError(f"{path} has no column {column!r}; it has {', '.join(present)}")
+        table = parquet.read_table(path, columns=wanted)
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, ValueError) and "has no column" in str(error):
+            raise
+        raise ValueError(f"{path} cannot be read as parquet: {error}") from error
+
+    images = table[image]
+
+    def read(index: int) -> bytes:
+        value = images[index].as_py()
+        return image_bytes(value)
+
+    return Rows(
+        count=table.num_rows,
+        read=read,
+        where=lambda index: f"{path}, row {index}",
+        labels=None if label is None else complete(table[label].to_pylist(), path, label),
+        captions=None if caption is None else complete(table[caption].to_pylist(), path, caption),
+    )
+
+
+def image_bytes(value: Any) -> bytes:
+    """The encoded bytes of an image cell: bytes themselves, or a struct of bytes and path."""
+    if isinstance(value, dict):
+        if value.get("bytes") is None and value.get("path"):
+            return Path(value["path"]).read_bytes()
+        value = value.get("bytes")
+    if not isinstance(value, bytes):
+        raise ValueError(
+            f"expected bytes or a struct of bytes and path, got {type(value).__name__}"
+        )
+    return value
+
+
+def complete(values: list[Any], where: object, column: str) -> list[Any]:
+    """The values, none of which is missing.
+
+    Raises:
+        ValueError: one is; the message says which.
+    """
+    for index, value in enumerate(values):
+        if value is None:
+            raise ValueError(f"{where}, row {index}: column {column!r} is empty")
+    return values

@@ -1,0 +1,174 @@
+"""The order of training: a pure function of seed and step, whoever asks and whenever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.data.image_set import ImageSet
+from zoo.draw import Draw
+from zoo.records import Batch, Raw
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [0, 255] to float32 [-1, 1]."""
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def condition_of(images: ImageSet, kind: str, indices: Tensor) -> Raw:
+    """The labels (B,), the captions, or nothing, of the images at ``indices``."""
+    if kind == "label":
+        assert images.labels is not None
+        return images.labels[indices]
+    if kind == "caption":
+        assert images.captions is not None
+        return [images.captions[index] for index in indices.tolist()]
+    return None
+
+
+class TrainStream:
+    """An endless stream of positions in batches: position p is image p mod N of epoch p // N.
+
+    Each epoch has its own permutation and its own flips, drawn for all images at once from
+    ``(seed, epoch)``. Batch k holds positions k B to (k + 1) B, so the last batch of an epoch goes
+    on into the next one, and a process takes its contiguous share of it. Hence the batch at any
+    step can be made without those before it.
+
+    Args:
+        images: what to train on.
+        condition: "label", "caption" or "none".
+        batch_size: images per step of all processes together.
+        seed: seed of the order and of the flips.
+        flip: mirror every image with probability 1/2, anew in each epoch.
+        rank: which process this is.
+        world_size: how many processes share a batch.
+        length: steps that Lightning calls an epoch; iterating does not stop there.
+        start_step: says how many batches were consumed so far, when iteration starts.
+
+    Raises:
+        ValueError: the batch cannot be shared equally.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        condition: str,
+        batch_size: int,
+        seed: int,
+        flip: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        length: int | None = None,
+        start_step: Callable[[], int] = lambda: 0,
+    ) -> None:
+        if batch_size < 1 or batch_size % world_size:
+            raise ValueError(
+                f"batch_size counts the images of all {world_size} processes together and must be "
+                f"a positive multiple of their number, got {batch_size}"
+            )
+        self.images = images
+        self.condition = condition
+        self.batch_size = batch_size
+        self.seed = seed
+        self.flip = flip
+        self.rank = rank
+        self.world_size = world_size
+        self.length = length if length is not None else max(1, len(images) // batch_size)
+        self.start_step = start_step
+        self._epoch = lru_cache(maxsize=4)(self._make_epoch)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self._batches()
+        return batches if self.images.in_memory else _one_ahead(batches)
+
+    def _batches(self) -> Iterator[Batch]:
+        step = self.start_step()
+        while True:
+            yield self.batch(step)
+            step += 1
+
+    def batch(self, step: int) -> Batch:
+        """This process's share of the batch at ``step``."""
+        indices, flips = self.positions(step)
+        images = self.images.gather(indices)
+        if self.flip:
+            images[flips] = images[flips].flip(-1)
+        return Batch(to_float(images), condition_of(self.images, self.condition, indices))
+
+    def positions(self, step: int) -> tuple[Tensor, Tensor]:
+        """Which images a step looks at, (B,) int64, and which of them mirrored, (B,) bool."""
+        share = self.batch_size // self.world_size
+        first = step * self.batch_size + self.rank * share
+        last, size = first + share, len(self.images)
+        orders, flips = [], []
+        for epoch in range(first // size, (last - 1) // size + 1):
+            order, flip = self._epoch(epoch)
+            rows = slice(max(first - epoch * size, 0), min(last - epoch * size, size))
+            orders.append(order[rows])
+            flips.append(flip[rows])
+        return torch.cat(orders), torch.cat(flips)
+
+    def _make_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
+        size = len(self.images)
+        order = Draw(self.seed, [epoch], "data/order").generators[0]
+        flip = Draw(self.seed, [epoch], "data/flip").generators[0]
+        return torch.randperm(size, generator=order), torch.rand(size, generator=flip) < 0.5
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the order depends on; the position itself is the trainer's number of batches."""
+        names = ("seed", "batch_size", "flip")
+        return {"num_images": len(self.images), **{name: getattr(self, name) for name in names}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Compares with the run that is resumed.
+
+        Raises:
+            ValueError: the resumed run would see other batches than the first one.
+        """
+        for name, now in self.state_dict().items():
+            if name in state and state[name] != now:
+                raise ValueError(
+                    f"this run cannot be resumed: the data had {name}={state[name]}, now {now}; "
+                    f"restore it, or start a new run without ckpt_path"
+                )
+
+
+class EvalBatches:
+    """A split in its own order, once, in batches of nearly equal size, shared between processes."""
+
+    def __init__(
+        self, images: ImageSet, condition: str, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.images = images
+        self.condition = condition
+        count = -(-len(images) // batch_size)
+        # Even parts, not full ones and a rest: every process then has images in every batch, and
+        # none waits for another in a reduction.
+        whole = torch.arange(len(images)).tensor_split(count)
+        self.parts = [part.tensor_split(world_size)[rank] for part in whole]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for part in self.parts:
+            images = to_float(self.images.gather(part))
+            yield Batch(images, condition_of(self.images, self.condition, part))
+
+
+def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Makes the next batch in a thread while the last one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(next, batches)
+        while True:
+            batch = ahead.result()
+            ahead = pool.submit(next, batches)
+            yield batch
