@@ -1,0 +1,222 @@
+"""Count, mean and covariance of features, in float64 and in memory that the count does not grow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_ROWS = 1024  # one product of 1,024 rows costs a third of sixteen products of 64
+
+
+class FeatureStatistics:
+    """What a Fréchet distance knows of a set of images: their features' first two moments.
+
+    Rows are gathered before they are multiplied into the scatter matrix. While there are no more
+    of them than dimensions they are never given up: a covariance of that rank loses digits that
+    the rows themselves still have.
+
+    Args:
+        features: the first features, (N, D); None begins empty.
+
+    Attributes:
+        count: how many features there are; None where a statistics file did not say.
+
+    >>> both = FeatureStatistics(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
+    >>> both.update(torch.tensor([[1.0, 3.0]]))
+    >>> both.count, both.mean.tolist(), both.covariance.tolist()
+    (3, [1.0, 1.0], [[1.0, 0.0], [0.0, 3.0]])
+    """
+
+    def __init__(self, features: Tensor | None = None) -> None:
+        self.count: int | None = 0
+        self._rows: list[Tensor] = []  # not yet in the scatter matrix
+        self._num_rows = 0
+        self._summed = 0  # how many features _mean and _scatter are made of
+        self._mean = torch.empty(0, dtype=torch.float64)
+        self._scatter = torch.empty(0, 0, dtype=torch.float64)  # sum of centred outer products
+        self._given: Tensor | None = None  # the covariance of a file without a count
+        if features is not None:
+            self.update(features)
+
+    @classmethod
+    def from_moments(cls, mean: Tensor, covariance: Tensor, count: int | None) -> FeatureStatistics:
+        """Statistics from a mean (D,), an unbiased covariance (D, D) and a count, if it is known.
+
+        Raises:
+            ValueError: the shapes do not fit, a number is not finite, or the count is below 2.
+        """
+        mean, covariance = (_float64(x) for x in (mean, covariance))
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+            raise ValueError(
+                f"a mean (D,) and a covariance (D, D) are needed, got {tuple(mean.shape)} and "
+                f"{tuple(covariance.shape)}"
+            )
+        if not (mean.isfinite().all() and covariance.isfinite().all()):
+            raise ValueError("a mean or covariance with NaN or infinite values")
+        if count is not None and count < 2:
+            raise ValueError(f"a covariance is made of at least 2 features, not of {count}")
+        made = cls()
+        made.count, made._mean = count, mean
+        if count is None:
+            made._given = covariance
+        else:
+            made._summed, made._scatter = count, covariance * (count - 1)
+        return made
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a feature."""
+        return self._rows[0].shape[1] if self._rows else len(self._mean)
+
+    @property
+    def mean(self) -> Tensor:
+        """(D,) float64."""
+        self._need(1)
+        if self._given is None:
+            self._flush(keep=True)
+        if self._keeps:
+            return torch.cat(self._rows).mean(dim=0)
+        return self._mean
+
+    @property
+    def covariance(self) -> Tensor:
+        """(D, D) float64, unbiased (divided by count - 1)."""
+        self._need(2)
+        if self._given is not None:
+            return self._given
+        centred = self.centred
+        if centred is not None:
+            return centred.T @ centred / (len(centred) - 1)
+        self._flush(keep=True)
+        assert self.count is not None
+        return self._scatter / (self.count - 1)
+
+    @property
+    def centred(self) -> Tensor | None:
+        """The features less their mean, (N, D) float64, while N <= D; None afterwards."""
+        self._need(1)
+        if not self._keeps:
+            return None
+        rows = torch.cat(self._rows)
+        return rows - rows.mean(dim=0)
+
+    def update(self, features: Tensor) -> None:
+        """Adds features (B, D) of any floating type and device.
+
+        Raises:
+            ValueError: they are not (B, D), D differs from before, or one is NaN or infinite.
+        """
+        if features.ndim != 2:
+            raise ValueError(f"features are (B, D), got {tuple(features.shape)}")
+        if self.count is None:
+            raise ValueError("statistics without a count cannot be added to")
+        if self.count and features.shape[1] != self.dimensions:
+            raise ValueError(
+                f"features of {features.shape[1]} dimensions, {self.dimensions} before"
+            )
+        if not features.isfinite().all():
+            raise ValueError("features with NaN or infinite values: is an image broken?")
+        for piece in features.detach().split(_ROWS):
+            if len(piece):
+                self._rows.append(_float64(piece).clone())
+                self._num_rows += len(piece)
+                self._flush()
+        self.count += len(features)
+
+    def merge(self, other: FeatureStatistics) -> None:
+        """Adds the features that ``other`` was made of; ``other`` stays as it is.
+
+        Raises:
+            ValueError: a count is unknown or the dimensions differ.
+        """
+        if self.count is None or other.count is None:
+            raise ValueError("statistics without a count cannot be merged")
+        if other.count == 0:
+            return
+        if self.count and other.dimensions != self.dimensions:
+            raise ValueError(f"{other.dimensions} dimensions merged into {self.dimensions}")
+        if other._summed:
+            self._add(other._summed, other._mean, other._scatter.clone())
+            self.count += other._summed
+        for rows in other._rows:
+            self.update(rows)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes ``mu``, ``sigma`` and ``count`` as npz, the centred features too while kept.
+
+        ``mu`` and ``sigma`` are named as pytorch-fid and clean-fid name them.
+        """
+        path = Path(path)
+        arrays = {"mu": self.mean.numpy(), "sigma": self.covariance.numpy()}
+        if self.count is not None:
+            arrays["count"] = np.array(self.count)
+        if (centred := self.centred) is not None:
+            arrays["centred"] = centred.numpy()
+        with open(path, "wb") as file:  # a file, for numpy appends .npz to a bare name
+            np.savez(file, **arrays)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> FeatureStatistics:
+        """Reads an npz with ``mu`` and ``sigma``, and ``count`` and ``centred`` where it has them.
+
+        Raises:
+            ValueError: the file is missing, not an npz, or holds other arrays.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name]) for name in file.files}
+        except FileNotFoundError:
+            raise ValueError(f"{path}: no such statistics file") from None
+        except (OSError, ValueError, EOFError, AttributeError) as error:
+            raise ValueError(f"{path}: not an npz file of statistics ({error})") from error
+        if not {"mu", "sigma"} <= arrays.keys():
+            raise ValueError(f"{path}: needs arrays mu and sigma, has {', '.join(sorted(arrays))}")
+        mean = torch.from_numpy(arrays["mu"])
+        if "centred" in arrays:
+            return cls(torch.from_numpy(arrays["centred"]) + mean)
+        count = int(arrays["count"]) if "count" in arrays else None
+        try:
+            return cls.from_moments(mean, torch.from_numpy(arrays["sigma"]), count)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether every feature is still here, as it is while there are at most D of them."""
+        return self._given is None and not self._summed and self._num_rows <= self.dimensions
+
+    def _flush(self, keep: bool = False) -> None:
+        """Moves gathered rows into the sums, once they are enough (``keep=True``: if they may)."""
+        if not self._rows or (not self._summed and self._num_rows <= self.dimensions):
+            return
+        if not keep and self._num_rows < _ROWS:
+            return
+        rows = torch.cat(self._rows)
+        self._rows, self._num_rows = [], 0
+        mean = rows.mean(dim=0)
+        rows -= mean
+        self._add(len(rows), mean, rows.T @ rows)
+
+    def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+        """Pools two sets' moments (Chan, Golub & LeVeque 1979, eq. 2.1); ``scatter`` is taken over."""
+        if not self._summed:
+            self._summed, self._mean, self._scatter = count, mean, scatter
+            return
+        total = self._summed + count
+        gap = mean - self._mean
+        self._scatter += scatter
+        self._scatter.addr_(gap, gap, alpha=self._summed * count / total)
+        self._mean = self._mean + gap * (count / total)
+        self._summed = total
+
+    def _need(self, least: int) -> None:
+        if self.count is not None and self.count < least:
+            raise ValueError(f"statistics of {self.count} features; at least {least} are needed")
+
+
+def _float64(values: Tensor) -> Tensor:
+    return values.to("cpu", torch.float64)
