@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -150,7 +151,7 @@ class FeatureStatistics:
         ``mu`` and ``sigma`` are named as pytorch-fid and clean-fid name them.
         """
         path = Path(path)
-        arrays = {"mu": self.mean.numpy(), "sigma": self.covariance.numpy()}
+        arrays: dict[str, Any] = {"mu": self.mean.numpy(), "sigma": self.covariance.numpy()}
         if self.count is not None:
             arrays["count"] = np.array(self.count)
         if (centred := self.centred) is not None:
@@ -202,7 +203,7 @@ class FeatureStatistics:
         self._add(len(rows), mean, rows.T @ rows)
 
     def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
-        """Pools two sets' moments (Chan, Golub & LeVeque 1979, eq. 2.1); ``scatter`` is taken over."""
+        """Pools moments (Chan, Golub & LeVeque 1979, eq. 2.1); takes ``scatter`` over."""
         if not self._summed:
             self._summed, self._mean, self._scatter = count, mean, scatter
             return

@@ -81,7 +81,7 @@ class FrechetDistance(Metric):
     first: Tensor
     second: Tensor
     summed: Tensor
-    rows: list[Tensor]
+    rows: list[Tensor] | Tensor  # one tensor where processes have been gathered
 
     def __init__(self, reference: FeatureStatistics, extractor: str, feature: str = "pool") -> None:
         super().__init__(extractor, feature)
@@ -103,11 +103,12 @@ class FrechetDistance(Metric):
             )
         if not values.isfinite().all():
             raise ValueError(f"{self.name}: features with NaN or infinite values")
-        self.rows.append((values - self.reference.mean).to(self.device))
+        kept = [self.rows] if isinstance(self.rows, Tensor) else self.rows
+        self.rows = [*kept, (values - self.reference.mean).to(self.device)]
         # Kept while they are few: see FeatureStatistics.
         if sum(map(len, self.rows)) > max(_ROWS, self.reference.dimensions):
             rows = torch.cat(self.rows)
-            self.rows.clear()
+            self.rows = []
             self.first += rows.sum(dim=0)
             self.second.addmm_(rows.T, rows)
             self.summed += len(rows)
@@ -123,9 +124,8 @@ class FrechetDistance(Metric):
             seen = FeatureStatistics.from_moments(
                 mean + first / count, scatter / (count - 1), count
             )
-        rows = [self.rows] if isinstance(self.rows, Tensor) else self.rows  # gathered ones are one
-        for row in rows:
-            seen.update(row.cpu() + mean)
+        for rows in [self.rows] if isinstance(self.rows, Tensor) else self.rows:
+            seen.update(rows.cpu() + mean)
         return seen
 
     def compute(self) -> dict[str, float]:
