@@ -21,8 +21,11 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
     if kind == "InstantiationException":
         return _not_built(error)
     if home in ("hydra", "omegaconf"):
-        unknown = re.match(r"Could not override '([^']+)'", str(error))
-        return _unknown_key(unknown.group(1), known_keys()) if unknown else _condensed(str(error))
+        unknown = re.match(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
+        if unknown:
+            return _unknown_key(unknown.group(1), known_keys())
+        override = getattr(error, "override", None)  # one that hydra's grammar cannot read
+        return (f"cannot read '{override}': " if override else "") + _condensed(str(error))
     if isinstance(error, ValueError):
         return _condensed(str(error))
     if isinstance(error, OSError):
@@ -45,7 +48,7 @@ def _unknown_config(error: Exception) -> str:
     options = sorted(getattr(error, "options", None) or [])
     group, _, name = missing.strip("/").rpartition("/")
     if not group:
-        return _condensed(str(error))
+        return f"no config called '{missing or name}'" if missing else _condensed(str(error))
     if not options:
         return f"no config group '{group}' (asked for '{missing}'); `zoo list` shows what exists"
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
@@ -76,7 +79,7 @@ def _not_built(error: Exception) -> str | None:
         return None  # not a wrong key but a mistake of ours inside a constructor
     if cause is None or isinstance(cause, TypeError | ImportError):
         message = str(cause) if isinstance(cause, TypeError) else str(error).split("full_key")[0]
-        return _condensed(message) + where
+        return _condensed(message.split(", set env var")[0]) + where
     return None
 
 

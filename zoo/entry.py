@@ -96,6 +96,7 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
     # ranks of a distributed run by repeating it.
     version.setbase(_VERSION_BASE)
     parser = get_args_parser()
+    parser.usage = f"zoo {verb} [group=name ...] [key=value ...]; `zoo {verb} --help` says more"
     args = parser.parse_intermixed_args(arguments)  # flags may follow overrides
     given = {override.partition("=")[0].lstrip("+~") for override in args.overrides}
     settings = {**_SETTINGS, "hydra.job.name": verb}

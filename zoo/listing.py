@@ -1,0 +1,108 @@
+"""``zoo list [kind]``: what exists, one line each, read from the config files and file headers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo import paths
+from zoo.complaint import suggestion
+from zoo.usage import options
+
+_GROUPS = {  # the plural a user asks for, and the folder of configs it stands for
+    "models": "model",
+    "data": "data",
+    "schedules": "schedule",
+    "samplers": "sampler",
+    "guidance": "guidance",
+    "conditioners": "conditioner",
+    "metrics": "metric",
+    "extractors": "extractor",
+    "experiments": "experiment",
+    "recipes": "recipe",
+    "trainers": "trainer",
+    "loggers": "logger",
+}
+KINDS = (*_GROUPS, "checkpoints")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the tables of the kinds that ``argv`` names, or of all."""
+    asked = list(sys.argv[1:] if argv is None else argv)
+    if "-h" in asked or "--help" in asked:
+        print(f"usage: zoo list [kind ...]\n\nkinds: {', '.join(KINDS)}; all where none is named")
+        return
+    for kind in asked:
+        if kind not in KINDS and kind not in _GROUPS.values():
+            hint = suggestion(kind, KINDS)
+            print(
+                f"zoo list: no kind '{kind}'; there are {', '.join(KINDS)}{hint}", file=sys.stderr
+            )
+            raise SystemExit(2)
+    _show({kind: entries(kind) for kind in asked or KINDS})
+
+
+def entries(kind: str) -> dict[str, str]:
+    """Name and one-line description of everything of a kind, such as "samplers"."""
+    if kind == "checkpoints":
+        folder = paths.checkpoints()
+        files = sorted(folder.rglob("*.safetensors"))
+        return {str(file.relative_to(folder).with_suffix("")): about(file) for file in files}
+    return options(_GROUPS.get(kind, kind))
+
+
+def about(file: Path) -> str:
+    """A checkpoint in one line, from its header alone: what it is and where it came from."""
+    from zoo.checkpoint import config, provenance
+
+    try:
+        target, made = config(file)["_target_"], provenance(file)
+    except ValueError as error:
+        return str(error)
+    facts = [target.rpartition(".")[2]]
+    facts += [f"{label} {_text(made[key])}" for key, label in _FACTS.items() if made.get(key)]
+    facts.append(f"{file.stat().st_size / 1e6:.2f} MB")
+    return ", ".join(facts)
+
+
+_FACTS = {"data": "trained on", "images_seen": "images seen", "time": "made"}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):  # a data set's name among its particulars
+        value = value.get("name", value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value).partition("T")[0] if isinstance(value, str) and "T" in value else str(value)
+
+
+def _show(tables: dict[str, dict[str, str]]) -> None:
+    width = max((len(name) for rows in tables.values() for name in rows), default=0)
+    for kind, rows in tables.items():
+        if sys.stdout.isatty():
+            _draw(kind, rows, width)
+        else:  # into a pipe: whole lines
+            print(f"{kind}\n" + "\n".join(f"  {n:<{width}}  {line}" for n, line in _or_none(rows)))
+
+
+def _draw(kind: str, rows: dict[str, str], width: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(min_width=width, no_wrap=True, style="cyan")
+    table.add_column(overflow="fold")
+    for name, line in _or_none(rows):
+        table.add_row(Text(f"  {name}"), Text(line))
+    Console().print(Text(kind, style="bold"), table, sep="\n", end="\n\n")
+
+
+def _or_none(rows: dict[str, str]) -> list[tuple[str, str]]:
+    return list(rows.items()) or [("-", "none yet")]
+
+
+if __name__ == "__main__":
+    main()
