@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 from torch import nn
 
@@ -27,6 +28,11 @@ class Stage(nn.Module):
         """Each block with its attention, or None."""
         for index, block in enumerate(self.blocks):
             yield block, self.attentions[index] if index < len(self.attentions) else None
+
+
+def stages(modules: nn.ModuleList) -> Iterable[Stage]:
+    """The stages of a list of nothing else, for the type checker."""
+    return cast("Iterable[Stage]", modules)
 
 
 def check_attention_at(attention_at: Sequence[int], num_levels: int) -> None:

@@ -13,7 +13,7 @@ from zoo.attention import AttentionBlock, SpatialTransformer
 from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, zero
 from zoo.part import Part
 from zoo.records import Condition
-from zoo.stage import Stage, check_attention_at, check_sides
+from zoo.stage import Stage, check_attention_at, check_sides, stages
 
 
 class UNet(Part, nn.Module):
@@ -206,7 +206,7 @@ class UNet(Part, nn.Module):
 
         h = self.conv_in(x.to(dtype))
         skips = [h]
-        for stage in self.down:
+        for stage in stages(self.down):
             for block, attention in stage.layers():
                 h = self._run(block, attention, h, embedding, tokens, condition.mask)
                 skips.append(h)
@@ -215,7 +215,7 @@ class UNet(Part, nn.Module):
                 skips.append(h)
         for block, attention in self.mid.layers():
             h = self._run(block, attention, h, embedding, tokens, condition.mask)
-        for stage in self.up:
+        for stage in stages(self.up):
             for block, attention in stage.layers():
                 h = torch.cat([h, skips.pop()], dim=1)
                 h = self._run(block, attention, h, embedding, tokens, condition.mask)

@@ -90,9 +90,14 @@ class KLAutoencoder(Part, nn.Module):
         """Mean and log variance, (B, 2C, h, w), of the latents of images (B, C, H, W) in [-1, 1].
 
         Raises:
-            ValueError: a side is not a multiple of ``downsampling``.
+            ValueError: a side is not a multiple of ``downsampling``, or the channels differ.
         """
-        self.latent_shape((images.shape[1], images.shape[2], images.shape[3]))
+        if images.shape[1] != self.image_channels:
+            raise ValueError(
+                f"the autoencoder takes images of {self.image_channels} channels, "
+                f"got {images.shape[1]}"
+            )
+        check_sides(images.shape[2], images.shape[3], self.downsampling)
         return self.quant_conv(self.encoder(images.to(self.quant_conv.weight.dtype)))
 
     def draw(self, moments: Tensor, draw: Draw | None = None) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from zoo.attention import AttentionBlock
 from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample
-from zoo.stage import Stage
+from zoo.stage import Stage, stages
 
 _EPS = 1e-6  # of every norm in LDM's autoencoders; its U-Nets have 1e-5
 
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """From images to the moments of z."""
         h = self.conv_in(x)
-        for stage in (*self.down, self.mid):
+        for stage in (*stages(self.down), self.mid):
             h = _through(stage, h)
         return self.conv_out(F.silu(self.norm_out(h)))
 
@@ -85,7 +85,7 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """From z to images."""
         h = self.conv_in(z)
-        for stage in (self.mid, *self.up):
+        for stage in (self.mid, *stages(self.up)):
             h = _through(stage, h)
         return self.conv_out(F.silu(self.norm_out(h)))
 
