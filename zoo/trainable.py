@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning import Callback, LightningModule
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
 from zoo.draw import Draw
 from zoo.part import Part
@@ -33,6 +35,23 @@ class Trainable(Part, LightningModule):
         ema = self._recipe().ema
         return [] if ema is None else [ema]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips by norm, also for a fused optimizer in bf16.
+
+        Lightning refuses to clip for optimizers that unscale gradients themselves, though without
+        a scaler (fp16 only) there is nothing to unscale.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if scaled or not gradient_clip_val or gradient_clip_algorithm not in (None, "norm"):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        else:
+            clip_grad_norm_((p for p in self.parameters() if p.requires_grad), gradient_clip_val)
+
     def _recipe(self) -> Recipe:
         if self.recipe is None:
             raise ValueError(
@@ -55,7 +74,9 @@ class Trainable(Part, LightningModule):
     training_seed: int = 0
     """The seed of the training draws; set by the entry point, never saved in the config."""
 
-    def save(self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any) -> Path:
+    def save(
+        self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
+    ) -> Path:
         """Writes weights, config and provenance into one safetensors file; see ``zoo.checkpoint``."""
         from zoo.checkpoint import save
 
