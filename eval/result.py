@@ -1,0 +1,253 @@
+"""What one evaluation found, and everything that has to be known to compare it: a typed record.
+
+A result has five sides. *values* are the numbers; *protocol* is how they were measured and
+*budget* is what the training was allowed to use: rows of a table agree in both. *subject* is what
+is compared, *environment* is where it ran. ``provenance`` is the checkpoint's own, as it was found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.typed import build
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number, with whatever is needed to read it.
+
+    Attributes:
+        value: the number.
+        definition: what it is, in one sentence.
+        higher_is_better: None where neither direction is better.
+        extractor: the name of the network whose features it is made of, or None.
+        sha256: of the extractor's weights.
+        num_images: how many images one number is made of.
+        num_sets: the value is the mean over so many disjoint sets of ``num_images``.
+        floor: the same number for held-out real images: what a perfect model reaches.
+        floor_images: how many held-out images the floor is made of; it bears comparison only where
+            it equals ``num_images``.
+        ceiling: the number of real held-out pairs of image and caption.
+        chance: the number of the same images with shuffled captions.
+        detail: parts of the value, such as percentiles or the sets' own numbers.
+    """
+
+    value: float
+    definition: str
+    higher_is_better: bool | None = None
+    extractor: str | None = None
+    sha256: str | None = None
+    num_images: int = 0
+    num_sets: int = 1
+    floor: float | None = None
+    floor_images: int | None = None
+    ceiling: float | None = None
+    chance: float | None = None
+    detail: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the numbers were measured; equal in every row of a table.
+
+    Attributes:
+        data: the data set's name.
+        data_fingerprint: sha256 of its content.
+        image_size: (C, H, W) in pixels.
+        reference: the split that the generated images are compared with.
+        num_reference: its number of images.
+        held_out: the split that noise floor and ceiling come from.
+        num_held_out: its number of images.
+        num_generated: how many images were generated.
+        fid_counts: the set sizes that FID is given at.
+        extractors: name to sha256 of the weights.
+        resize: extractor's name to how images reach its input size.
+        labels: which labels or captions the images were generated for.
+        seed: of the generation.
+        dtype: of the network while it generated.
+        metrics: metric's name to its definition, with its settings.
+    """
+
+    data: str
+    data_fingerprint: str
+    image_size: list[int]
+    reference: str
+    num_reference: int
+    held_out: str
+    num_held_out: int
+    num_generated: int
+    fid_counts: list[int]
+    extractors: dict[str, str]
+    resize: dict[str, str]
+    labels: str
+    seed: int
+    dtype: str
+    metrics: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the training used; equal in every row of a table. None is "not recorded"."""
+
+    data_fingerprint: str | None = None
+    images_seen: int | None = None
+    batch_size: int | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    lr_scheduler: str | None = None
+    gradient_clip: float | None = None
+    ema: str | None = None
+    seed: int | None = None
+    precision: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class FirstStageUsed:
+    """The autoencoder inside a latent model, with what it cost."""
+
+    sha256: str
+    parameters: int
+    images_seen: int | None = None
+    training_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is compared.
+
+    Attributes:
+        name: the row's name.
+        model: the class.
+        parameters: of the generating model without its first stage.
+        flops_per_evaluation: of one network evaluation for one image.
+        flops_decode: of the first stage's decoder for one image; 0 in pixel space.
+        sampler: class and settings.
+        grid: which times the sampler visits.
+        num_steps: of the sampler.
+        network_evaluations: per image, counted: a guided step makes two.
+        guidance: class and settings.
+        weights: "EMA" or "raw", or None where the file does not say.
+        weights_sha256: of the checkpoint file.
+        config_hash: sha256 of the resolved architecture config.
+        training_seconds: of this model alone; None is "not recorded".
+        first_stage: the autoencoder, or None for a pixel model.
+    """
+
+    name: str
+    model: str
+    parameters: int
+    flops_per_evaluation: int
+    flops_decode: int
+    sampler: str
+    grid: str
+    num_steps: int
+    network_evaluations: float
+    guidance: str
+    weights: str | None = None
+    weights_sha256: str | None = None
+    config_hash: str | None = None
+    training_seconds: float | None = None
+    first_stage: FirstStageUsed | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and when it ran: recorded, and warned about where rows differ."""
+
+    machine: str
+    device: str
+    threads: int
+    versions: dict[str, str]
+    time: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One evaluation; ``values`` are keyed by the metric's name, such as "fid_small_360"."""
+
+    values: dict[str, Value]
+    protocol: Protocol
+    budget: Budget
+    subject: Subject
+    environment: Environment
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The record as JSON text, its schema's version first.
+
+        Raises:
+            ValueError: a number is not finite.
+        """
+        record = {"schema": SCHEMA, **asdict(self)}
+        try:
+            return json.dumps(record, indent=2, allow_nan=False) + "\n"
+        except ValueError as error:
+            message = f"result of {self.subject.name}: {error}; every number must be finite"
+            raise ValueError(message) from error
+
+    @staticmethod
+    def from_json(text: str, where: str = "result") -> Result:
+        """Reads what ``to_json`` wrote; ``where`` names the source in errors.
+
+        Raises:
+            ValueError: the text is no JSON, of another schema, or a field is missing, unknown or of
+                the wrong type; the field is named.
+        """
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where}: not JSON: {error}") from error
+        if not isinstance(record, dict) or "schema" not in record:
+            raise ValueError(f"{where}: not a result of `zoo evaluate`: it has no 'schema'")
+        schema = record.pop("schema")
+        if schema != SCHEMA:
+            raise ValueError(f"{where}: schema {schema!r}; this version reads schema {SCHEMA}")
+        result = build(Result, record, where)
+        assert isinstance(result, Result)
+        return result
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the record as a whole or not at all."""
+        return write_atomically(path, self.to_json())
+
+    @staticmethod
+    def load(path: str | Path) -> Result:
+        """Reads a result file.
+
+        Raises:
+            ValueError: no such file, or see ``from_json``.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"no result file at {path}: `zoo evaluate` writes one")
+        return Result.from_json(path.read_text(encoding="utf-8"), str(path))
+
+
+def write_atomically(path: str | Path, content: str | bytes) -> Path:
+    """Writes beside ``path`` and renames, so that a full disk leaves the old file intact."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are readable by their owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
