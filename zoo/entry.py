@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 _VERSION_BASE = "1.3"
 
 # A verb writes into its own ``run_dir`` and nowhere else: no outputs/ folder in the current one.
-# Runs of a sweep get numbered folders inside it.
+# The runs of a sweep get numbered folders in one of the sweep's, which ``run_dir=...`` names.
 _SETTINGS = {
     "hydra.run.dir": ".",
-    "hydra.sweep.dir": "${oc.select:run_dir,.}",
+    "hydra.sweep.dir": "runs/sweep-${now:%Y-%m-%d_%H-%M-%S}",
     "hydra.sweep.subdir": "${hydra.job.num}",
     "hydra.output_subdir": "null",
     "hydra/job_logging": "disabled",
@@ -98,8 +98,12 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
     parser = get_args_parser()
     parser.usage = f"zoo {verb} [group=name ...] [key=value ...]; `zoo {verb} --help` says more"
     args = parser.parse_intermixed_args(arguments)  # flags may follow overrides
-    given = {override.partition("=")[0].lstrip("+~") for override in args.overrides}
+    given = {
+        key.lstrip("+~"): value for key, _, value in (o.partition("=") for o in args.overrides)
+    }
     settings = {**_SETTINGS, "hydra.job.name": verb}
+    if "run_dir" in given:  # as text: hydra makes the sweep's folder before it composes a run
+        settings["hydra.sweep.dir"] = given["run_dir"]
     args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in given] + args.overrides
     with _hydra_raises():
         run_hydra(
@@ -132,10 +136,10 @@ def _settle_run_dir(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    run_dir = str(cfg.run_dir)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        run_dir = os.path.join(run_dir, str(HydraConfig.get().job.num))
-        print(f"[{HydraConfig.get().job.num}] {HydraConfig.get().job.override_dirname}")
+    run_dir, hydra = str(cfg.run_dir), HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        run_dir = os.path.join(hydra.sweep.dir, hydra.sweep.subdir)
+        print(f"{run_dir}: {', '.join(hydra.overrides.task)}", flush=True)
     if "LOCAL_RANK" in os.environ:  # a rank started by the first process, some seconds after it
         run_dir = os.environ.get("ZOO_RUN_DIR", run_dir)
     os.environ["ZOO_RUN_DIR"] = run_dir
