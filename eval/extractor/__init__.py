@@ -1,1 +1,8 @@
 """Extractors: images to features, the same for an image whatever batch it comes in."""
+
+from __future__ import annotations
+
+from eval.extractor.extractor import Extractor as Extractor
+from eval.extractor.extractor import TextExtractor as TextExtractor
+from eval.extractor.small import Small as Small
+from eval.extractor.small import SmallClip as SmallClip

@@ -1,0 +1,89 @@
+"""What every extractor promises, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Extractor(Protocol):
+    """Images in, features out; an image's features do not depend on the batch it comes in.
+
+    Attributes:
+        name: stands in every result beside its numbers.
+        sha256: of the weights' file, 64 hexadecimal digits.
+        resize: how images reach the network's input size and number of channels, in words.
+    """
+
+    name: str
+    sha256: str
+    resize: str
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Features of images (B, 1 or 3, H, W) uint8: (B, D) float32 each, on the CPU.
+
+        ``pool`` is what distances are made of; classifiers give ``logits`` too.
+        """
+
+
+class TextExtractor(Extractor, Protocol):
+    """An extractor whose image features share a space with those of captions."""
+
+    def text(self, captions: list[str]) -> Tensor:
+        """Features of captions, (B, D) float32 on the CPU; each distinct one is encoded once."""
+
+
+def in_pieces(
+    images: Tensor, size: int, network: Callable[[Tensor], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Runs a network over at most ``size`` images at a time, without gradients.
+
+    Raises:
+        ValueError: the images are not (B, 1 or 3, H, W) uint8.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"an extractor takes uint8 images (B, 1 or 3, H, W), got {images.dtype} "
+            f"{tuple(images.shape)}"
+        )
+    with torch.inference_mode():
+        parts = [network(piece) for piece in images.split(size)]
+    return {name: torch.cat([part[name].float().cpu() for part in parts]) for name in parts[0]}
+
+
+def rgb(images: Tensor) -> Tensor:
+    """Images with three channels: the grey one of (B, 1, H, W) three times, RGB as it is."""
+    return images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
+
+
+class DistinctTexts:
+    """Encodes each distinct caption once and remembers it.
+
+    Args:
+        encode: captions in, features (B, D) out.
+        limit: captions remembered; more are encoded anew.
+    """
+
+    def __init__(self, encode: Callable[[list[str]], Tensor], limit: int = 100_000) -> None:
+        self._encode = encode
+        self._limit = limit
+        self._known: dict[str, Tensor] = {}
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        """(B, D), row i of caption i.
+
+        Raises:
+            ValueError: there are no captions.
+        """
+        if not captions:
+            raise ValueError("no captions to encode")
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self._known]
+        if len(self._known) + len(new) > self._limit:
+            self._known, new = {}, list(dict.fromkeys(captions))
+        if new:
+            with torch.inference_mode():
+                self._known.update(zip(new, self._encode(new).float().cpu(), strict=True))
+        return torch.stack([self._known[caption] for caption in captions])

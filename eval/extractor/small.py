@@ -1,0 +1,83 @@
+"""Extractors that were trained on the data set at hand; their weights are files of the zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eval.extractor.extractor import DistinctTexts, in_pieces
+from zoo import checkpoint
+
+_PIECE = 256  # images at a time: their activations stay in the cache
+
+
+class Small:
+    """64 features of a ``SmallExtractor``: FID without Inception, for small images.
+
+    Args:
+        path: what ``zoo train model=small_extractor data=...`` wrote.
+        name: what results call it.
+        device: where it computes.
+
+    Raises:
+        ValueError: there is no such file, or another model in it.
+    """
+
+    resize = "none: images of the size it was trained on"
+
+    def __init__(self, path: str | Path, name: str = "small", device: str = "cpu") -> None:
+        self.name = name
+        self.network = _loaded(path, "SmallExtractor", "small_extractor").to(device)
+        self.sha256 = checkpoint.sha256(path)
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """``pool`` (B, 64) and ``logits`` (B, classes) of uint8 images of the trained shape."""
+        return in_pieces(images, _PIECE, lambda piece: self.network(_scaled(piece, self.network)))
+
+
+class SmallClip:
+    """Image and caption features of a small CLIP that was trained on the data set's captions.
+
+    Args:
+        path: what ``zoo train model=small_clip data=...`` wrote.
+        name: what results call it.
+        device: where it computes.
+
+    Raises:
+        ValueError: there is no such file, or another model in it.
+    """
+
+    resize = "none: images of the size it was trained on; one channel is repeated three times"
+
+    def __init__(self, path: str | Path, name: str = "small_clip", device: str = "cpu") -> None:
+        self.name = name
+        self.network = _loaded(path, "SmallClip", "small_clip").to(device)
+        self.sha256 = checkpoint.sha256(path)
+        self.text = DistinctTexts(self.network.encode_text)
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """``pool`` (B, D), of unit length, in the captions' space."""
+        return in_pieces(
+            images,
+            _PIECE,
+            lambda piece: {"pool": self.network.encode_image(_scaled(piece, self.network))},
+        )
+
+
+def _loaded(path: str | Path, wanted: str, model: str) -> Any:
+    if not Path(path).is_file():
+        raise ValueError(
+            f"{path}: no such file; `zoo train model={model} data=...` makes it for a data set"
+        )
+    network = checkpoint.load(path)
+    if type(network).__name__ != wanted:
+        raise ValueError(f"{path} holds a {type(network).__name__}, not a {wanted}")
+    return network
+
+
+def _scaled(images: Tensor, network: Any) -> Tensor:
+    """uint8 to [-1, 1], on the network's device."""
+    return images.to(network.device, torch.float32) / 127.5 - 1
