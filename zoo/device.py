@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -74,3 +76,22 @@ def _cpu_info(field: str) -> str | None:
     except OSError:
         return None
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), None)
+
+
+def torch_device(device: str) -> torch.device:
+    """torch's name of Lightning's device."""
+    return torch.device({"gpu": "cuda"}.get(device, device))
+
+
+def autocast(name: str, device: str) -> AbstractContextManager[Any]:
+    """What a precision means outside a trainer: autocast for ``bf16-mixed``, nothing for 32 bits.
+
+    Raises:
+        ValueError: another precision is asked for.
+    """
+    settled = str(precision(name, device))
+    if settled == "bf16-mixed":
+        return torch.autocast(torch_device(device).type, torch.bfloat16)
+    if settled in ("32-true", "32"):
+        return nullcontext()
+    raise ValueError(f"precision is auto, bf16-mixed or 32-true here, got {name}")

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -36,6 +37,39 @@ def track(
             meter.advance()
 
 
+class Watched:
+    """A sampler whose steps advance a meter; in all else the sampler itself."""
+
+    def __init__(self, sampler: Any, meter: Meter) -> None:
+        self._sampler, self._meter = sampler, meter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sampler, name)
+
+    def steps(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """The sampler's own steps, counted."""
+        for x in self._sampler.steps(*args, **kwargs):
+            self._meter.advance()
+            yield x
+
+
+@contextmanager
+def sampling(module: Any, num_images: int, batch_size: int, sampler: Any = None) -> Iterator[Any]:
+    """Within, a sampler for ``module.generate`` that shows its steps over all batches.
+
+    Args:
+        module: a ``DiffusionModule``.
+        num_images: as for ``generate``.
+        batch_size: as for ``generate``.
+        sampler: the one to watch; the module's own when None.
+    """
+    sampler = sampler if sampler is not None else module.sampler
+    steps = len(sampler.levels(module.diffusion.schedule)) - 1
+    total = -(-num_images // batch_size) * steps
+    with Meter(total, f"sampling {num_images} images", "steps") as meter:
+        yield Watched(sampler, meter)
+
+
 class Meter:
     """A bar on a terminal; elsewhere a line every half minute; nothing under pytest.
 
@@ -57,8 +91,9 @@ class Meter:
 
     def __enter__(self) -> Meter:
         if sys.stderr.isatty() and not _quiet():
-            self._bar, self._task = _bar(self)
-            self._bar.start()
+            self._bar = _Bars.join()
+            self._task = self._bar.add_task(self.description, total=self.total, state="")
+            self._refresh()
         return self
 
     def __exit__(
@@ -69,7 +104,8 @@ class Meter:
     ) -> None:
         if self._bar is not None:
             self._refresh()
-            self._bar.stop()
+            _Bars.leave(self._task)
+            self._bar = None
 
     def advance(self, count: int = 1) -> None:
         """``count`` more are done."""
@@ -116,14 +152,37 @@ def _quiet() -> bool:
     return "PYTEST_CURRENT_TEST" in os.environ
 
 
-def _bar(meter: Meter) -> Any:
+class _Bars:
+    """The one live display of a terminal: a bar within a bar is a second line of it."""
+
+    display: Any = None
+    users = 0
+
+    @classmethod
+    def join(cls) -> Any:
+        if cls.display is None:
+            cls.display = _display()
+            cls.display.start()
+        cls.users += 1
+        return cls.display
+
+    @classmethod
+    def leave(cls, task: Any) -> None:
+        cls.users -= 1
+        if cls.users:
+            cls.display.remove_task(task)
+        else:
+            cls.display.stop()
+            cls.display = None
+
+
+def _display() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    bar = Progress(
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[state]}"),
         console=Console(stderr=True),
     )
-    return bar, bar.add_task(meter.description, total=meter.total, completed=meter.done, state="")

@@ -179,7 +179,11 @@ def write_config(cfg: DictConfig, run_dir: Path, loggers: list[Logger]) -> None:
 
 
 def fit(
-    trainer: Trainer, module: Trainable, data: LightningDataModule, ckpt_path: Path | None, run_dir: Path
+    trainer: Trainer,
+    module: Trainable,
+    data: LightningDataModule,
+    ckpt_path: Path | None,
+    run_dir: Path,
 ) -> None:
     """Trains; after Ctrl-C says how to go on and leaves with code 130."""
     handler = signal.getsignal(signal.SIGINT)

@@ -75,7 +75,9 @@ def _built(config: Any) -> Any:
     try:
         return target(**arguments)
     except TypeError as error:
-        raise ValueError(f"{config['_target_']} does not take what the config says: {error}") from error
+        raise ValueError(
+            f"{config['_target_']} does not take what the config says: {error}"
+        ) from error
 
 
 def _resolve(target: Any, partial: bool, trust: Sequence[str] | None) -> None:

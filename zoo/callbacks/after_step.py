@@ -27,9 +27,10 @@ class AfterStep(Callback):
             self.after_step(trainer, pl_module)
 
 
-def is_logging(trainer: Trainer) -> bool:
-    """Whether the loggers get a row after this step."""
-    return trainer.global_step % max(1, trainer.log_every_n_steps) == 0
+def is_logging(trainer: Trainer, coming: bool = False) -> bool:
+    """Whether the loggers get a row for the step just made, or for the coming one."""
+    interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return (trainer.global_step + coming) % max(1, interval) == 0
 
 
 def log(trainer: Trainer, values: Mapping[str, float], step: int | None = None) -> None:

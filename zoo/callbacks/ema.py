@@ -40,7 +40,9 @@ class EMA(AfterStep):
 
     def decay_at(self, num_updates: int) -> float:
         """The decay of the next update after ``num_updates`` of them."""
-        return min(self.decay, (1 + num_updates) / (10 + num_updates)) if self.warmup else self.decay
+        return (
+            min(self.decay, (1 + num_updates) / (10 + num_updates)) if self.warmup else self.decay
+        )
 
     @torch.no_grad()
     def start(self, module: nn.Module) -> None:

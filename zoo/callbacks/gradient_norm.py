@@ -6,7 +6,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
-from zoo.callbacks.after_step import log
+from zoo.callbacks.after_step import is_logging, log
 
 
 class GradientNorm(Callback):
@@ -16,7 +16,7 @@ class GradientNorm(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         # the hook comes before clipping, and before the step that it belongs to is counted
-        if (trainer.global_step + 1) % max(1, trainer.log_every_n_steps) == 0:
+        if is_logging(trainer, coming=True):
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             norm = torch.nn.utils.get_total_norm(gradients).item()
             log(trainer, {"train/gradient_norm": norm}, step=trainer.global_step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
-from zoo.callbacks.after_step import log
+from zoo.callbacks.after_step import is_logging, log
 
 
 class LearningRate(Callback):
@@ -14,6 +14,6 @@ class LearningRate(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        if (trainer.global_step + 1) % max(1, trainer.log_every_n_steps) == 0:
+        if is_logging(trainer, coming=True):
             rate = optimizer.param_groups[0]["lr"]
             log(trainer, {"train/learning_rate": rate}, step=trainer.global_step)

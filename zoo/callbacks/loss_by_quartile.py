@@ -28,7 +28,8 @@ class LossByQuartile(AfterStep):
     ) -> None:
         if "t" in outputs and "loss_per_image" in outputs:
             loss = outputs["loss_per_image"].detach().double()
-            bins = quartile(outputs["t"], pl_module.diffusion.schedule.end).to(loss.device)
+            module: Any = pl_module
+            bins = quartile(outputs["t"], module.diffusion.schedule.end).to(loss.device)
             self._sums = self._sums.to(loss.device)
             self._sums.index_add_(1, bins, torch.stack([loss, torch.ones_like(loss)]))
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
 from zoo.image_grid import image_grid, save_png
+from zoo.progress import sampling
 
 
 class SampleGrid(AfterStep):
@@ -66,9 +67,10 @@ class SampleGrid(AfterStep):
         if hasattr(module, "generate"):
             condition = fixed_condition(module, data, self.num_images)
             rows = max(1, min(self.num_images, getattr(data, "batch_size", self.num_images)))
-            images = module.generate(
-                self.num_images, condition=condition, seed=self.seed, batch_size=rows
-            )
+            with sampling(module, self.num_images, rows) as sampler:
+                images = module.generate(
+                    self.num_images, condition, sampler, seed=self.seed, batch_size=rows
+                )
             return image_grid(images, columns=_columns(self.num_images, data))
         if hasattr(module, "reconstruct") and data is not None:
             return _reconstructions(module, data.test, self.num_images)
