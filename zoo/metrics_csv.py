@@ -48,10 +48,11 @@ class MetricsCSV(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Adds values to the row of ``step``."""
-        row = {"step": 0 if step is None else step, **metrics}
+        step = 0 if step is None else step
+        row = {"step": step, **metrics}
         if self._columns is None:
-            self._begin(row["step"])
-        if self._pending and self._pending[-1]["step"] == row["step"]:
+            self._begin(step)
+        if self._pending and self._pending[-1]["step"] == step:
             self._pending[-1].update(row)
         else:
             self._pending.append(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ def track(
     >>> list(track([1, 2, 3], description="counting"))
     [1, 2, 3]
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     with Meter(total, description, unit) as meter:
         for item in iterable:

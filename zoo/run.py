@@ -129,7 +129,8 @@ def _compile(model: Any) -> None:
 def set_aside(run_dir: Path) -> None:
     """Moves an earlier run out of the way, to ``<run_dir>.1`` or the next free number."""
     traces = ("last.ckpt", "model.safetensors", "metrics.csv")
-    if rank_zero_only.rank != 0 or not any((run_dir / name).exists() for name in traces):
+    rank = getattr(rank_zero_only, "rank", 0)
+    if rank != 0 or not any((run_dir / name).exists() for name in traces):
         return
     number = 1
     while (free := run_dir.with_name(f"{run_dir.name}.{number}")).exists():

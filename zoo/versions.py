@@ -22,7 +22,7 @@ def versions() -> dict[str, str | None]:
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, with "-dirty" where files differ from it; None in an installed wheel."""
+    """The checkout's commit, "-dirty" where files differ; None in an installed wheel."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():  # a wheel may lie inside some other repository
         return None

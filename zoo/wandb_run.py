@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,7 @@ def finish(loggers: Iterable[Logger]) -> None:
 
 
 def _run_id(folder: Path) -> str:
-    from wandb.util import generate_id
-
     file = folder / "wandb_id.txt"
     if not file.exists():
-        file.write_text(generate_id())
+        file.write_text(secrets.token_hex(4))
     return file.read_text().strip()

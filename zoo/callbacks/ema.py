@@ -46,7 +46,7 @@ class EMA(AfterStep):
 
     @torch.no_grad()
     def start(self, module: nn.Module) -> None:
-        """Takes the trained parameters as first averages, or moves restored ones to their device."""
+        """Takes the trained parameters as first averages, or moves restored ones to their place."""
         trained = _trained(module)
         if not self.averages:
             self.averages = {name: p.detach().float().clone() for name, p in trained.items()}

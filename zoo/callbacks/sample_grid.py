@@ -63,7 +63,7 @@ class SampleGrid(AfterStep):
         path = save_png(grid, self.folder / f"step_{trainer.global_step:08}.png")
         _track(trainer, grid, path)
 
-    def _grid(self, module: LightningModule, data: Any) -> Tensor | None:
+    def _grid(self, module: Any, data: Any) -> Tensor | None:
         if hasattr(module, "generate"):
             condition = fixed_condition(module, data, self.num_images)
             rows = max(1, min(self.num_images, getattr(data, "batch_size", self.num_images)))
@@ -78,7 +78,7 @@ class SampleGrid(AfterStep):
 
 
 def fixed_condition(module: Any, data: Any, num_images: int) -> Any:
-    """The conditions of a grid: classes in turn, the first captions, or None for what needs none."""
+    """A grid's conditions: classes in turn, the first captions, or None where none are needed."""
     if getattr(module.conditioner, "num_classes", None) is not None:
         return torch.arange(num_images) % module.conditioner.num_classes
     captions = getattr(getattr(data, "test", None), "captions", None)
