@@ -86,7 +86,9 @@ def _not_built(error: Exception) -> str | None:
 def _condensed(message: str) -> str:
     """One line of a message of several, without omegaconf's postscript and hydra's links."""
     lines = []
-    for line in message.splitlines():
+    for line in message.removeprefix("ValueError raised while resolving interpolation: ").split(
+        "\n"
+    ):
         line = line.strip()
         if line.startswith(("full_key:", "object_type=", "reference_type=", "See https://")):
             continue

@@ -73,6 +73,7 @@ def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    _teach_arithmetic()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -94,6 +95,7 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
 
     # hydra.main would read sys.argv, and sys.argv must stay whole: Lightning starts the other
     # ranks of a distributed run by repeating it.
+    _teach_arithmetic()
     version.setbase(_VERSION_BASE)
     parser = get_args_parser()
     parser.usage = f"zoo {verb} [group=name ...] [key=value ...]; `zoo {verb} --help` says more"
@@ -113,6 +115,21 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
             config_path=str(paths.configs()),
             config_name=config_name,
         )
+
+
+def _teach_arithmetic() -> None:
+    """What configs may compute, so that each number is written once: ``${mul:2,${a}}`` and such."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("label_rows", _label_rows, replace=True)
+
+
+def _label_rows(num_classes: int | None, dropout: float) -> int:
+    """Rows of a label table: one for each class, and the null label's where labels are dropped."""
+    if num_classes is None:
+        raise ValueError("the data has no classes (num_classes is null): conditioner=unconditional")
+    return num_classes + (dropout > 0)
 
 
 def _deferred(verb: str, config_name: str, task: str) -> Callable[[DictConfig], Any]:

@@ -1,0 +1,92 @@
+"""The wheel holds zoo and eval alone, with configs and small checkpoints, and works anywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    # the build backend itself, for a front end would fetch it into a fresh environment
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run([*command, "--directory", folder], cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("diffusion_zoo-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel unpacked, which for pure Python is what installing does."""
+    site = tmp_path_factory.mktemp("site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def run(installed: Path, elsewhere: Path, *arguments: str) -> str:
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=elsewhere,
+        env={"PYTHONPATH": str(installed), "PATH": "", "HOME": str(elsewhere), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_only_zoo_and_eval_land_in_site_packages(installed: Path) -> None:
+    found = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
+    assert found == {"zoo", "eval"}
+
+
+def test_configs_and_checkpoints_are_all_inside(installed: Path) -> None:
+    for folder, patterns in {"configs": ["*.yaml"], "checkpoints": ["*.safetensors", "*.md"]}.items():
+        here = {p.relative_to(ROOT / folder) for x in patterns for p in (ROOT / folder).rglob(x)}
+        inside = installed / "zoo" / folder
+        there = {p.relative_to(inside) for p in inside.rglob("*") if p.is_file()}
+        assert here
+        assert here <= there
+
+
+def test_nothing_that_python_wrote_is_inside(installed: Path) -> None:
+    assert not [p for p in installed.rglob("*") if p.suffix in (".pyc", ".ckpt", ".log")]
+
+
+def test_paths_point_into_the_wheel(installed: Path, tmp_path: Path) -> None:
+    code = "from zoo import paths; print(paths.configs()); print(paths.checkpoints())"
+    printed = run(installed, tmp_path, "-c", code).splitlines()
+    assert printed == [str(installed / "zoo" / "configs"), str(installed / "zoo" / "checkpoints")]
+
+
+def test_the_command_works_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    assert "improved_ddpm" in run(installed, tmp_path, "-m", "zoo.cli", "list", "models")
+    shown = run(
+        installed, tmp_path, "-m", "zoo.train", "model=improved_ddpm", "--cfg", "job", "--resolve"
+    )
+    assert "ImprovedDDPM" in shown
+    assert not list(tmp_path.iterdir()), "a look at the config leaves nothing behind"
+
+
+def test_the_wheel_names_the_command_and_the_licence(installed: Path) -> None:
+    (info,) = installed.glob("*.dist-info")
+    assert "zoo = zoo.cli:main" in (info / "entry_points.txt").read_text()
+    metadata = (info / "METADATA").read_text()
+    assert "License-Expression: Apache-2.0" in metadata
+    assert (info / "licenses" / "LICENSE").read_text().count("Apache License") >= 1
+
+
+def test_constraints_are_plain_pins_of_what_is_needed() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert {"torch", "lightning", "torchmetrics", "transformers", "open-clip-torch"} <= set(pins)
+    assert {"hydra-core", "safetensors", "torch-fidelity", "datasets", "scikit-learn"} <= set(pins)
+    assert not [name for name, version in pins.items() if set(version) & set("@/; ")]
