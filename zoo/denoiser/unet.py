@@ -94,6 +94,8 @@ class UNet(Part, nn.Module):
 
         self.downsampling = 2 ** (len(self.channel_mult) - 1)
         self.embedding_dim = 4 * channels
+        if not self.channel_mult:
+            raise ValueError("channel_mult is empty: a U-Net needs at least one level")
         check_attention_at(self.attention_at, len(self.channel_mult))
         if channels % 2:
             raise ValueError(f"channels must be even for the time embedding, got {channels}")
@@ -254,10 +256,10 @@ class UNet(Part, nn.Module):
                 f"the U-Net takes {self.in_channels} channels (a condition's image included), "
                 f"got {x.shape[1]}"
             )
-        if (condition.tokens is None) != (self.context_dim is None):
+        got = None if condition.tokens is None else tuple(condition.tokens.shape)
+        if (None if got is None else got[-1]) != self.context_dim:
             wanted = "no tokens" if self.context_dim is None else f"tokens {self.context_dim} wide"
-            got = "none" if condition.tokens is None else f"{tuple(condition.tokens.shape)}"
-            raise ValueError(f"the U-Net's condition has {wanted}, got {got}")
+            raise ValueError(f"the U-Net's condition has {wanted}, got {got or 'none'}")
         self._check_vector(condition.vector)
 
     def _check_vector(self, vector: Tensor | None) -> None:
