@@ -80,28 +80,34 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
             or its weights do not fit.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     described = config(path)
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
             module = build(described, trust)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        # a changed number may break a constructor anywhere
+        raise ValueError(f"{path}: {_one_line(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"{path}: its config describes a {type(module).__name__}, not a module")
-    _fit(module, load_file(path), path)
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: {error}") from error
+    _fit(module, weights, path)
     return module.eval()
 
 
 def config(path: str | Path) -> dict[str, Any]:
     """The saved module's config, read from the file's header alone."""
-    return json.loads(_metadata(path)["config"])
+    return _json(path, "config")
 
 
 def provenance(path: str | Path) -> dict[str, Any]:
     """Where the weights came from, read from the file's header alone."""
-    return json.loads(_metadata(path)["provenance"])
+    return _json(path, "provenance")
 
 
 def sha256(path: str | Path) -> str:
@@ -196,9 +202,24 @@ def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> Non
     )
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _listed(names: list[str], most: int = 5) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _json(path: str | Path, name: str) -> dict[str, Any]:
+    """A part of the metadata, read as the JSON object that it is."""
+    try:
+        value = json.loads(_metadata(path)[name])
+    except (KeyError, json.JSONDecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: its {name} cannot be read")
+    return value
 
 
 def _metadata(path: str | Path) -> dict[str, str]:
@@ -207,15 +228,24 @@ def _metadata(path: str | Path) -> dict[str, str]:
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: a safetensors file, but not one that this zoo's save() wrote")
-    if int(metadata["version"]) > VERSION:
+    if metadata.get("version") != str(VERSION):
         raise ValueError(
-            f"{path}: written in format {metadata['version']}, this version reads up to {VERSION}: "
+            f"{path}: written in format {metadata.get('version')!r}, this version reads {VERSION}: "
             "update diffusion-zoo"
         )
-    expected = header.pop("", 0) + max((e["data_offsets"][1] for e in header.values()), default=0)
+    expected = _size(path, header)
     if size != expected:
         raise ValueError(f"{path}: torn file: {size} bytes instead of {expected}")
     return metadata
+
+
+def _size(path: str | Path, header: dict[str, Any]) -> int:
+    """How many bytes the file has according to its header."""
+    try:
+        begin = header.pop("")
+        return begin + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    except (TypeError, KeyError, IndexError):
+        raise ValueError(f"{path}: not a safetensors file") from None
 
 
 def _header(path: Path) -> dict[str, Any]:
