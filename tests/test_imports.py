@@ -1,4 +1,4 @@
-"""Who may import whom: imports point down, hydra stays at the entrances, heavy packages load late."""
+"""Imports point down, hydra stays at the entrances, heavy packages load late."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def test_only_zoo_and_eval_land_in_site_packages(installed: Path) -> None:
 
 
 def test_configs_and_checkpoints_are_all_inside(installed: Path) -> None:
-    for folder, patterns in {"configs": ["*.yaml"], "checkpoints": ["*.safetensors", "*.md"]}.items():
+    kinds = {"configs": ["*.yaml"], "checkpoints": ["*.safetensors", "*.md"]}
+    for folder, patterns in kinds.items():
         here = {p.relative_to(ROOT / folder) for x in patterns for p in (ROOT / folder).rglob(x)}
         inside = installed / "zoo" / folder
         there = {p.relative_to(inside) for p in inside.rglob("*") if p.is_file()}

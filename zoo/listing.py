@@ -47,10 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 def entries(kind: str) -> dict[str, str]:
     """Name and one-line description of everything of a kind, such as "samplers"."""
     if kind == "checkpoints":
-        folder = paths.checkpoints()
-        files = sorted(folder.rglob("*.safetensors"))
-        return {str(file.relative_to(folder).with_suffix("")): about(file) for file in files}
-    return options(_GROUPS.get(kind, kind))
+        home = paths.checkpoints()
+        files = sorted(home.rglob("*.safetensors"))
+        return {str(file.relative_to(home).with_suffix("")): about(file) for file in files}
+    return options(folder(kind))
+
+
+def folder(kind: str) -> str:
+    """The folder of configs of a kind: "sampler" of "samplers"."""
+    return _GROUPS.get(kind, kind)
 
 
 def about(file: Path) -> str:

@@ -20,14 +20,14 @@ flags:
 def text(verb: str, config_name: str) -> str:
     """The help text of ``verb``: its config's groups with what each offers, keys and flags."""
     file = paths.configs() / f"{config_name}.yaml"
-    chosen = _defaults(file)
+    chosen = groups(file)
     sections = [
         f"zoo {verb}: {description(file)}",
         f"usage: zoo {verb} [group=name ...] [key=value ...]",
     ]
     if chosen:
         sections.append(
-            "groups (* is the default; `zoo list` has a line on each):\n" + _groups(chosen)
+            "groups (* is the default; `zoo list` has a line on each):\n" + _offered(chosen)
         )
     keys = _keys(file)
     if keys:
@@ -50,7 +50,7 @@ def options(group: str) -> dict[str, str]:
     return {file.stem: description(file) for file in files if not file.stem.startswith("_")}
 
 
-def _defaults(file: Path) -> dict[str, Any]:
+def groups(file: Path) -> dict[str, Any]:
     """The groups of a config's defaults list and what is chosen for each."""
     import yaml
 
@@ -64,7 +64,7 @@ def _defaults(file: Path) -> dict[str, Any]:
     return chosen
 
 
-def _groups(chosen: dict[str, Any]) -> str:
+def _offered(chosen: dict[str, Any]) -> str:
     width = max(map(len, chosen)) + 2
     lines = []
     for group, default in chosen.items():

@@ -1,0 +1,222 @@
+"""A verb's life under hydra, with a small config of the test's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from zoo import entry, paths
+
+CONFIG = """\
+# a verb for the test
+defaults:
+  - sampler: short
+  - _self_
+
+seed: 0  # every draw
+run_dir: runs/${seed}
+trainer: {max_steps: 10}
+twice: ${mul:2,${seed}}
+"""
+
+
+class Length:
+    """What the test's config builds."""
+
+    def __init__(self, steps: int) -> None:
+        if steps < 1:
+            raise ValueError(f"steps is {steps};\n  at least 1 is needed")
+        self.steps = steps
+
+
+@pytest.fixture
+def verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the test's verb and returns the configs that its task was called with."""
+    configs = tmp_path / "configs"
+    (configs / "sampler").mkdir(parents=True)
+    (configs / "verb.yaml").write_text(CONFIG)
+    for name, steps in {"short": 1, "long": 9}.items():
+        sampler = f"# {name}\n_target_: verb_of_the_test.Length\nsteps: {steps}\n"
+        (configs / "sampler" / f"{name}.yaml").write_text(sampler)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(paths, "configs", lambda: configs)
+    monkeypatch.setenv("ZOO_RUN_DIR", "")  # given back after the test
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.delenv("ZOO_TRACEBACK", raising=False)
+
+    def run(*argv: str, task: Any = None) -> list[dict[str, Any]]:
+        from omegaconf import OmegaConf
+
+        seen: list[dict[str, Any]] = []
+
+        def default(cfg: Any) -> None:
+            seen.append(OmegaConf.to_container(cfg, resolve=True))
+
+        module = ModuleType("verb_of_the_test")
+        module.task, module.Length = task or default, Length
+        Length.__module__ = "verb_of_the_test"
+        monkeypatch.setitem(sys.modules, "verb_of_the_test", module)
+        entry.run("verb", "verb", "verb_of_the_test:task", argv)
+        return seen
+
+    return run
+
+
+def test_the_task_gets_the_composed_config_and_no_folder_appears(verb: Any) -> None:
+    (cfg,) = verb("seed=3", "sampler=long", "trainer.max_steps=5")
+    assert cfg["trainer"] == {"max_steps": 5}
+    assert cfg["sampler"]["steps"] == 9
+    assert cfg["twice"] == 6
+    assert cfg["run_dir"] == "runs/3"
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_sweep_gets_numbered_folders(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = verb("-m", "seed=1,2", "sampler=short,long", "run_dir=sweep")
+    assert [cfg["run_dir"] for cfg in runs] == [f"sweep/{i}" for i in range(4)]
+    assert {(cfg["seed"], cfg["sampler"]["steps"]) for cfg in runs} == {
+        (1, 1),
+        (1, 9),
+        (2, 1),
+        (2, 9),
+    }
+    assert "sweep/3: " in capsys.readouterr().out
+    assert {path.name for path in Path.cwd().iterdir()} == {"sweep"}
+
+
+def test_a_sweep_without_a_name_gets_one_folder(verb: Any) -> None:
+    first, second = verb("-m", "seed=1,2")
+    assert Path(first["run_dir"]).parent == Path(second["run_dir"]).parent
+    assert Path(first["run_dir"]).parent.name.startswith("sweep-")
+
+
+def test_the_ranks_of_one_run_share_its_folder(verb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    verb("seed=1")
+    assert os.environ["ZOO_RUN_DIR"] == "runs/1"
+    assert verb("seed=2")[0]["run_dir"] == "runs/2"  # another run is not a rank
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert verb("seed=5")[0]["run_dir"] == "runs/2"
+
+
+def fails(
+    verb: Any, capsys: pytest.CaptureFixture[str], *argv: str, task: Any = None
+) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as exit:
+        verb(*argv, task=task)
+    return int(exit.value.code or 0), capsys.readouterr().err
+
+
+def test_a_value_error_is_one_line(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def task(cfg: Any) -> None:
+        raise ValueError("the batch is 3;\n  possible are 4 and 8")
+
+    said = (2, "zoo verb: the batch is 3; possible are 4 and 8\n")
+    assert fails(verb, capsys, task=task) == said
+    assert fails(verb, capsys, "-m", "seed=1,2", task=task) == said
+
+
+def test_an_error_inside_a_constructor_says_where(
+    verb: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def task(cfg: Any) -> None:
+        from hydra.utils import instantiate
+
+        instantiate(cfg.sampler)
+
+    assert fails(verb, capsys, "sampler.steps=0", task=task) == (
+        2,
+        "zoo verb: steps is 0; at least 1 is needed (building 'sampler')\n",
+    )
+    code, said = fails(verb, capsys, "+sampler.stepps=3", task=task)
+    assert code == 2
+    assert "unexpected keyword argument 'stepps' (building 'sampler')" in said
+    code, said = fails(verb, capsys, "sampler._target_=verb_of_the_test.Lenght", task=task)
+    assert code == 2
+    assert said.count("\n") == 1
+    assert "verb_of_the_test.Lenght" in said
+
+
+def test_a_full_disk_is_one_line(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def task(cfg: Any) -> None:
+        raise OSError(28, "No space left on device", "last.ckpt")
+
+    code, said = fails(verb, capsys, task=task)
+    assert code == 2
+    assert said == "zoo verb: [Errno 28] No space left on device: 'last.ckpt'\n"
+
+
+def test_our_own_mistakes_keep_their_traceback(verb: Any) -> None:
+    def task(cfg: Any) -> None:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        verb(task=task)
+
+
+def test_the_traceback_may_be_asked_for(verb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def task(cfg: Any) -> None:
+        raise ValueError("three")
+
+    monkeypatch.setenv("ZOO_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="three"):
+        verb(task=task)
+
+
+def test_an_interruption_leaves_with_130(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def task(cfg: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert fails(verb, capsys, task=task) == (130, "zoo verb: interrupted\n")
+
+
+def test_a_verb_may_compose_while_it_runs(verb: Any) -> None:
+    composed = []
+
+    def task(cfg: Any) -> None:
+        composed.append(entry.compose("verb", ["seed=7"]).seed)
+        composed.append(entry.compose("verb", ["seed=8"]).seed)
+
+    verb(task=task)
+    assert composed == [7, 8]
+    with pytest.raises(ValueError, match="no sampler called 'lnog'.*did you mean 'long'"):
+        entry.compose("verb", ["sampler=lnog"])
+    assert entry.compose("verb").seed == 0
+
+
+def test_hydras_own_switch_is_left_as_it_was(verb: Any) -> None:
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    verb()
+    assert os.environ.get("HYDRA_FULL_ERROR") == before
+
+
+def test_help_shows_groups_keys_and_flags(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    verb("--help")
+    printed = capsys.readouterr().out
+    assert printed.startswith("zoo verb: a verb for the test\n")
+    assert "  sampler  long, short*" in printed
+    assert "  seed: 0  # every draw" in printed
+    assert "--multirun" in printed
+
+
+@pytest.mark.parametrize(
+    ("classes", "dropout", "rows"), [(10, 0.0, 10), (10, 0.1, 11), (None, 0.1, None)]
+)
+def test_a_label_table_has_a_row_for_the_null_label(
+    classes: int | None, dropout: float, rows: int | None
+) -> None:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import InterpolationResolutionError
+
+    entry._teach_arithmetic()
+    cfg = OmegaConf.create({"n": classes, "p": dropout, "rows": "${label_rows:${n},${p}}"})
+    if rows is None:
+        with pytest.raises(InterpolationResolutionError, match="no classes"):
+            _ = cfg.rows
+    else:
+        assert cfg.rows == rows
