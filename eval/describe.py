@@ -1,0 +1,142 @@
+"""What a result says about the model, its training and the machine, read off live objects."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from eval.flops import Cost
+from eval.result import Budget, Environment, FirstStageUsed, Subject
+from eval.typed import build
+from zoo.device import device_name
+from zoo.part import config_of
+from zoo.versions import git_commit, versions
+
+_LIBRARIES = ("torchmetrics", "open_clip_torch", "torch-fidelity")
+
+
+def subject(
+    module: Any,
+    name: str,
+    sampler: Any,
+    guidance: Any,
+    network_evaluations: float,
+    cost: Cost,
+    facts: dict[str, Any],
+    sha256: str | None,
+) -> Subject:
+    """Describes a model and how it generated.
+
+    Args:
+        module: the diffusion model.
+        name: the row's name.
+        sampler: the one that was used.
+        guidance: the one that was used.
+        network_evaluations: per image, counted.
+        cost: of ``eval.flops``.
+        facts: the checkpoint's provenance; empty for a model that never was in a file.
+        sha256: of the checkpoint file.
+    """
+    weights = facts.get("weights")
+    return Subject(
+        name=name,
+        model=type(module).__name__,
+        parameters=cost.parameters,
+        flops_per_evaluation=cost.per_evaluation,
+        flops_decode=cost.decode,
+        sampler=settings(sampler, without=("num_steps", "grid")),
+        grid=_function_name(sampler.grid),
+        num_steps=sampler.num_steps,
+        network_evaluations=network_evaluations,
+        guidance="none" if type(guidance).__name__ == "Unguided" else settings(guidance),
+        weights="EMA" if weights == "ema" else weights,
+        weights_sha256=sha256,
+        config_hash=config_hash(module),
+        training_seconds=_seconds(facts),
+        first_stage=_first_stage(cost, facts.get("autoencoder")),
+    )
+
+
+def budget(facts: dict[str, Any]) -> Budget:
+    """What the training used, from a checkpoint's provenance.
+
+    Raises:
+        ValueError: the provenance has a budget of another layout.
+    """
+    found = build(Budget, facts.get("budget") or {}, "the checkpoint's budget")
+    assert isinstance(found, Budget)
+    return found
+
+
+def environment(device: torch.device) -> Environment:
+    """This machine, now."""
+    kind = {"cuda": "gpu"}.get(device.type, device.type)
+    found = {name: number or "absent" for name, number in versions().items()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = "absent"
+    found["commit"] = git_commit() or "not a checkout"
+    return Environment(
+        machine=device_name("cpu") if kind == "cpu" else f"{device_name(kind)}",
+        device=kind,
+        threads=torch.get_num_threads(),
+        versions=found,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def settings(part: Any, without: tuple[str, ...] = ()) -> str:
+    """A part's class and plain arguments in words.
+
+    >>> from zoo.sampler import DDIM
+    >>> settings(DDIM(10, eta=0.5), without=("num_steps", "grid"))
+    'DDIM, eta 0.5'
+    """
+    config = config_of(part)
+    words = [config.pop("_target_").rpartition(".")[2]]
+    for key, value in config.items():
+        if key in without:
+            continue
+        if isinstance(value, dict):
+            value = str(value.get("_target_", value)).rpartition(".")[2]
+        words.append(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}")
+    return ", ".join(words)
+
+
+def config_hash(module: Any) -> str:
+    """sha256 of the resolved architecture config."""
+    return hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode()).hexdigest()
+
+
+def _first_stage(cost: Cost, facts: dict[str, Any] | None) -> FirstStageUsed | None:
+    if not cost.first_stage_parameters:
+        return None
+    facts = facts or {}
+    trained = facts.get("provenance") or {}
+    return FirstStageUsed(
+        sha256=facts.get("sha256") or "not recorded",
+        parameters=cost.first_stage_parameters,
+        images_seen=(trained.get("budget") or {}).get("images_seen"),
+        training_seconds=_seconds(trained),
+    )
+
+
+def _seconds(facts: dict[str, Any]) -> float | None:
+    seconds = facts.get("training_seconds")
+    return None if seconds is None else float(seconds)
+
+
+def _function_name(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        arguments = ", ".join(f"{k} {v}" for k, v in function.keywords.items())
+        name = _function_name(function.func)
+        return f"{name} ({arguments})" if arguments else name
+    return str(getattr(function, "__name__", type(function).__name__))

@@ -1,0 +1,148 @@
+"""One pass over generated images: every extractor once, every metric from it, into a Result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eval.result import Result, Subject
+from zoo import entry
+
+if TYPE_CHECKING:  # torch would cost `zoo evaluate --help` more than it may take
+    from torch import Tensor
+
+    from eval.yardstick import Yardstick
+
+
+class Evaluation(NamedTuple):
+    """A result and the images that it is about.
+
+    Attributes:
+        result: the record.
+        images: (N, C, H, W) uint8, all that were measured.
+    """
+
+    result: Result
+    images: Tensor
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The verb."""
+    entry.run("evaluate", "evaluate", "eval.verbs:evaluate", argv)
+
+
+def evaluate(
+    subject: Any,
+    data: Any,
+    fid: Sequence[Any] = (),
+    clip: Sequence[Any] = (),
+    *,
+    num_images: int = 1000,
+    fid_counts: Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    sampler: Any = None,
+    guidance: Any = None,
+    name: str | None = None,
+    facts: dict[str, Any] | None = None,
+    sha256: str | None = None,
+    yardstick: Yardstick | None = None,
+) -> Evaluation:
+    """Measures a model, or images that were made elsewhere, against a data set.
+
+    FID is given at each of ``fid_counts``: the mean over as many disjoint sets of that size as
+    there are images for, for FID falls as sets grow and compares at one count only. Image i
+    depends on ``seed`` and i alone, and statistics are float64, so the batch size changes a number
+    by no more than the networks' rounding.
+
+    Args:
+        subject: a ``DiffusionModule``, or ``StoredImages``.
+        data: a data set after ``setup()``; its training split is the reference.
+        fid: extractors that FID is given with.
+        clip: extractors that CLIP score is given with; skipped where images have no captions.
+        num_images: how many are generated.
+        fid_counts: set sizes of FID; as many images as are held out, and all, when None.
+        seed: of the generation.
+        batch_size: images at a time.
+        sampler: in place of the model's own.
+        guidance: in place of the model's own.
+        name: the row's name; the class when None.
+        facts: the checkpoint's provenance.
+        sha256: of the checkpoint file.
+        yardstick: of ``measure`` for the same data, extractors and counts; measured when None.
+
+    Raises:
+        ValueError: a count is larger than the number of images, or the model and the data differ
+            in the images' shape.
+    """
+    import torch
+
+    from eval import describe, images, one_pass
+    from eval.flops import cost
+    from eval.yardstick import measure
+
+    stored = isinstance(subject, images.StoredImages)
+    num_images = len(subject) if stored else num_images
+    counts = _counts(fid_counts, num_images, len(data.test))
+    shape = list(subject.images.shape[1:]) if stored else list(subject.image_shape)
+    if shape != list(data.shape):
+        raise ValueError(f"images are {tuple(shape)}, {data.name} has {tuple(data.shape)}")
+    if yardstick is None:
+        yardstick = measure(data, fid, clip, counts, batch_size)
+    if yardstick.counts != counts:
+        raise ValueError(f"the yardstick is for fid_counts={yardstick.counts}, not {counts}")
+    facts = facts or {}
+
+    if stored:
+        want = images.Wanted("as given", None, None)
+        made = images.from_dataset(subject, batch_size)
+        title = name or subject.name
+    else:
+        want = images.wanted(subject, data, num_images)
+        sampler = sampler if sampler is not None else subject.sampler
+        guidance = guidance if guidance is not None else subject.guidance
+        subject.network_evaluations = 0
+        made = images.generated(subject, want, num_images, seed, batch_size, sampler, guidance)
+        title = name or type(subject).__name__
+    scored = clip if want.captions else ()
+    measured = one_pass.one_pass(made, num_images, fid, scored, yardstick)
+
+    device = torch.device("cpu") if stored else subject.device
+    values = one_pass.values_of(measured, yardstick)
+    if stored:
+        del values["images_per_second"]
+        description = _stored(title)
+    else:
+        raw = None if want.condition is None else want.condition[:1]
+        per_image = subject.network_evaluations / num_images
+        description = describe.subject(
+            subject, title, sampler, guidance, per_image, cost(subject, raw), facts, sha256
+        )
+    result = Result(
+        values,
+        one_pass.protocol_of(data, want, yardstick, num_images, seed, subject),
+        describe.budget(facts),
+        description,
+        describe.environment(device),
+        facts,
+    )
+    return Evaluation(result, measured.images)
+
+
+def _counts(asked: Sequence[int] | None, num_images: int, num_held_out: int) -> list[int]:
+    counts = list(asked) if asked else [min(num_images, num_held_out), num_images]
+    if max(counts) > num_images:
+        raise ValueError(
+            f"fid_counts={counts} asks for sets of more images than the {num_images} there are: "
+            f"set num_images={max(counts)} or smaller counts"
+        )
+    return sorted(set(counts))
+
+
+def _stored(name: str) -> Subject:
+    """Images of unknown making."""
+    return Subject(name, "images", 0, 0, 0, "–", "–", 0, 0.0, "–")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What a model costs: floating-point operations and parameters, counted on the live modules."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class Cost(NamedTuple):
+    """Operations per image, and parameters.
+
+    Attributes:
+        per_evaluation: operations of one evaluation of the network for one image.
+        decode: operations of the first stage's decoder for one image; 0 in pixel space.
+        parameters: of the model without its first stage.
+        first_stage_parameters: of the first stage.
+    """
+
+    per_evaluation: int
+    decode: int
+    parameters: int
+    first_stage_parameters: int
+
+
+@torch.no_grad()
+def cost(module: Any, condition: Any = None) -> Cost:
+    """Counts a ``DiffusionModule``; a multiplication and its addition are two operations.
+
+    Convolutions and matrix products are counted, attention's included; norms and activations, a
+    small share, are not.
+
+    Args:
+        module: a diffusion model.
+        condition: one raw label or caption in a batch of one; None for an unconditional model.
+    """
+    device = next(module.parameters()).device
+    was_training, counted = module.training, module.network_evaluations
+    module.eval()
+    known = module.conditioner(condition).to(device)
+    x = torch.zeros(1, *module.latent_shape, device=device)
+    level = module.diffusion.schedule(module.diffusion.schedule.end / 2)
+    per_evaluation = flops(lambda: module.predict(x, level, known))
+    decode = flops(lambda: module.first_stage.decode(x))
+    module.train(was_training)
+    module.network_evaluations = counted
+    first_stage = parameters(module.first_stage)
+    return Cost(per_evaluation, decode, parameters(module) - first_stage, first_stage)
+
+
+def flops(call: Any) -> int:
+    """Operations of ``call()`` in convolutions and matrix products.
+
+    Attention runs as plain products while it is counted: torch's counter does not know the CPU's
+    fused kernel and would count nothing.
+
+    >>> weight = torch.ones(3, 5)
+    >>> flops(lambda: torch.ones(2, 3) @ weight)
+    60
+    """
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops())
+
+
+def parameters(module: Any) -> int:
+    """Number of parameters; 0 for a part that is no ``nn.Module``."""
+    if not isinstance(module, nn.Module):
+        return 0
+    shared: set[Tensor] = set(module.parameters())
+    return sum(parameter.numel() for parameter in shared)

@@ -1,0 +1,156 @@
+"""The pass itself: images through extractors into metrics, and what the numbers are called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from eval.images import Images, StoredImages, Wanted
+from eval.metric import ClipScore
+from eval.nearest import percentiles
+from eval.result import Protocol, Value
+from eval.yardstick import FidSets, Yardstick, as_batch, every, nearest_to_training
+
+
+class Measured(NamedTuple):
+    """What one pass gathered.
+
+    Attributes:
+        images: (N, C, H, W) uint8.
+        fid: (extractor's name, set size) to the sets' metrics.
+        clip: extractor's name to the metric.
+        seconds: that making the images took.
+    """
+
+    images: Tensor
+    fid: dict[tuple[str, int], FidSets]
+    clip: dict[str, ClipScore]
+    seconds: float
+
+
+def one_pass(
+    made: Iterator[Images],
+    num_images: int,
+    fid: Sequence[Any],
+    clip: Sequence[Any],
+    yardstick: Yardstick,
+) -> Measured:
+    """Feeds each distinct extractor once per batch, and every metric from it."""
+    sets = {
+        (e.name, count): FidSets(yardstick.reference[e.name], e.name, count, num_images)
+        for e in fid
+        for count in yardstick.counts
+    }
+    scores = {e.name: ClipScore(e.text, e.name) for e in clip}
+    kept, seconds = [], 0.0
+    while True:
+        started = time.perf_counter()
+        batch = next(made, None)
+        if batch is None:
+            break
+        seconds += time.perf_counter() - started
+        kept.append(batch.images)
+        for extractor in every(fid, clip):
+            features = extractor(batch.images)
+            for (name, _), metric in sets.items():
+                if name == extractor.name:
+                    metric.update(features, batch)
+            if extractor.name in scores:
+                scores[extractor.name].update(features, as_batch(batch))
+    return Measured(torch.cat(kept), sets, scores, seconds)
+
+
+def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
+    """Every number, with its definition and what it has to be read beside."""
+    values: dict[str, Value] = {}
+    sha256 = {e.name: e.sha256 for e in every(yardstick.fid, yardstick.clip)}
+    for (extractor, count), sets in measured.fid.items():
+        found = sets.compute()
+        floor, floor_images = yardstick.floors[extractor, count]
+        values[f"fid_{extractor}_{count}"] = Value(
+            value=sum(found) / len(found),
+            definition=_fid_definition(extractor, count, len(found), yardstick),
+            higher_is_better=False,
+            extractor=extractor,
+            sha256=sha256[extractor],
+            num_images=count,
+            num_sets=len(found),
+            floor=floor,
+            floor_images=floor_images,
+            detail={f"set_{i + 1}": distance for i, distance in enumerate(found)},
+        )
+    for extractor, score in measured.clip.items():
+        values[score.name] = Value(
+            value=score.compute()[score.name],
+            definition="How well images fit their captions, from 0 to 100, judged by a network "
+            f"({extractor}) that was trained to match images with captions. Read it between its "
+            "chance (shuffled captions) and its ceiling (real images).",
+            higher_is_better=True,
+            extractor=extractor,
+            sha256=sha256[extractor],
+            num_images=len(measured.images),
+            ceiling=yardstick.ceiling.get(extractor),
+            chance=yardstick.chance.get(extractor),
+        )
+    values["nearest_training_image"] = _nearest(measured.images, yardstick)
+    values["images_per_second"] = Value(
+        value=len(measured.images) / measured.seconds,
+        definition="Images generated per second on the machine named above, decoding included.",
+        higher_is_better=True,
+        num_images=len(measured.images),
+    )
+    return values
+
+
+def _nearest(images: Tensor, yardstick: Yardstick) -> Value:
+    distances, test = nearest_to_training(images, yardstick.data), yardstick.nearest
+    detail = percentiles(distances) | percentiles(test, "test_")
+    detail["closer_than_any_test"] = float((distances < test.min()).sum())
+    return Value(
+        value=detail["p50"],
+        definition="Distance of a generated image to the nearest training image: the root mean "
+        "square difference of its pixels, in steps of 8-bit values (median over images).",
+        num_images=len(distances),
+        detail=detail,
+    )
+
+
+def _fid_definition(extractor: str, count: int, sets: int, yardstick: Yardstick) -> str:
+    mean = f", the mean of {sets} disjoint sets" if sets > 1 else ""
+    return (
+        f"Fréchet distance, with the features of the network '{extractor}': how far a crowd of "
+        f"{count} generated images{mean} lies from the crowd of {len(yardstick.data.train):,} "
+        "training images, in average look and in variety. 0 would be the same crowd. It falls as "
+        "sets grow, so only equal counts compare."
+    )
+
+
+def protocol_of(
+    data: Any, want: Wanted, yardstick: Yardstick, num_images: int, seed: int, subject: Any
+) -> Protocol:
+    """How it was measured."""
+    extractors = every(yardstick.fid, yardstick.clip)
+    metrics = {f"fid_{e.name}": "Fréchet distance, float64, pooled features" for e in yardstick.fid}
+    metrics |= {f"clip_score_{e.name}": ClipScore.definition for e in yardstick.clip}
+    stored = isinstance(subject, StoredImages)
+    return Protocol(
+        data=data.name,
+        data_fingerprint=data.fingerprint,
+        image_size=list(data.shape),
+        reference="train",
+        num_reference=len(data.train),
+        held_out="test",
+        num_held_out=len(data.test),
+        num_generated=num_images,
+        fid_counts=yardstick.counts,
+        extractors={e.name: e.sha256 for e in extractors},
+        resize={e.name: str(getattr(e, "resize", "the extractor's own")) for e in extractors},
+        labels=want.protocol,
+        seed=seed,
+        dtype="8-bit images" if stored else str(subject.dtype).removeprefix("torch."),
+        metrics=metrics,
+    )

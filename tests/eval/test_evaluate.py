@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from eval.compare import compare
+from eval.evaluate import evaluate
+from eval.feature_statistics import FeatureStatistics
+from eval.images import StoredImages, class_captions
+from eval.metric import clip_score, frechet_distance
+from eval.result import Result
+from eval.yardstick import FidSets, measure
+from zoo import DDPM
+from zoo.conditioner import ClassLabel, Unconditional
+from zoo.data import ImageSet
+from zoo.denoiser import UNet
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.guidance import ClassifierFree
+from zoo.sampler import DDIM, Ancestral, Heun
+from zoo.schedule import Linear
+
+WORDS = ("zero", "one", "two")
+
+
+class Projection:
+    """A fixed random projection: an extractor without a training, for images and captions."""
+
+    sha256 = "00" * 32
+    resize = "none"
+
+    def __init__(self, name, dim=6):
+        self.name, self.seen = name, []
+        generator = torch.Generator().manual_seed(len(name))
+        self.weight = torch.randn(64, dim, generator=generator, dtype=torch.float64)
+        self.words = torch.randn(len(WORDS), dim, generator=generator, dtype=torch.float64)
+
+    def __call__(self, images):
+        self.seen.append(len(images))
+        return {"pool": (images.flatten(1).double() / 255 - 0.5) @ self.weight}
+
+    def text(self, captions):
+        return torch.stack([self.words[WORDS.index(c.split()[-1])] for c in captions])
+
+
+def _split(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    images = (
+        torch.randint(64, (count, 1, 8, 8), generator=generator) + 60 * labels[:, None, None, None]
+    )
+    captions = [f"the number {WORDS[label]}" for label in labels]
+    return ImageSet(images.byte(), labels, captions, WORDS)
+
+
+@pytest.fixture
+def data():
+    train, test = _split(40, 0), _split(20, 1)
+    return SimpleNamespace(
+        name="numbers", shape=(1, 8, 8), train=train, test=test, flip=False,
+        fingerprint=train.fingerprint, num_classes=3,
+    )  # fmt: skip
+
+
+def _model(conditioner=None, **parts):
+    torch.manual_seed(0)
+    rows = None if conditioner is None else conditioner.num_rows
+    net = UNet(1, 1, 8, (1, 2), 1, attention_at=(2,), num_classes=rows, norm_groups=4)
+    for parameter in net.parameters():  # zero-initialised layers would make a constant model
+        nn.init.normal_(parameter, std=0.1)
+    diffusion = GaussianDiffusion(Linear())
+    return DDPM(
+        net, diffusion, (1, 8, 8), parts.pop("sampler", DDIM(4)), conditioner or Unconditional(),
+        **parts,
+    ).eval()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sampler", "guidance", "expected"),
+    [
+        (DDIM(5), None, 5),
+        (Ancestral(3), None, 3),
+        (Heun(4), None, 7),  # 2 N - 1: the last step has no second half
+        (DDIM(5), ClassifierFree(2.0), 10),
+        (DDIM(5), ClassifierFree(1.0), 5),
+    ],
+)
+def test_network_evaluations_are_counted_per_image(data, sampler, guidance, expected):
+    model = _model(ClassLabel(3, dropout=0.1), sampler=DDIM(9))
+    found = evaluate(
+        model, data, num_images=7, batch_size=3, sampler=sampler, guidance=guidance, fid_counts=[7]
+    ).result.subject
+    assert found.network_evaluations == expected
+    assert found.num_steps == sampler.num_steps
+    assert found.sampler.startswith(type(sampler).__name__)
+
+
+def test_the_numbers_do_not_depend_on_the_batch_size(data):
+    model, extractor = _model(ClassLabel(3)), Projection("small")
+    by_size = {
+        size: evaluate(
+            model, data, [extractor], [extractor], num_images=50, fid_counts=[20, 50],
+            batch_size=size, seed=3,
+        )
+        for size in (1, 7, 64)
+    }  # fmt: skip
+    reference = by_size[64]
+    assert set(reference.result.values) == {
+        "fid_small_20", "fid_small_50", "clip_score_small", "nearest_training_image",
+        "images_per_second",
+    }  # fmt: skip
+    for evaluation in by_size.values():
+        off = (evaluation.images.int() - reference.images.int()).abs()
+        assert off.max() <= 1  # the network's rounding may tip an 8-bit value over
+        for name, value in evaluation.result.values.items():
+            if name == "images_per_second":
+                continue
+            expected = reference.result.values[name]
+            assert value.value == pytest.approx(expected.value, rel=1e-5)
+            if expected.floor is not None:
+                assert value.floor == pytest.approx(expected.floor, rel=1e-9)
+            assert value.detail == pytest.approx(expected.detail, rel=1e-5)
+        assert evaluation.result.protocol == reference.result.protocol
+
+
+def test_values_equal_their_definitions(data):
+    model, extractor = _model(ClassLabel(3)), Projection("small")
+    result, images = evaluate(
+        model, data, [extractor], [extractor], num_images=50, fid_counts=[20, 50], batch_size=16
+    )
+    direct = model.generate(50, torch.arange(50) % 3, seed=0)
+    assert (images.int() - direct.int()).abs().max() <= 1
+
+    features = extractor(images)["pool"]
+    train = FeatureStatistics(extractor(data.train.images)["pool"])
+    sets = [frechet_distance(FeatureStatistics(part), train) for part in features[:40].split(20)]
+    fid = result.values["fid_small_20"]
+    assert fid.num_sets == 2
+    assert fid.value == pytest.approx(sum(sets) / 2, rel=1e-9)
+    assert [fid.detail["set_1"], fid.detail["set_2"]] == pytest.approx(sets, rel=1e-9)
+    test = FeatureStatistics(extractor(data.test.images)["pool"])
+    assert fid.floor == pytest.approx(frechet_distance(test, train), rel=1e-9)
+    assert (fid.floor_images, result.values["fid_small_50"].floor_images) == (20, 20)
+
+    captions = [f"the number {WORDS[i % 3]}" for i in range(50)]
+    score = clip_score(features, extractor.text(captions)).mean()
+    clip = result.values["clip_score_small"]
+    assert clip.value == pytest.approx(float(score), rel=1e-9)
+    pairs = clip_score(extractor(data.test.images)["pool"], extractor.text(data.test.captions))
+    assert clip.ceiling == pytest.approx(float(pairs.mean()), rel=1e-9)
+    assert clip.chance != clip.ceiling
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_each_distinct_extractor_runs_once_per_image(data):
+    one, other = Projection("one"), Projection("other!")
+    measured = measure(data, [one, other], [one], [10])
+    assert sum(one.seen) == sum(other.seen) == 60  # both splits
+    one.seen.clear()
+    evaluate(_model(ClassLabel(3)), data, [one, other], [one], num_images=10, fid_counts=[10],
+             yardstick=measured)  # fmt: skip
+    assert sum(one.seen) == 10
+
+
+def test_a_model_without_condition_has_no_clip_score_and_the_table_a_dash(data):
+    extractor, options = Projection("small"), {"num_images": 10, "fid_counts": [10]}
+    free = evaluate(_model(), data, [extractor], [extractor], name="free", **options).result
+    assert free.protocol.labels == "unconditional"
+    assert "clip_score_small" not in free.values
+    known = evaluate(
+        _model(ClassLabel(3)), data, [extractor], [extractor], name="known", **options
+    ).result
+    assert known.protocol.labels == "balanced: image i has class i mod 3"
+    table = compare([known, free], force=True)
+    index = [column.key for column in table.columns].index("clip_score_small")
+    assert [cells[index].text == "–" for _, cells in table.rows] == [False, True]
+
+
+def test_stored_images_are_measured_too(data):
+    extractor = Projection("small")
+    images = StoredImages(data.test.images, "a folder")
+    result = evaluate(images, data, [extractor], fid_counts=[20]).result
+    fid = result.values["fid_small_20"]
+    assert fid.value == fid.floor  # the held-out images themselves
+    assert result.subject.model == "images"
+    assert "images_per_second" not in result.values
+
+
+def test_provenance_becomes_budget_and_subject(data):
+    facts = {
+        "weights": "ema", "training_seconds": 12.5, "history": [[1, 0.5]],
+        "budget": {"images_seen": 640, "batch_size": 64, "learning_rate": 1e-3, "seed": 0},
+    }  # fmt: skip
+    result = evaluate(
+        _model(), data, num_images=4, fid_counts=[4], facts=facts, sha256="ab" * 32
+    ).result
+    assert (result.budget.images_seen, result.budget.precision) == (640, None)
+    assert (result.subject.weights, result.subject.training_seconds) == ("EMA", 12.5)
+    assert result.provenance["history"] == [[1, 0.5]]
+    with pytest.raises(ValueError, match="the checkpoint's budget: unknown field 'epochs'"):
+        evaluate(_model(), data, num_images=4, fid_counts=[4], facts={"budget": {"epochs": 3}})
+
+
+def test_sets_that_the_images_cannot_fill_are_refused(data):
+    with pytest.raises(ValueError, match="than the 10 there are: set num_images=20"):
+        evaluate(_model(), data, num_images=10, fid_counts=[20])
+    with pytest.raises(ValueError, match="at least 2 images"):
+        measure(data, [], [], [1])
+    with pytest.raises(ValueError, match="images are"):
+        evaluate(StoredImages(torch.zeros(4, 3, 8, 8).byte(), "x"), data)
+
+
+def test_fid_sets_are_disjoint_and_leave_the_rest_out(data):
+    extractor = Projection("small")
+    reference = FeatureStatistics(extractor(data.train.images)["pool"])
+    sets = FidSets(reference, "small", 8, 20)
+    from eval.images import from_dataset
+
+    for batch in from_dataset(data.test, 5):
+        sets.update(extractor(batch.images), batch)
+    assert [metric.statistics().count for metric in sets.sets] == [8, 8]
+    assert all(math.isfinite(distance) for distance in sets.compute())
+
+
+def test_a_class_has_its_most_frequent_caption(data):
+    images = data.train.images[:6]
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    train = ImageSet(images, labels, ["a", "b", "b", "c", "c", "d"], ("x", "y"))
+    assert class_captions(SimpleNamespace(train=train), 2) == ["b", "c"]
+    assert class_captions(SimpleNamespace(train=train), 3) is None
