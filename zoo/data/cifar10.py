@@ -8,7 +8,7 @@ from typing import Any
 from zoo import paths
 from zoo.data.encoded_data import EncodedData
 from zoo.data.hub import load_rows
-from zoo.data.parquet import read_parquet
+from zoo.data.parquet import columns, read_parquet
 from zoo.data.rows import Rows
 
 NAMES = (
@@ -103,9 +103,7 @@ class Cifar10(EncodedData):
 
 
 def _from_parquet(path: Path) -> Rows:
-    from pyarrow import parquet
-
-    image = "img" if "img" in parquet.read_schema(path).names else "image"
+    image = "img" if "img" in columns(path) else "image"  # the hub's own files say img
     return read_parquet(path, image, "label", None)
 
 

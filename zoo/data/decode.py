@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,14 +12,16 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from zoo.data import decode_cache
 from zoo.data.image_set import ImageSet
 from zoo.data.pixels import decoded
 from zoo.data.rows import Rows
 from zoo.progress import Meter
 
 ON_BROKEN = ("stop", "skip")
-_THREADS = 4  # PIL decodes without the interpreter's lock; more threads only wait for each other
+_THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes
 _CHUNK = 256
+_WORTH_KEEPING = 2.0  # seconds of decoding from which the result is cached
 
 
 class Decoder:
@@ -36,8 +41,9 @@ class Decoder:
             raise ValueError(f"on_broken is one of {', '.join(ON_BROKEN)}, got {on_broken!r}")
         self.image_size = image_size
         self.channels = channels
+        self.shape = (channels, image_size, image_size)
         self.on_broken = on_broken
-        self.memory_limit = memory_limit_gb * 1e9
+        self.memory_limit = round(memory_limit_gb * 1e9)
 
     def image_set(self, rows: Rows, class_names: Sequence[str], what: str) -> ImageSet:
         """Decodes ``rows``, whose labels are among ``class_names``; ``what`` is their name.
@@ -50,31 +56,46 @@ class Decoder:
         """
         if not len(rows):
             raise ValueError(f"{what}: there are no images")
-        fits = len(rows) * self.channels * self.image_size**2 <= self.memory_limit
-        if not fits and self.on_broken == "stop":
+        fits = len(rows) * math.prod(self.shape) <= self.memory_limit
+        if fits:
+            key = decode_cache.content_key(rows, self.image_size, self.channels)
+            kept = decode_cache.load(key)
+            if kept is not None:
+                return ImageSet(kept, *_known(rows, class_names))
+        elif self.on_broken == "stop":
             return OnDemand(self, rows, class_names)
-        kept: list[Tensor] = []
+
+        started = time.monotonic()
+        pixels = torch.empty(len(rows) if fits else 0, *self.shape, dtype=torch.uint8)
+        good = self._good(rows, what, pixels if fits else None)
+        num_skipped = len(rows) - len(good)
+        rows = rows.select(good)
+        if not fits:
+            return OnDemand(self, rows, class_names, num_skipped)
+        decoded_set = ImageSet(pixels[: len(good)], *_known(rows, class_names), num_skipped)
+        if time.monotonic() - started > _WORTH_KEEPING and not num_skipped:
+            decode_cache.store(key, decoded_set.images)
+        return decoded_set
+
+    def _good(self, rows: Rows, what: str, pixels: Tensor | None) -> list[int]:
+        """Which rows are whole; their images fill ``pixels`` from the front."""
         good: list[int] = []
         broken: list[ValueError] = []
         for index, image in self._all(rows, what):
-            if isinstance(image, ValueError):
+            if isinstance(image, Tensor):
+                if pixels is not None:
+                    pixels[len(good)] = image
+                good.append(index)
+            elif self.on_broken == "stop":
+                raise image
+            else:
                 broken.append(image)
-                if self.on_broken == "stop":
-                    raise image
-                continue
-            good.append(index)
-            if fits:
-                kept.append(image)
+        counts = f"{len(broken)} of {len(rows)} images"
         if not good:
-            raise ValueError(f"{what}: all {len(rows)} images are broken, the first: {broken[0]}")
+            raise ValueError(f"{what}: {counts} are broken, none is left; the first: {broken[0]}")
         if broken:
-            rank_zero_warn(
-                f"{what}: skipped {len(broken)} of {len(rows)} images, the first: {broken[0]}"
-            )
-        rows = rows.select(good)
-        if fits:
-            return ImageSet(torch.stack(kept), *_known(rows, class_names), len(broken))
-        return OnDemand(self, rows, class_names, len(broken))
+            rank_zero_warn(f"{what}: skipped {counts}, the first: {broken[0]}")
+        return good
 
     def decode(self, rows: Rows, index: int) -> Tensor:
         """Row ``index`` as (C, H, W) uint8.
@@ -136,7 +157,7 @@ class OnDemand(ImageSet):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
-        return self._decoder.channels, self._decoder.image_size, self._decoder.image_size
+        return self._decoder.shape
 
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, decoded now: (B, C, H, W) uint8."""

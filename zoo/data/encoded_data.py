@@ -66,6 +66,8 @@ class EncodedData(ImageData):
         if test is None:
             train, test = split(train, self.test_fraction, self.split_seed)
         names: tuple[str, ...] = ()
+        if (train.labels is None) != (test.labels is None):
+            raise ValueError(f"{self.name}: one of train and test has labels, the other has not")
         if train.labels is not None and test.labels is not None:
             names = classes([*train.labels, *test.labels], self.names)
         return self._decoded(train, names, "train"), self._decoded(test, names, "test")

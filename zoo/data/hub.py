@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.data.encoded_data import EncodedData
-from zoo.data.parquet import complete, image_bytes
+from zoo.data.parquet import check_columns, complete, image_bytes
 from zoo.data.rows import Rows
 
 
@@ -78,10 +78,8 @@ def load_rows(
         table = datasets.load_dataset(**source, split=split)
     except Exception as error:  # the library raises its own errors, the network's and the hub's
         raise ValueError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
-    for column in (image, label, caption):
-        if column is not None and column not in table.column_names:
-            present = ", ".join(table.column_names)
-            raise ValueError(f"{where} has no column {column!r}; it has {present}")
+    wanted = [column for column in (image, label, caption) if column is not None]
+    check_columns(wanted, table.column_names, where)
     names = tuple(getattr(table.features[label], "names", None) or ()) if label else ()
     encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
     rows = Rows(

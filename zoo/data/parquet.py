@@ -73,34 +73,42 @@ def read_parquet(path: Path, image: str, label: str | None, caption: str | None)
     Raises:
         ValueError: it is no parquet file, a column is unknown, or a label or caption is missing.
     """
-    import pyarrow
     from pyarrow import parquet
 
     wanted = [column for column in (image, label, caption) if column is not None]
-    try:
-        present = parquet.read_schema(path).names
-        for column in wanted:
-            if column not in present:
-                raise ValueError(f"{path} has no column {column!r}; it has {', '.join(present)}")
-        table = parquet.read_table(path, columns=wanted)
-    except (pyarrow.ArrowException, OSError) as error:
-        if isinstance(error, ValueError) and "has no column" in str(error):
-            raise
-        raise ValueError(f"{path} cannot be read as parquet: {error}") from error
-
+    check_columns(wanted, columns(path), path)
+    table = parquet.read_table(path, columns=wanted)
     images = table[image]
-
-    def read(index: int) -> bytes:
-        value = images[index].as_py()
-        return image_bytes(value)
 
     return Rows(
         count=table.num_rows,
-        read=read,
+        read=lambda index: image_bytes(images[index].as_py()),
         where=lambda index: f"{path}, row {index}",
         labels=None if label is None else complete(table[label].to_pylist(), path, label),
         captions=None if caption is None else complete(table[caption].to_pylist(), path, caption),
     )
+
+
+def columns(path: Path) -> list[str]:
+    """The names of a parquet file's columns.
+
+    Raises:
+        ValueError: it is no parquet file.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return list(parquet.read_schema(path).names)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def check_columns(wanted: list[str], present: list[str], where: object) -> None:
+    """Raises a ValueError that lists the columns which exist, where a wanted one does not."""
+    for column in wanted:
+        if column not in present:
+            raise ValueError(f"{where} has no column {column!r}; it has {', '.join(present)}")
 
 
 def image_bytes(value: Any) -> bytes:
