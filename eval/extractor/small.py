@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from eval.extractor.extractor import DistinctTexts, in_pieces
 from zoo import checkpoint
+from zoo.data.stream import to_float
 
 _PIECE = 256  # images at a time: their activations stay in the cache
 
@@ -80,4 +80,4 @@ def _loaded(path: str | Path, wanted: str, model: str) -> Any:
 
 def _scaled(images: Tensor, network: Any) -> Tensor:
     """uint8 to [-1, 1], on the network's device."""
-    return images.to(network.device, torch.float32) / 127.5 - 1
+    return to_float(images.to(network.device))

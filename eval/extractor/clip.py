@@ -1,0 +1,185 @@
+"""Image and caption features of any CLIP that open_clip knows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eval.extractor.extractor import DistinctTexts, in_pieces
+from eval.extractor.weights import KNOWN_WEIGHTS, UNKNOWN, find
+from zoo import checkpoint, paths
+
+_PIECE = 32
+_TEXTS = 256
+
+
+class OpenClip:
+    """A CLIP of open_clip, by its names; images go through the model's own preprocessing.
+
+    The network is loaded when it is first used, the weights are looked for at once.
+
+    Args:
+        model: open_clip's name of the architecture, such as "ViT-B-32".
+        pretrained: open_clip's name of the weights, such as "laion2b_s34b_b79k"; they are
+            looked for in the zoo's cache and Hugging Face's.
+        path: the weights' file instead; ``pretrained`` still says what they are.
+        sha256: expected instead of the published file's, for weights of your own.
+        download: fetch the weights if they are nowhere.
+        device: where it computes.
+
+    Raises:
+        ValueError: open_clip does not know the names; the weights are missing, or not what their
+            sha256 says.
+    """
+
+    def __init__(
+        self,
+        model: str = "ViT-B-32",
+        pretrained: str = "laion2b_s34b_b79k",
+        path: str | Path | None = None,
+        sha256: str | None = None,
+        download: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        _check_names(model, pretrained, own=path is not None)
+        self.model = model
+        self.pretrained = pretrained
+        self.name = f"{model}/{pretrained}"
+        self.device = device
+        self.file = _find(model, pretrained, path, sha256, download)
+        self.sha256 = checkpoint.sha256(self.file)
+        self.text = DistinctTexts(self._encode)
+
+    @functools.cached_property
+    def network(self) -> Any:
+        """open_clip's model, in evaluation mode."""
+        import open_clip
+
+        settings = open_clip.get_pretrained_cfg(self.model, self.pretrained) or {}
+        kept = ("mean", "std", "interpolation", "resize_mode")
+        try:
+            network = open_clip.create_model(
+                self.model,
+                pretrained=str(self.file),
+                force_quick_gelu=settings.get("quick_gelu", False),  # as OpenAI's weights need it
+                force_preprocess_cfg={k: settings[k] for k in kept if k in settings},
+                device=self.device,
+            )
+        except (RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{self.file}: not weights of {self.model} ({reason})") from error
+        return network.eval().requires_grad_(False)
+
+    @property
+    def resize(self) -> str:
+        """How images reach the network, in words."""
+        settings = self.network.visual.preprocess_cfg
+        return (
+            f"open_clip's preprocessing: {settings['interpolation']} {settings['resize_mode']} to "
+            f"{settings['size']}; one channel is repeated three times"
+        )
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """``pool`` (B, D), in the captions' space and not normalised, of uint8 images."""
+        return in_pieces(images, _PIECE, self._features)
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        from torchvision.transforms.functional import to_pil_image
+
+        ready = torch.stack([self._preprocess(to_pil_image(image)) for image in images.cpu()])
+        return {"pool": self.network.encode_image(ready.to(self.device))}
+
+    @functools.cached_property
+    def _preprocess(self) -> Callable[[Any], Tensor]:
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        settings = PreprocessCfg(**self.network.visual.preprocess_cfg)
+        transform: Callable[[Any], Tensor] = image_transform_v2(settings, is_train=False)
+        return transform
+
+    def _encode(self, captions: list[str]) -> Tensor:
+        # A caption longer than the context keeps its end token: open_clip's tokenizer sees to it.
+        parts = [captions[i : i + _TEXTS] for i in range(0, len(captions), _TEXTS)]
+        tokens = [self._tokenizer(part).to(self.device) for part in parts]
+        return torch.cat([self.network.encode_text(part) for part in tokens])
+
+    @functools.cached_property
+    def _tokenizer(self) -> Callable[[list[str]], Tensor]:
+        import open_clip
+
+        tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(self.model)
+        return tokenizer
+
+
+def _check_names(model: str, pretrained: str, own: bool) -> None:
+    import open_clip
+
+    if open_clip.get_model_config(model) is None:
+        from zoo.complaint import suggestion
+
+        raise ValueError(
+            f"open_clip has no model '{model}'{suggestion(model, open_clip.list_models())}"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if not own and pretrained not in tags:
+        raise ValueError(
+            f"open_clip has no weights '{pretrained}' of {model}; it has {', '.join(tags)}"
+        )
+
+
+def _find(
+    model: str, pretrained: str, path: str | Path | None, sha256: str | None, download: bool
+) -> Path:
+    name = f"{model}/{pretrained}"
+    if name in KNOWN_WEIGHTS:
+        return find(name, path, sha256=sha256, download=download)
+    if path is not None:
+        file: Path | None = Path(path).expanduser()
+    else:
+        file = _in_caches(model, pretrained, download)
+    if file is None or not file.is_file():
+        wanted = paths.cache() / f"{model}-{pretrained}.safetensors"
+        raise ValueError(
+            f"the weights '{name}' are missing ({path or 'no path was given'}): put "
+            f"{_published(model, pretrained)} (sha256 {UNKNOWN}) at {wanted}, or name their path; "
+            "download=true lets open_clip fetch them"
+        )
+    if sha256 is not None and checkpoint.sha256(file) != sha256:
+        raise ValueError(f"{file} has sha256 {checkpoint.sha256(file)}, expected {sha256}")
+    return file
+
+
+def _in_caches(model: str, pretrained: str, download: bool) -> Path | None:
+    """The weights' file in the zoo's cache or Hugging Face's; perhaps fetched by open_clip."""
+    import open_clip
+    from huggingface_hub import try_to_load_from_cache
+
+    for ending in ("safetensors", "pt", "pth", "bin"):
+        if (file := paths.cache() / f"{model}-{pretrained}.{ending}").is_file():
+            return file
+    settings = open_clip.get_pretrained_cfg(model, pretrained) or {}
+    repository, _, file_name = settings.get("hf_hub", "").rpartition("/")
+    names = [file_name] if file_name else ["open_clip_model.safetensors"]
+    for cached in (try_to_load_from_cache(repository, name) for name in names if repository):
+        if isinstance(cached, str):
+            return Path(cached)
+    if not download:
+        return None
+    try:
+        return Path(open_clip.download_pretrained(settings))
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{model}/{pretrained} could not be fetched: {error}") from error
+
+
+def _published(model: str, pretrained: str) -> str:
+    """What open_clip's own table says of the weights' whereabouts."""
+    import open_clip
+
+    settings = open_clip.get_pretrained_cfg(model, pretrained) or {}
+    places = [settings.get("url"), settings.get("hf_hub") and f"hf.co/{settings['hf_hub']}"]
+    return " or ".join(place for place in places if place) or "their file"

@@ -1,0 +1,71 @@
+"""Inception-v3 as FID means it: torch-fidelity's network, with TensorFlow 1's resize inside."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eval.extractor.extractor import in_pieces, rgb
+from eval.extractor.weights import find
+from zoo import checkpoint
+
+_PIECE = 16  # 16 images' activations at 299x299 are faster than 64's: they stay off fresh pages
+
+
+class Inception:
+    """The 2,048 pooled features and the unbiased class logits of FID's Inception-v3.
+
+    Args:
+        path: the weights' file; None looks into the zoo's cache and torch's.
+        sha256: expected instead of the published file's, for weights of your own.
+        download: fetch the published file if it is nowhere.
+        device: where it computes.
+
+    Raises:
+        ValueError: the weights are missing, or not what their sha256 says.
+    """
+
+    name = "inception"
+    resize = "bilinear to 299x299 as TensorFlow 1 does it; one channel is repeated three times"
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        sha256: str | None = None,
+        download: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        file = find("inception", path, sha256=sha256, download=download)
+        self.sha256 = checkpoint.sha256(file)
+        self.network = _network(file).to(device)
+        self.device = device
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """``pool`` (B, 2048) and ``logits`` (B, 1008) of uint8 images of any size."""
+        return in_pieces(images, _PIECE, self._features)
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        pool, logits = self.network(rgb(images).to(self.device))
+        return {"pool": pool, "logits": logits}
+
+
+def _network(file: Path) -> Any:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    # torch-fidelity unpickles whatever its file holds. It is given a copy of what could be read
+    # without unpickling instead.
+    safe = io.BytesIO()
+    try:
+        torch.save(torch.load(file, map_location="cpu", weights_only=True), safe)
+        safe.seek(0)
+        return FeatureExtractorInceptionV3(
+            "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=safe
+        )
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{file}: not weights of FID's Inception-v3 ({reason})") from error
