@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo import paths
 from zoo.complaint import suggestion
+from zoo.tables import show
 from zoo.usage import options
 
 _GROUPS = {  # the plural a user asks for, and the folder of configs it stands for
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"zoo list: no kind '{kind}'; there are {', '.join(KINDS)}{hint}", file=sys.stderr
             )
             raise SystemExit(2)
-    _show({kind: entries(kind) for kind in asked or KINDS})
+    show({kind: entries(kind) for kind in asked or KINDS})
 
 
 def entries(kind: str) -> dict[str, str]:
@@ -81,32 +82,6 @@ def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return str(value).partition("T")[0] if isinstance(value, str) and "T" in value else str(value)
-
-
-def _show(tables: dict[str, dict[str, str]]) -> None:
-    width = max((len(name) for rows in tables.values() for name in rows), default=0)
-    for kind, rows in tables.items():
-        if sys.stdout.isatty():
-            _draw(kind, rows, width)
-        else:  # into a pipe: whole lines
-            print(f"{kind}\n" + "\n".join(f"  {n:<{width}}  {line}" for n, line in _or_none(rows)))
-
-
-def _draw(kind: str, rows: dict[str, str], width: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(min_width=width, no_wrap=True, style="cyan")
-    table.add_column(overflow="fold")
-    for name, line in _or_none(rows):
-        table.add_row(Text(f"  {name}"), Text(line))
-    Console().print(Text(kind, style="bold"), table, sep="\n", end="\n\n")
-
-
-def _or_none(rows: dict[str, str]) -> list[tuple[str, str]]:
-    return list(rows.items()) or [("-", "none yet")]
 
 
 if __name__ == "__main__":
