@@ -6,6 +6,7 @@ import inspect
 import logging
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ _ENDLESS = 10**9  # steps that Lightning calls an epoch: the data have epochs of
 
 
 def quiet() -> None:
-    """Silences Lightning's own announcements; its warnings stay."""
+    """Silences Lightning's own announcements; its warnings to users stay."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    # between Lightning 2.6 and torch 2.12 and later; no user can do anything about it
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
 
 
 def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:

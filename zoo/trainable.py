@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from lightning import Callback, LightningModule
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
@@ -59,17 +61,39 @@ class Trainable(Part, LightningModule):
             )
         return self.recipe
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seeds torch's global stream, of which dropout draws its masks, for this batch.
+
+        So they too depend on seed and batch alone: a resumed training goes on bit for bit, and
+        whatever else draws numbers between two batches changes nothing.
+        """
+        batches, _, rank = self._position()
+        key = f"{self.training_seed}/train/global/{batches}/{rank}"
+        digest = hashlib.blake2s(key.encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest, "little")
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed walks the stack: 5 ms
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
+
     def draw(self, size: int, purpose: str) -> Draw:
         """The streams of this training step: keyed by seed, step and position in the global batch.
 
         A run on two processes with half the batch each draws the numbers of one process with the
         whole batch.
         """
-        trainer = self._trainer
-        step = trainer.fit_loop.epoch_loop.total_batch_idx if trainer is not None else 0
-        world, rank = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
-        first = (max(step, 0) * world + rank) * size
+        batches, world, rank = self._position()
+        first = (batches * world + rank) * size
         return Draw(self.training_seed, range(first, first + size), f"train/{purpose}")
+
+    def _position(self) -> tuple[int, int, int]:
+        """Batches before this one, number of processes, rank of this one."""
+        trainer = self._trainer
+        if trainer is None:
+            return 0, 1, 0
+        batches = max(trainer.fit_loop.epoch_loop.total_batch_idx, 0)
+        return batches, trainer.world_size, trainer.global_rank
 
     training_seed: int = 0
     """The seed of the training draws; set by the entry point, never saved in the config."""

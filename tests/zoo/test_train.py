@@ -1,0 +1,294 @@
+import csv
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo import checkpoint
+from zoo.data import Digits
+from zoo.entry import compose
+from zoo.image_grid import image_grid
+from zoo.models.ddpm import DDPM
+from zoo.train import train
+
+TINY = [
+    "model.denoiser.channels=32",
+    "model.denoiser.channel_mult=[1]",
+    "model.denoiser.attention_at=[]",
+    "model.denoiser.num_res_blocks=1",
+    "model.denoiser.dropout=0.0",
+    "data.batch_size=4",
+    "sampler.num_steps=2",
+    "callbacks.sample_grid.num_images=4",
+    "trainer=cpu",
+    "trainer.precision=32-true",
+    "trainer.log_every_n_steps=2",
+    "trainer.limit_val_batches=0",
+    "recipe.lr_scheduler.num_steps=5",
+]
+
+
+def config(run_dir, *overrides):
+    return compose("train", [*TINY, f"run_dir={run_dir}", *overrides])
+
+
+def state(run_dir):
+    return torch.load(run_dir / "last.ckpt", weights_only=True)
+
+
+def rows(run_dir):
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def digits_are_read_once():
+    with pytest.MonkeyPatch.context() as patch:
+        splits = Digits(name="digits", image_size=16, channels=1, num_classes=10).load()
+        patch.setattr(Digits, "load", lambda self: splits)
+        yield
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What every training step of a DDPM was given and drew."""
+    steps = []
+    step = DDPM.training_step
+
+    def recorded(self, batch, batch_idx):
+        outputs = step(self, batch, batch_idx)
+        noise = self.draw(len(batch), "noise")
+        steps.append((batch.images.double().sum().item(), noise.indices, outputs["t"].tolist()))
+        return outputs
+
+    monkeypatch.setattr(DDPM, "training_step", recorded)
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("first", "overrides"),
+    [
+        (4, []),
+        (3, ["trainer.accumulate_grad_batches=2"]),
+        (4, ["+data.steps_per_epoch=3"]),  # in the middle of the second epoch
+        (3, ["+data.steps_per_epoch=3"]),  # at the end of the first
+        (4, ["+data.steps_per_epoch=5", "trainer.accumulate_grad_batches=2"]),
+        (
+            3,
+            [
+                "+data.steps_per_epoch=4",
+                "trainer.limit_val_batches=1",
+                "trainer.val_check_interval=2",
+            ],
+        ),
+        (3, ["trainer.precision=bf16-mixed", "model.denoiser.dropout=0.3"]),
+    ],
+)
+def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(tmp_path, seen, first, overrides):
+    whole = train(config(tmp_path / "whole", "trainer.max_steps=8", *overrides))
+    unbroken = list(seen)
+    seen.clear()
+    train(config(tmp_path / "parts", f"trainer.max_steps={first}", *overrides))
+    parts = train(config(tmp_path / "parts", "trainer.max_steps=8", "ckpt_path=last", *overrides))
+    assert seen == unbroken
+    indices = [index for _, rows, _ in seen for index in rows]
+    assert indices == list(range(len(indices))), "a draw was used twice, or left out"
+    a, b = state(tmp_path / "whole"), state(tmp_path / "parts")
+    assert_equal(a["state_dict"], b["state_dict"])
+    assert_equal(a["optimizer_states"], b["optimizer_states"])
+    assert_equal(a["lr_schedulers"], b["lr_schedulers"])
+    assert_equal(a["callbacks"]["EMA"], b["callbacks"]["EMA"])
+    assert a["global_step"] == b["global_step"] == 8
+    assert_equal(zoo.load(whole).state_dict(), zoo.load(parts).state_dict())
+
+
+def assert_equal(a, b):
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_equal(x, y)
+    else:
+        assert a == b
+
+
+def test_ctrl_c_leaves_the_last_state_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    unbroken = train(config(tmp_path / "whole", "trainer.max_steps=6"))
+    step = DDPM.training_step
+
+    def interrupted(self, batch, batch_idx):
+        if self.trainer.global_step == 5:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    handler = signal.getsignal(signal.SIGINT)
+    run_dir = tmp_path / "run"
+    every = "callbacks.training_state.every_n_steps=2"
+    with monkeypatch.context() as patch:
+        patch.setattr(DDPM, "training_step", interrupted)
+        with pytest.raises(SystemExit) as left:
+            train(config(run_dir, "trainer.max_steps=6", every))
+    assert left.value.code == 130
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "interrupted at step 5" in capsys.readouterr().err
+    assert not (run_dir / "model.safetensors").exists()
+    assert state(run_dir)["global_step"] == 4
+    resumed = train(config(run_dir, "trainer.max_steps=6", every, "ckpt_path=last"))
+    assert_equal(zoo.load(resumed).state_dict(), zoo.load(unbroken).state_dict())
+    steps = [int(row["step"]) for row in rows(run_dir)]
+    assert steps == [1, 3, 5], "a row is missing or there twice"
+
+
+def test_a_run_folder_holds_all_of_a_run(tmp_path):
+    run_dir = tmp_path / "run"
+    path = train(
+        config(run_dir, "trainer.max_steps=4", "trainer.limit_val_batches=1",
+               "trainer.val_check_interval=2", "callbacks.sample_grid.every_n_steps=2")
+    )  # fmt: skip
+    assert path == run_dir / "model.safetensors"
+    names = {str(p.relative_to(run_dir)) for p in run_dir.rglob("*") if p.is_file()}
+    assert names == {
+        "config.yaml",
+        "last.ckpt",
+        "metrics.csv",
+        "model.safetensors",
+        "samples/step_00000002.png",
+        "samples/step_00000004.png",
+    }
+    logged = rows(run_dir)
+    assert [int(row["step"]) for row in logged] == [1, 3]
+    for row in logged:
+        rate = 2e-4 * min(1, (int(row["step"]) + 1) / 5)
+        assert float(row["train/learning_rate"]) == pytest.approx(rate)
+        assert int(float(row["train/images_seen"])) == 4 * (int(row["step"]) + 1)
+        for name in ("train/loss", "train/gradient_norm", "train/images_per_second"):
+            assert float(row[name]) > 0
+        quartiles = [row[f"train/loss_q{q}"] for q in range(1, 5)]
+        assert any(quartiles)
+    assert any(float(row["validation/loss"] or 0) > 0 for row in logged)
+
+
+def test_the_file_has_averaged_weights_and_says_where_they_come_from(tmp_path):
+    overrides = ["trainer.max_steps=4", "trainer.accumulate_grad_batches=2"]
+    path = train(config(tmp_path, *overrides))
+    saved = state(tmp_path)
+    averages = saved["callbacks"]["EMA"]["averages"]
+    loaded = dict(zoo.load(path).named_parameters())
+    assert averages.keys() == loaded.keys()
+    for name, value in averages.items():
+        assert torch.equal(loaded[name], value)
+    raw = saved["state_dict"]
+    assert sum(not torch.equal(raw[name], value) for name, value in averages.items()) > 20
+    facts = checkpoint.provenance(path)
+    json.dumps(facts)
+    budget = facts["budget"]
+    assert facts["weights"] == "ema"
+    assert (budget["images_seen"], budget["batch_size"], facts["steps"]) == (32, 8, 4)
+    assert (budget["seed"], budget["precision"]) == (0, "32-true")
+    assert (budget["optimizer"], budget["learning_rate"]) == ("AdamW", 2e-4)
+    assert budget["lr_scheduler"] == "warmup(num_steps=5)"
+    assert (budget["ema"], budget["gradient_clip"]) == ("decay 0.9999", 1.0)
+    assert len(budget["data_fingerprint"]) == 64
+    assert facts["data"]["train_images"] == 1437
+    assert facts["training_seconds"] > 0
+    assert [step for step, _ in facts["history"]] == [2, 4]
+
+
+def test_without_averages_the_raw_weights_are_saved_and_called_so(tmp_path):
+    path = train(config(tmp_path, "trainer.max_steps=2", "recipe.ema=null"))
+    assert checkpoint.provenance(path)["weights"] == "raw"
+    raw = state(tmp_path)["state_dict"]
+    assert_equal(dict(zoo.load(path).state_dict()), dict(raw))
+
+
+def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(tmp_path):
+    run_dir = tmp_path / "run"
+    first = train(config(run_dir, "trainer.max_steps=2")).read_bytes()
+    train(config(run_dir, "trainer.max_steps=2", "seed=1"))
+    train(config(run_dir, "trainer.max_steps=4", "seed=1", "ckpt_path=last"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.1"]
+    assert (tmp_path / "run.1" / "model.safetensors").read_bytes() == first
+
+
+def test_two_seeds_differ_and_one_seed_repeats(tmp_path):
+    paths = [
+        train(config(tmp_path / str(n), "trainer.max_steps=2", f"seed={seed}"))
+        for n, seed in enumerate((0, 0, 1))
+    ]
+    one, again, other = (next(iter(zoo.load(path).parameters())) for path in paths)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_the_grid_is_a_picture_of_the_final_model(tmp_path):
+    path = train(config(tmp_path, "trainer.max_steps=2"))
+    with Image.open(tmp_path / "samples" / "step_00000002.png") as picture:
+        shown = torch.from_numpy(np.asarray(picture).copy())
+    expected = image_grid(zoo.load(path).generate(4, seed=0))
+    assert torch.equal(shown.permute(2, 0, 1), expected)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["ckpt_path=last"], r"there is no .*last\.ckpt to resume from"),
+        (["ckpt_path=/nowhere/x.ckpt"], r"there is no /nowhere/x\.ckpt"),
+        (["model=latent_diffusion"], "a latent model needs an autoencoder: train one with"),
+        (["model=latent_diffusion", "autoencoder=/nowhere"], "/nowhere: no such file"),
+        (["model.image_shape=[1,32,32]"], r"images \(1, 32, 32\), digits has \(1, 16, 16\)"),
+        (["conditioner=class_label", "data.condition=none"], "set data.condition=label"),
+        (
+            ["conditioner=class_label", "conditioner.num_classes=7"],
+            "set conditioner.num_classes=10",
+        ),
+        (["trainer.accelerator=gpu"], "use trainer=auto or trainer=cpu"),
+        (["callbacks.sample_grid.every_n_steps=0"], "every_n_steps"),
+        (["recipe.ema.decay=1.0"], r"EMA decay must be in \[0, 1\)"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path, overrides, message):
+    if "gpu" in overrides[0] and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    run_dir = tmp_path / "run"
+    with pytest.raises(Exception, match=message):
+        train(config(run_dir, "trainer.max_steps=1", *overrides))
+    assert not run_dir.exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_state(tmp_path, monkeypatch):
+    every = "callbacks.training_state.every_n_steps=2"
+    step = DDPM.training_step
+
+    def broken(self, batch, batch_idx):
+        outputs = step(self, batch, batch_idx)
+        return {**outputs, "loss": outputs["loss"] * (float("nan") if batch_idx == 3 else 1.0)}
+
+    monkeypatch.setattr(DDPM, "training_step", broken)
+    with pytest.raises(ValueError, match=r"the loss is nan at step 4: lower recipe\.optimizer\.lr"):
+        train(config(tmp_path, "trainer.max_steps=8", every))
+    assert state(tmp_path)["global_step"] == 2
+
+
+def test_channels_last_and_compile_change_nothing_that_is_saved(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(type(self)))
+    plain = train(config(tmp_path / "a", "trainer.max_steps=1"))
+    other = train(
+        config(tmp_path / "b", "trainer.max_steps=1", "channels_last=true", "compile=true")
+    )
+    assert [kind.__name__ for kind in compiled] == ["UNet"]
+    assert checkpoint.config(plain) == checkpoint.config(other)
+    for (name, a), (other_name, b) in zip(
+        zoo.load(plain).state_dict().items(), zoo.load(other).state_dict().items(), strict=True
+    ):
+        assert name == other_name
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
