@@ -177,6 +177,13 @@ def test_a_list_names_every_config_file(capsys: pytest.CaptureFixture[str]) -> N
             assert f"  {name} " in printed
 
 
+def test_a_list_of_metrics_says_what_each_computes() -> None:
+    listed = listing.entries("metrics")
+    assert "FID" in listed["frechet"]
+    assert "CLIP" in listed["clip_score"]
+    assert "metric" not in listed  # the base
+
+
 def test_a_list_of_an_unknown_kind_hears_what_exists(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         listing.main(["sampelrs"])

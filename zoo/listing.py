@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +20,13 @@ _GROUPS = {  # the plural a user asks for, and the folder of configs it stands f
     "samplers": "sampler",
     "guidance": "guidance",
     "conditioners": "conditioner",
-    "metrics": "metric",
     "extractors": "extractor",
     "experiments": "experiment",
     "recipes": "recipe",
     "trainers": "trainer",
     "loggers": "logger",
 }
-KINDS = (*_GROUPS, "checkpoints")
+KINDS = (*_GROUPS, "metrics", "checkpoints")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -51,6 +51,8 @@ def entries(kind: str) -> dict[str, str]:
         home = paths.checkpoints()
         files = sorted(home.rglob("*.safetensors"))
         return {str(file.relative_to(home).with_suffix("")): about(file) for file in files}
+    if kind == "metrics":
+        return _metrics()
     return options(folder(kind))
 
 
@@ -71,6 +73,14 @@ def about(file: Path) -> str:
     facts += [f"{label} {_text(made[key])}" for key, label in _FACTS.items() if made.get(key)]
     facts.append(f"{file.stat().st_size / 1e6:.2f} MB")
     return ", ".join(facts)
+
+
+def _metrics() -> dict[str, str]:
+    """Metrics have no config of their own: a file's docstring says what it computes."""
+    files = sorted((Path(__file__).parents[1] / "eval" / "metric").glob("*.py"))
+    shown = [file for file in files if file.stem not in ("__init__", "metric")]
+    texts = {f.stem: ast.get_docstring(ast.parse(f.read_text(encoding="utf-8"))) for f in shown}
+    return {name: (text or "").partition("\n")[0] for name, text in texts.items()}
 
 
 _FACTS = {"data": "trained on", "images_seen": "images seen", "time": "made"}

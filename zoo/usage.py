@@ -56,10 +56,12 @@ def groups(file: Path) -> dict[str, Any]:
 
     chosen: dict[str, Any] = {}
     for entry in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("defaults", []):
-        if isinstance(entry, dict):
+        if isinstance(entry, str) and entry != "_self_":
+            chosen |= groups(file.with_name(f"{entry}.yaml"))  # a config that this one builds on
+        elif isinstance(entry, dict):
             for key, name in entry.items():
                 words = key.split()
-                if "override" not in words:
+                if "override" not in words and "${" not in str(name):
                     chosen[words[-1].lstrip("/").partition("@")[0]] = name
     return chosen
 
