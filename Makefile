@@ -23,8 +23,12 @@ demo: $(VENV)/.installed
 	@echo "the table:   $(DEMO)/results.md   ($(DEMO)/results.csv)"
 	@echo "the report:  $(DEMO)/report.html   (open it in a browser)"
 
-test: lint
-	$(PYTEST)
+# Both run, whatever the first says; pytest's closing line comes last.
+test: $(VENV)/.installed-test
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=$$?; \
+	$(PYTEST) || status=$$?; \
+	exit $$status
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
