@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -70,6 +71,8 @@ class FeatureStatistics:
     @property
     def dimensions(self) -> int:
         """The length of a feature."""
+        if not self._num_rows:
+            self._need(1)
         return self._rows[0].shape[1] if self._rows else len(self._mean)
 
     @property
@@ -168,11 +171,11 @@ class FeatureStatistics:
             ValueError: the file is missing, not an npz, or holds other arrays.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: np.asarray(file[name]) for name in file.files}
         except FileNotFoundError:
             raise ValueError(f"{path}: no such statistics file") from None
-        except (OSError, ValueError, EOFError, AttributeError) as error:
+        except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
             raise ValueError(f"{path}: not an npz file of statistics ({error})") from error
         if not {"mu", "sigma"} <= arrays.keys():
             raise ValueError(f"{path}: needs arrays mu and sigma, has {', '.join(sorted(arrays))}")
