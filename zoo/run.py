@@ -31,6 +31,8 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     # between Lightning 2.6 and torch 2.12 and later; no user can do anything about it
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # not every module has something to validate
+    warnings.filterwarnings("ignore", message=".*val_dataloader.* but have no `validation_step`")
 
 
 def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:

@@ -34,8 +34,9 @@ class Trainable(Part, LightningModule):
         return self._recipe().configure(p for p in self.parameters() if p.requires_grad)
 
     def configure_callbacks(self) -> list[Callback]:
-        ema = self._recipe().ema
-        return [] if ema is None else [ema]
+        if self.recipe is None or self.recipe.ema is None:  # a loaded model may still be validated
+            return []
+        return [self.recipe.ema]
 
     def configure_gradient_clipping(
         self,
@@ -92,7 +93,8 @@ class Trainable(Part, LightningModule):
         trainer = self._trainer
         if trainer is None:
             return 0, 1, 0
-        batches = max(trainer.fit_loop.epoch_loop.total_batch_idx, 0)
+        # total_batch_idx is one too high after a resume from a file written in the middle of a step
+        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         return batches, trainer.world_size, trainer.global_rank
 
     training_seed: int = 0
@@ -101,7 +103,7 @@ class Trainable(Part, LightningModule):
     def save(
         self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
     ) -> Path:
-        """Writes weights, config and provenance into one safetensors file; see ``zoo.checkpoint``."""
+        """Writes weights, config and provenance into one file; see ``zoo.checkpoint.save``."""
         from zoo.checkpoint import save
 
         return save(self, path, provenance, **options)

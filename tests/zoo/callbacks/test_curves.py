@@ -1,0 +1,117 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from zoo.callbacks import Loss, LossByQuartile, Throughput
+from zoo.callbacks.loss_by_quartile import quartile
+from zoo.metrics_csv import MetricsCSV
+from zoo.records import Batch
+
+
+class Recorder:
+    def __init__(self):
+        self.rows = []
+
+    def log_metrics(self, metrics, step):
+        self.rows.append((step, metrics))
+
+
+def trainer(every=2):
+    return SimpleNamespace(
+        global_step=0, log_every_n_steps=every, loggers=[Recorder()], world_size=1
+    )
+
+
+def run(callback, outputs, every=2, module=None, batch=None):
+    """Feeds one optimizer step per entry of ``outputs``; returns what was logged."""
+    of = trainer(every)
+    callback.on_train_start(of, module)
+    for index, output in enumerate(outputs):
+        of.global_step += 1
+        callback.on_train_batch_end(of, module, output, batch, index)
+    return of.loggers[0].rows
+
+
+def test_the_loss_is_the_mean_since_the_last_row():
+    losses = [1.0, 3.0, 5.0, 9.0, 100.0]
+    rows = run(Loss(), [{"loss": torch.tensor(x)} for x in losses])
+    assert rows == [(1, {"train/loss": 2.0}), (3, {"train/loss": 7.0})]
+
+
+def test_the_loss_curve_is_thinned_by_averaging():
+    loss = Loss()
+    run(loss, [{"loss": torch.tensor(float(x))} for x in range(1000)], every=1)
+    curve = loss.curve(10)
+    assert len(curve) == 10
+    assert curve[0] == (100, 49.5)
+    assert curve[-1] == (1000, 949.5)
+    again = Loss()
+    again.load_state_dict(loss.state_dict())
+    assert again.curve(10) == curve
+
+
+@pytest.mark.parametrize("end", [4, 1000, 4000])
+def test_quartiles_of_integer_times_are_equally_large(end):
+    counts = torch.bincount(quartile(torch.arange(1, end + 1).double(), end), minlength=4)
+    assert counts.tolist() == [end // 4] * 4
+
+
+def test_quartiles_of_fractional_times():
+    t = torch.tensor([1e-9, 0.25, 0.2500001, 0.5, 0.75, 0.999, 1.0])
+    assert quartile(t, 1.0).tolist() == [0, 0, 1, 1, 2, 3, 3]
+
+
+def test_the_loss_by_quartile_averages_images_and_leaves_empty_ones_out():
+    module = SimpleNamespace(diffusion=SimpleNamespace(schedule=SimpleNamespace(end=100)))
+    outputs = [
+        {"t": torch.tensor([1.0, 2.0, 100.0]), "loss_per_image": torch.tensor([1.0, 2.0, 7.0])},
+        {"t": torch.tensor([3.0, 30.0]), "loss_per_image": torch.tensor([6.0, 5.0])},
+        {"t": torch.tensor([60.0]), "loss_per_image": torch.tensor([4.0])},
+        {"loss": torch.tensor(0.0)},  # an autoencoder's
+    ]
+    rows = run(LossByQuartile(), outputs, module=module)
+    assert rows[0] == (1, {"train/loss_q1": 3.0, "train/loss_q2": 5.0, "train/loss_q4": 7.0})
+    assert rows[1] == (3, {"train/loss_q3": 4.0})
+
+
+def test_throughput_counts_images_and_time_over_resumption(monkeypatch):
+    now = iter(range(0, 1000, 2))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    first, batch = Throughput(), Batch(torch.zeros(6, 1))
+    rows = run(first, [{}] * 4, batch=batch)
+    assert rows[-1] == (3, {"train/images_per_second": 3.0, "train/images_seen": 24.0})
+    resumed = Throughput()
+    resumed.load_state_dict(first.state_dict())
+    run(resumed, [{}] * 2, batch=batch)
+    assert (resumed.images_seen, resumed.seconds) == (36, 12.0)
+
+
+def read(path):
+    return path.read_text().splitlines()
+
+
+def test_values_of_one_step_share_a_row_and_new_columns_are_added(tmp_path):
+    log = MetricsCSV(tmp_path / "run" / "metrics.csv")
+    log.log_metrics({"a": 1.0}, 1)
+    log.log_metrics({"b": 2.0}, 1)
+    log.save()
+    log.log_metrics({"a": 3.0}, 3)
+    log.save()
+    assert read(log.path) == ["step,a,b", "1,1.0,2.0", "3,3.0,"]
+    log.log_metrics({"c": 4.0}, 5)
+    log.finalize("success")
+    assert read(log.path) == ["step,a,b,c", "1,1.0,2.0,", "3,3.0,,", "5,,,4.0"]
+
+
+def test_a_resumed_run_keeps_the_rows_before_it_and_repeats_none(tmp_path):
+    path = tmp_path / "metrics.csv"
+    first = MetricsCSV(path)
+    for step in range(5):
+        first.log_metrics({"a": step}, step)
+        first.save()
+    second = MetricsCSV(path)
+    assert len(read(path)) == 6, "making a logger changes nothing"
+    second.log_metrics({"a": 30.0, "b": 1.0}, 3)
+    second.save()
+    assert read(path) == ["step,a,b", "0,0,", "1,1,", "2,2,", "3,30.0,1.0"]
