@@ -57,7 +57,7 @@ def _metric_columns(name: str, value: Value) -> list[Column]:
         def read(result: Result) -> Cell:
             found = result.values.get(name)
             number = getattr(found, part) if found is not None else None
-            note = _note(found) if part == "value" and found is not None else ""
+            note = " · ".join(notes(found)) if part == "value" and found is not None else ""
             return Cell(number, NONE if number is None else short(number), note)
 
         return read
@@ -105,7 +105,8 @@ def title_of(name: str, value: Value) -> str:
     return plain + extractor
 
 
-def _note(value: Value) -> str:
+def notes(value: Value) -> list[str]:
+    """What a number has to be read beside, in short."""
     notes = []
     if value.num_sets > 1:
         notes.append(f"mean of {value.num_sets} sets")
@@ -117,7 +118,7 @@ def _note(value: Value) -> str:
         notes.append(f"chance {short(value.chance)}")
     if "test_p50" in value.detail:
         notes.append(f"test images {short(value.detail['test_p50'])}")
-    return " · ".join(notes)
+    return notes
 
 
 def short(number: float) -> str:

@@ -1,13 +1,15 @@
-"""Results side by side, if they may stand side by side: pure; the verb is ``eval.experiment``'s."""
+"""Results side by side, if they may stand so: pure. The verb's work is in ``eval.experiment``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval.column import Cell, Column, columns_of
 from eval.result import Result
 from eval.typed import leaves
+from zoo import entry
 
 
 @dataclass(frozen=True)
@@ -129,5 +131,14 @@ def _warnings(results: list[Result]) -> list[str]:
     return warnings
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """The verb."""
+    entry.run("compare", "compare", "eval.verbs:compare", argv)
+
+
 def _shown(value: Any) -> str:
     return "not recorded" if value is None else repr(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What ``zoo evaluate`` and ``zoo compare`` do with their composed configs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from eval.column import notes, short, title_of
+from eval.evaluate import Evaluation
+from eval.evaluate import evaluate as measure_one
+from eval.images import stored
+from eval.picture import png, tile
+from eval.result import write_atomically
+from zoo import checkpoint
+from zoo.device import accelerator, torch_device
+from zoo.sample import checkpoint_file, exchanged
+
+COLUMNS, ROWS = 10, 6
+"""A grid shows the first 60 images: ten classes in a column each, where there are ten."""
+
+
+class Extractors(NamedTuple):
+    """Extractors by what they are for: CLIP score where they read captions, FID otherwise."""
+
+    fid: list[Any]
+    clip: list[Any]
+
+
+def evaluate(cfg: DictConfig) -> Path:
+    """``zoo evaluate``: writes result.json and samples.png into ``run_dir``.
+
+    Raises:
+        ValueError: checkpoint, images, data and extractors do not go together.
+    """
+    if (cfg.checkpoint is None) == (cfg.images is None):
+        raise ValueError(
+            "give checkpoint=FILE (or the name of one that ships, such as digits/ddpm), or "
+            "images=FOLDER"
+        )
+    protocol: dict[str, Any] = {
+        "num_images": cfg.num_images,
+        "fid_counts": cfg.fid_counts,
+        "seed": cfg.seed,
+        "batch_size": cfg.batch_size,
+    }
+    data = dataset(cfg)
+    device = accelerator(cfg.device)
+    found = extractors(cfg, device)
+    if cfg.images is not None:
+        images = stored(cfg.images, data.shape)
+        name = cfg.name or Path(cfg.images).stem
+        evaluation = measure_one(images, data, *found, name=name, **protocol)
+    else:
+        path = checkpoint_file(cfg.checkpoint)
+        module = diffusion_model(path, device, list(cfg.trust))
+        chosen: Any = OmegaConf.to_container(cfg, resolve=True)
+        parts = {
+            group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
+            for group in ("sampler", "guidance")
+        }
+        name = cfg.name or path.stem
+        evaluation = evaluate_checkpoint(module, path, data, found, name, protocol | parts)
+    return save(evaluation, Path(cfg.run_dir))
+
+
+def compare(cfg: DictConfig) -> Path:
+    """``zoo compare``: trains what has no checkpoint, measures all, writes the report."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from eval.experiment import Experiment
+
+    running = HydraConfig.get()
+    return Experiment(cfg, list(running.overrides.task), dict(running.runtime.choices)).run()
+
+
+def evaluate_checkpoint(
+    module: Any, path: Path, data: Any, found: Extractors, name: str, options: dict[str, Any]
+) -> Evaluation:
+    """Measures a model with its file's provenance and hash."""
+    facts, sha256 = checkpoint.provenance(path), checkpoint.sha256(path)
+    return measure_one(module, data, *found, name=name, facts=facts, sha256=sha256, **options)
+
+
+def dataset(cfg: DictConfig) -> Any:
+    """The data set of ``cfg.data``, loaded."""
+    data: Any = instantiate(cfg.data, _convert_="all")
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def diffusion_model(path: Path, device: str, trust: Sequence[str] = ()) -> Any:
+    """The model in a file, on a device.
+
+    Raises:
+        ValueError: it is not one that generates images.
+    """
+    module = checkpoint.load(path, trust)
+    if not hasattr(module, "generate_batches"):
+        raise ValueError(f"{path} holds a {type(module).__name__}, which generates no images")
+    return module.to(torch_device(device))
+
+
+def extractors(cfg: DictConfig, device: str) -> Extractors:
+    """The extractors of ``cfg.extractor``.
+
+    Raises:
+        ValueError: an extractor's weights are missing.
+    """
+    made = []
+    for node in (cfg.extractor or {}).values():
+        where = {"device": str(torch_device(device))}
+        if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
+            where["path"] = str(shipped_or_as_given(node.path))
+        made.append(instantiate(node, **where, _convert_="all"))
+    return Extractors(
+        [extractor for extractor in made if not hasattr(extractor, "text")],
+        [extractor for extractor in made if hasattr(extractor, "text")],
+    )
+
+
+def shipped_or_as_given(path: str) -> Path:
+    """The file of a checkpoint that ships under this name, else the path itself."""
+    try:
+        return checkpoint_file(path)
+    except ValueError:
+        return Path(path)
+
+
+def save(evaluation: Evaluation, folder: Path) -> Path:
+    """Writes result.json and samples.png, and prints the numbers."""
+    path = evaluation.result.save(folder / "result.json")
+    write_atomically(folder / "samples.png", sample_grid(evaluation))
+    print(summary(evaluation))
+    print(f"saved {path}")
+    return path
+
+
+def sample_grid(evaluation: Evaluation) -> bytes:
+    """The first images, as PNG."""
+    return png(tile(evaluation.images[: ROWS * COLUMNS], COLUMNS))
+
+
+def summary(evaluation: Evaluation) -> str:
+    """The numbers in lines for a terminal."""
+    lines = [f"{evaluation.result.subject.name}:"]
+    for name, value in evaluation.result.values.items():
+        beside = f" ({', '.join(notes(value))})" if notes(value) else ""
+        lines.append(f"  {title_of(name, value)}: {short(value.value)}{beside}")
+    return "\n".join(lines)
