@@ -66,6 +66,6 @@ def _network(file: Path) -> Any:
         return FeatureExtractorInceptionV3(
             "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=safe
         )
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, EOFError, LookupError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{file}: not weights of FID's Inception-v3 ({reason})") from error

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.augmentation import jittered
+from zoo.augmentation import moved, noisy
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.trainable import Trainable
@@ -146,7 +146,8 @@ class SmallClip(Trainable):
         """The contrastive loss of augmented images."""
         images, captions = _captioned(batch)
         distinct, owner = distinct_captions(captions)
-        images = jittered(images, self.draw(len(images), "augmentation"))
+        draw = self.draw(len(images), "augmentation")
+        images = noisy(moved(images, draw), draw)
         cosines = self.encode_image(images).float() @ self.encode_text(distinct).float().T
         loss = contrastive_loss(self._scale() * cosines, owner.to(cosines.device))
         self.log("train/loss", loss, batch_size=len(images))

@@ -7,20 +7,24 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.augmentation import jittered
+from zoo.augmentation import moved, noisy
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.trainable import Trainable
 
 _GROUPS = 8
+_READ_BACK = 8  # pixels a side of the thumbnail that the features have to hold
 
 
 class SmallExtractor(Trainable):
     """Images to 64 features and class logits: the network behind FID with ``small``.
 
-    It is trained with augmentation, so that its features of training and of held-out images agree:
-    otherwise the distance of perfect images to the training set would measure its overfitting.
-    It normalises by groups, not by batches: an image's features depend on that image alone.
+    From its features the label *and* a thumbnail of the image can be read linearly. A classifier
+    alone lets its features collapse onto one point per class: their distance then counts class
+    shares, and falls where images are blurred a little. It is trained with augmentation, so that
+    features of training and of held-out images agree: otherwise the distance of perfect images to
+    the training set would measure overfitting. It normalises by groups, not by batches: an
+    image's features depend on that image alone.
 
     Args:
         image_shape: (C, H, W) of every image.
@@ -28,7 +32,7 @@ class SmallExtractor(Trainable):
         recipe: how to train.
         channels: feature maps after each halving; the first have full resolution.
         features: length of the pooled feature.
-        label_smoothing: share of the target given to all classes alike.
+        thumbnail_weight: weight of the thumbnail's mean squared error beside the cross-entropy.
 
     Raises:
         ValueError: an argument is impossible.
@@ -39,9 +43,9 @@ class SmallExtractor(Trainable):
         image_shape: Sequence[int],
         num_classes: int | None,
         recipe: Recipe | None = None,
-        channels: Sequence[int] = (32, 48, 64),
+        channels: Sequence[int] = (16, 32, 64),
         features: int = 64,
-        label_smoothing: float = 0.1,
+        thumbnail_weight: float = 10.0,
     ) -> None:
         super().__init__(recipe)
         if num_classes is None or num_classes < 2:
@@ -55,7 +59,7 @@ class SmallExtractor(Trainable):
         self.num_classes = num_classes
         self.channels = list(channels)
         self.features = features
-        self.label_smoothing = label_smoothing
+        self.thumbnail_weight = thumbnail_weight
         layers: list[nn.Module] = [nn.Conv2d(self.image_shape[0], channels[0], 3, padding=1)]
         for index, width in enumerate(channels):
             if index:
@@ -65,6 +69,11 @@ class SmallExtractor(Trainable):
         layers += [nn.Conv2d(channels[-1], features, 1), nn.SiLU()]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(features, num_classes)
+        depth, height, width = self.image_shape
+        self.thumbnail_size = min(_READ_BACK, height), min(_READ_BACK, width)
+        self.thumbnail = nn.Linear(
+            features, depth * self.thumbnail_size[0] * self.thumbnail_size[1]
+        )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Features of images (B, C, H, W) in [-1, 1].
@@ -84,11 +93,17 @@ class SmallExtractor(Trainable):
         return {"pool": pool, "logits": self.head(pool)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Cross-entropy of the labels of augmented images."""
+        """Cross-entropy of the labels and error of the thumbnails of augmented images."""
         images, labels = _labelled(batch)
-        logits = self(jittered(images, self.draw(len(images), "augmentation")))["logits"]
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        self.log("train/loss", loss, batch_size=len(images))
+        draw = self.draw(len(images), "augmentation")
+        images = moved(images, draw)
+        features = self(noisy(images, draw))
+        of_labels = F.cross_entropy(features["logits"].float(), labels)
+        wanted = F.adaptive_avg_pool2d(images, self.thumbnail_size).flatten(1)
+        of_thumbnails = F.mse_loss(self.thumbnail(features["pool"]).float(), wanted)
+        loss = of_labels + self.thumbnail_weight * of_thumbnails
+        logged = {"loss": loss, "cross_entropy": of_labels, "thumbnail_error": of_thumbnails}
+        self.log_dict({f"train/{k}": v for k, v in logged.items()}, batch_size=len(images))
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
