@@ -1,0 +1,135 @@
+"""What a sampling loop costs on top of the bare network calls, per network evaluation.
+
+    python benchmarks/sampler_overhead.py [--repeats 30]
+
+A one-convolution network on a batch of 8 images of 3 x 16 x 16, so that the loop is all there is to
+see. Bare calls and the loops run in turn; the figures are medians of paired differences.
+diffusers' own loops are timed beside ours. Writes benchmarks/sampler_overhead.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import platform
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import Tensor, nn
+
+import zoo
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.draw import Draw
+from zoo.records import Condition
+from zoo.sampler import DDIM, Ancestral, DPMSolver, Heun, Sampler
+from zoo.schedule import Linear
+
+BATCH, SHAPE = 8, (3, 16, 16)
+
+
+class OneConvolution(nn.Module):
+    """The cheapest denoiser there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        return self.conv(x)
+
+
+def ours(sampler: Sampler) -> tuple[Callable[[], None], int]:
+    """One run of our loop, and its number of network evaluations per image."""
+    module = zoo.DDPM(OneConvolution(), GaussianDiffusion(Linear()), SHAPE, sampler).eval()
+    levels = sampler.levels(module.diffusion.schedule)
+    x = torch.randn(BATCH, *SHAPE)
+    condition = Condition()
+    predict = module.guidance(module.predict, condition, None, module._clip)
+
+    def run() -> None:
+        draw = Draw(0, range(BATCH), "steps")
+        for _ in sampler.steps(predict, x, levels, draw, module.diffusion.schedule):
+            pass
+
+    module.network_evaluations = 0
+    run()
+    return run, module.network_evaluations // BATCH
+
+
+def theirs(scheduler: DDIMScheduler | DDPMScheduler, num_steps: int) -> Callable[[], None]:
+    """One run of diffusers' loop."""
+    network, x = OneConvolution().eval(), torch.randn(BATCH, *SHAPE)
+    condition = Condition()
+    scheduler.set_timesteps(num_steps)
+
+    def run() -> None:
+        sample = x
+        for t in scheduler.timesteps:
+            times = t.expand(BATCH)
+            sample = scheduler.step(network(sample, times, condition), t, sample).prev_sample
+
+    return run
+
+
+def bare(evaluations: int) -> Callable[[], None]:
+    """The network calls alone."""
+    network, x = OneConvolution().eval(), torch.randn(BATCH, *SHAPE)
+    t, condition = torch.zeros(BATCH), Condition()
+
+    def run() -> None:
+        for _ in range(evaluations):
+            network(x, t, condition)
+
+    return run
+
+
+def seconds(run: Callable[[], None]) -> float:
+    """CPU time of one run: of one thread, so that a busy neighbour does not count."""
+    begin = time.process_time()
+    run()
+    return time.process_time() - begin
+
+
+@torch.inference_mode()
+def overhead(run: Callable[[], None], evaluations: int, repeats: int) -> float:
+    """Microseconds per network evaluation on top of the bare calls, the median of paired runs."""
+    alone = bare(evaluations)
+    for warm in (run, alone):
+        warm()
+    pairs = [(seconds(run), seconds(alone)) for _ in range(repeats)]
+    return median(loop - calls for loop, calls in pairs) / evaluations * 1e6
+
+
+def main() -> None:
+    """Times every sampler and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=30)
+    repeats = parser.parse_args().repeats
+    torch.set_num_threads(1)  # one thread: a loop of small operations has nothing to share out
+    rows = []
+    for sampler in (DDIM(50), Heun(25), DPMSolver(50), Ancestral(50), DDIM(50, eta=1.0)):
+        run, evaluations = ours(sampler)
+        noisy = isinstance(sampler, Ancestral) or bool(getattr(sampler, "eta", 0))
+        name = type(sampler).__name__ + (" (eta 1)" if getattr(sampler, "eta", 0) else "")
+        rows.append((f"zoo {name}", evaluations, noisy, overhead(run, evaluations, repeats)))
+    for scheduler in (DDIMScheduler(), DDPMScheduler()):
+        run = theirs(scheduler, 50)
+        name = f"diffusers {type(scheduler).__name__}"
+        rows.append((name, 50, isinstance(scheduler, DDPMScheduler), overhead(run, 50, repeats)))
+    target = Path(__file__).with_suffix(".csv")
+    with target.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sampler", "evaluations", "stochastic", "overhead_us", "machine", "date"])
+        for name, evaluations, noisy, cost in rows:
+            print(f"{name:28s} {cost:6.1f} us per evaluation")
+            machine = f"{platform.machine()}, torch {torch.__version__}"
+            writer.writerow([name, evaluations, noisy, f"{cost:.1f}", machine, date.today()])
+
+
+if __name__ == "__main__":
+    main()
