@@ -150,7 +150,8 @@ class SmallClip(Trainable):
         images = noisy(moved(images, draw), draw)
         cosines = self.encode_image(images).float() @ self.encode_text(distinct).float().T
         loss = contrastive_loss(self._scale() * cosines, owner.to(cosines.device))
-        self.log("train/loss", loss, batch_size=len(images))
+        if self._trainer is not None:  # a step may be called without one
+            self.log("train/loss", loss, batch_size=len(images))
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
