@@ -38,7 +38,7 @@ class Draw:
         self.generators = [
             torch.Generator().manual_seed((base + index) % 2**32) for index in self.indices
         ]
-        self._rows = torch.empty(0)
+        self._rows = torch.empty(0, 0, 0)  # drawn ahead: (draws, images, padded size)
         self._next = 0
 
     def __len__(self) -> int:
@@ -52,20 +52,21 @@ class Draw:
         Raises:
             ValueError: the batch of ``like`` is not that of this draw.
         """
-        if len(like) != len(self):
-            raise ValueError(f"noise for {len(like)} images asked of a draw for {len(self)}")
-        size = like[0].numel() if len(self) else 0
+        count = len(self.indices)
+        if like.shape[0] != count:
+            raise ValueError(f"noise for {len(like)} images asked of a draw for {count}")
+        size = like.numel() // max(1, count)
         padded = -(-size // _LANES) * _LANES
-        if self._rows.ndim != 3 or self._rows.shape[2] != padded or self._next == len(self._rows):
-            per_fill = max(1, min(_DRAWS_PER_FILL, _FILL_LIMIT // max(1, padded * len(self))))
-            rows = torch.empty(len(self), per_fill, padded)
+        if self._next == self._rows.shape[0] or self._rows.shape[2] != padded:
+            per_fill = max(1, min(_DRAWS_PER_FILL, _FILL_LIMIT // max(1, padded * count)))
+            rows = torch.empty(count, per_fill, padded)
             for row, generator in zip(rows, self.generators, strict=True):
                 row.normal_(generator=generator)
-            self._rows = rows.transpose(0, 1).to(like.device)
+            self._rows = rows.transpose(0, 1).to(like.device, like.dtype)
             self._next = 0
         noise = self._rows[self._next, :, :size].reshape(like.shape)
         self._next += 1
-        return noise.to(like.dtype)
+        return noise if noise.dtype == like.dtype else noise.to(like.dtype)
 
     def uniform(self) -> Tensor:
         """One number in [0, 1) per image: (B,) float64 on the CPU."""

@@ -62,7 +62,7 @@ class DiffusionModule(Trainable):
         self.conditioner: Any = conditioner if conditioner is not None else Unconditional()
         self.guidance: Any = guidance if guidance is not None else Unguided()
         self.clock = clock if clock is not None else DiscreteClock()
-        self.network_evaluations = 0
+        self._rows_evaluated = [0]  # in a list: setting a module's attribute takes microseconds
         if isinstance(first_stage, nn.Module):
             first_stage.requires_grad_(False).eval()
         check_parts(self)
@@ -78,17 +78,26 @@ class DiffusionModule(Trainable):
         output = self._output(x, level, condition if condition is not None else Condition())
         return self.diffusion.predict(output, x, level)
 
+    @property
+    def network_evaluations(self) -> int:
+        """How many rows the denoiser has evaluated since this was last set to 0."""
+        return self._rows_evaluated[0]
+
+    @network_evaluations.setter
+    def network_evaluations(self, value: int) -> None:
+        self._rows_evaluated[0] = value
+
     def _output(self, x: Tensor, level: Level, condition: Condition) -> Tensor:
         time = self.clock(level)
         times = (
             time.to(x.device, torch.float32)
             if isinstance(time, Tensor)
-            else x.new_full((len(x),), time, dtype=torch.float32)
+            else x.new_full((x.shape[0],), time, dtype=torch.float32)
         )
         alpha, sigma = level.alpha, level.sigma
         if isinstance(alpha, Tensor):
             alpha, sigma = (v.to(x).reshape(-1, 1, 1, 1) for v in (alpha, sigma))
-        self.network_evaluations += len(x)
+        self._rows_evaluated[0] += x.shape[0]
         seen = self.diffusion.parameterization.input(x, alpha, sigma)
         output = self.denoiser(seen, times, condition)
         return output if output.dtype == torch.float64 else output.float()
