@@ -22,10 +22,10 @@ def accelerator(name: str = "auto") -> str:
     there = {"gpu": torch.cuda.is_available(), "mps": _has_mps(), "cpu": True}
     if name == "auto":
         return next(device for device, found in there.items() if found)
-    name = {"cuda": "gpu"}.get(name, name)
+    asked, name = name, {"cuda": "gpu"}.get(name, name)
     if not there.get(name, True):  # others (tpu, ...) are Lightning's business
         raise ValueError(
-            f"trainer.accelerator={name}, but torch {torch.__version__} finds no such device here: "
+            f"accelerator={asked}, but torch {torch.__version__} finds no such device here: "
             "use trainer=auto or trainer=cpu"
         )
     return name

@@ -31,7 +31,8 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     # between Lightning 2.6 and torch 2.12 and later; no user can do anything about it
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-    # not every module has something to validate
+    # a frozen first stage is meant to be; not every module has something to validate
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")
     warnings.filterwarnings("ignore", message=".*val_dataloader.* but have no `validation_step`")
 
 
@@ -146,12 +147,16 @@ def set_aside(run_dir: Path) -> None:
 
 def loggers(cfg: DictConfig) -> list[Logger]:
     """The trackers of ``cfg.logger``."""
-    return [instantiate(node, _convert_="all") for node in (cfg.logger or {}).values() if node]
+    return [
+        instantiate(node, _convert_="all") for node in (cfg.get("logger") or {}).values() if node
+    ]
 
 
 def trainer(cfg: DictConfig, loggers: list[Logger]) -> Trainer:
     """Lightning's trainer, with "auto" settled and our own bar, state files and data order."""
-    callbacks = [instantiate(n, _convert_="all") for n in (cfg.callbacks or {}).values() if n]
+    callbacks = [
+        instantiate(n, _convert_="all") for n in (cfg.get("callbacks") or {}).values() if n
+    ]
     device = accelerator(cfg.trainer.accelerator)
     fixed = {
         "enable_progress_bar": False,

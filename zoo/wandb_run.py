@@ -29,9 +29,11 @@ def wandb_logger(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
+    logger = WandbLogger(
         project=project, name=name, save_dir=folder, id=_run_id(folder), mode=mode, **settings
     )
+    logger._wandb_init.pop("anonymous", None)  # W&B warns of it, even where it is None
+    return logger
 
 
 @rank_zero_only

@@ -108,12 +108,18 @@ def test_what_config_of_writes_is_built_again():
 
 
 def test_classes_of_torch_nn_are_accepted_at_their_own_address():
-    layer = build({"_target_": "torch.nn.modules.linear.Linear", "in_features": 2, "out_features": 3})
+    layer = build(
+        {"_target_": "torch.nn.modules.linear.Linear", "in_features": 2, "out_features": 3}
+    )
     assert isinstance(layer, nn.Linear)
     activation = build({"_target_": "torch.nn.modules.activation.GELU", "_partial_": True})
     assert activation is nn.GELU
     bound = build(
-        {"_target_": "torch.nn.modules.activation.LeakyReLU", "_partial_": True, "negative_slope": 0.3}
+        {
+            "_target_": "torch.nn.modules.activation.LeakyReLU",
+            "_partial_": True,
+            "negative_slope": 0.3,
+        }
     )
     assert isinstance(bound, functools.partial)
     assert torch.equal(bound()(torch.tensor(-1.0)), torch.tensor(-0.3))

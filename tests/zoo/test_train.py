@@ -9,31 +9,9 @@ from PIL import Image
 
 import zoo
 from zoo import checkpoint
-from zoo.data import Digits
-from zoo.entry import compose
 from zoo.image_grid import image_grid
 from zoo.models.ddpm import DDPM
 from zoo.train import train
-
-TINY = [
-    "model.denoiser.channels=32",
-    "model.denoiser.channel_mult=[1]",
-    "model.denoiser.attention_at=[]",
-    "model.denoiser.num_res_blocks=1",
-    "model.denoiser.dropout=0.0",
-    "data.batch_size=4",
-    "sampler.num_steps=2",
-    "callbacks.sample_grid.num_images=4",
-    "trainer=cpu",
-    "trainer.precision=32-true",
-    "trainer.log_every_n_steps=2",
-    "trainer.limit_val_batches=0",
-    "recipe.lr_scheduler.num_steps=5",
-]
-
-
-def config(run_dir, *overrides):
-    return compose("train", [*TINY, f"run_dir={run_dir}", *overrides])
 
 
 def state(run_dir):
@@ -43,14 +21,6 @@ def state(run_dir):
 def rows(run_dir):
     with (run_dir / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def digits_are_read_once():
-    with pytest.MonkeyPatch.context() as patch:
-        splits = Digits(name="digits", image_size=16, channels=1, num_classes=10).load()
-        patch.setattr(Digits, "load", lambda self: splits)
-        yield
 
 
 @pytest.fixture
@@ -88,7 +58,9 @@ def seen(monkeypatch):
         (3, ["trainer.precision=bf16-mixed", "model.denoiser.dropout=0.3"]),
     ],
 )
-def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(tmp_path, seen, first, overrides):
+def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(
+    config, tmp_path, seen, first, overrides
+):
     whole = train(config(tmp_path / "whole", "trainer.max_steps=8", *overrides))
     unbroken = list(seen)
     seen.clear()
@@ -121,7 +93,7 @@ def assert_equal(a, b):
         assert a == b
 
 
-def test_ctrl_c_leaves_the_last_state_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_leaves_the_last_state_and_says_how_to_go_on(config, tmp_path, monkeypatch, capsys):
     unbroken = train(config(tmp_path / "whole", "trainer.max_steps=6"))
     step = DDPM.training_step
 
@@ -148,7 +120,7 @@ def test_ctrl_c_leaves_the_last_state_and_says_how_to_go_on(tmp_path, monkeypatc
     assert steps == [1, 3, 5], "a row is missing or there twice"
 
 
-def test_a_run_folder_holds_all_of_a_run(tmp_path):
+def test_a_run_folder_holds_all_of_a_run(config, tmp_path):
     run_dir = tmp_path / "run"
     path = train(
         config(run_dir, "trainer.max_steps=4", "trainer.limit_val_batches=1",
@@ -177,7 +149,7 @@ def test_a_run_folder_holds_all_of_a_run(tmp_path):
     assert any(float(row["validation/loss"] or 0) > 0 for row in logged)
 
 
-def test_the_file_has_averaged_weights_and_says_where_they_come_from(tmp_path):
+def test_the_file_has_averaged_weights_and_says_where_they_come_from(config, tmp_path):
     overrides = ["trainer.max_steps=4", "trainer.accumulate_grad_batches=2"]
     path = train(config(tmp_path, *overrides))
     saved = state(tmp_path)
@@ -203,14 +175,14 @@ def test_the_file_has_averaged_weights_and_says_where_they_come_from(tmp_path):
     assert [step for step, _ in facts["history"]] == [2, 4]
 
 
-def test_without_averages_the_raw_weights_are_saved_and_called_so(tmp_path):
+def test_without_averages_the_raw_weights_are_saved_and_called_so(config, tmp_path):
     path = train(config(tmp_path, "trainer.max_steps=2", "recipe.ema=null"))
     assert checkpoint.provenance(path)["weights"] == "raw"
     raw = state(tmp_path)["state_dict"]
     assert_equal(dict(zoo.load(path).state_dict()), dict(raw))
 
 
-def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(tmp_path):
+def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(config, tmp_path):
     run_dir = tmp_path / "run"
     first = train(config(run_dir, "trainer.max_steps=2")).read_bytes()
     train(config(run_dir, "trainer.max_steps=2", "seed=1"))
@@ -219,7 +191,7 @@ def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(tmp_path):
     assert (tmp_path / "run.1" / "model.safetensors").read_bytes() == first
 
 
-def test_two_seeds_differ_and_one_seed_repeats(tmp_path):
+def test_two_seeds_differ_and_one_seed_repeats(config, tmp_path):
     paths = [
         train(config(tmp_path / str(n), "trainer.max_steps=2", f"seed={seed}"))
         for n, seed in enumerate((0, 0, 1))
@@ -229,7 +201,7 @@ def test_two_seeds_differ_and_one_seed_repeats(tmp_path):
     assert not torch.equal(one, other)
 
 
-def test_the_grid_is_a_picture_of_the_final_model(tmp_path):
+def test_the_grid_is_a_picture_of_the_final_model(config, tmp_path):
     path = train(config(tmp_path, "trainer.max_steps=2"))
     with Image.open(tmp_path / "samples" / "step_00000002.png") as picture:
         shown = torch.from_numpy(np.asarray(picture).copy())
@@ -255,7 +227,9 @@ def test_the_grid_is_a_picture_of_the_final_model(tmp_path):
         (["recipe.ema.decay=1.0"], r"EMA decay must be in \[0, 1\)"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path, overrides, message):
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+    config, tmp_path, overrides, message
+):
     if "gpu" in overrides[0] and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     run_dir = tmp_path / "run"
@@ -264,7 +238,9 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path, 
     assert not run_dir.exists()
 
 
-def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_state(tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_state(
+    config, tmp_path, monkeypatch
+):
     every = "callbacks.training_state.every_n_steps=2"
     step = DDPM.training_step
 
@@ -278,7 +254,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_state(tmp_pa
     assert state(tmp_path)["global_step"] == 2
 
 
-def test_channels_last_and_compile_change_nothing_that_is_saved(tmp_path, monkeypatch):
+def test_channels_last_and_compile_change_nothing_that_is_saved(config, tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(type(self)))
     plain = train(config(tmp_path / "a", "trainer.max_steps=1"))

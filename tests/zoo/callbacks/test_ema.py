@@ -156,10 +156,12 @@ def test_applied_swaps_in_may_be_nested_and_survives_errors():
     raw = network.weight.detach().clone() + 1
     with torch.no_grad():
         network.weight.add_(1)
-    with pytest.raises(KeyError), ema.applied(network):
+    with ema.applied(network):
         with ema.applied(network):
             assert torch.equal(network.weight, ema.averages["weight"])
         assert torch.equal(network.weight, ema.averages["weight"])
+    assert torch.equal(network.weight, raw)
+    with pytest.raises(KeyError), ema.applied(network):
         raise KeyError
     assert torch.equal(network.weight, raw)
 
