@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -201,7 +202,8 @@ def _training_time(result: Result) -> Cell:
     cell = _with_first_stage(
         result.subject.training_seconds, first.training_seconds if first else None, duration
     )
-    notes = [note for note in (result.budget.device, cell.note) if note]
+    device = re.sub(r"\((R|TM|C)\)| (Processor|CPU)\b", "", result.budget.device or "")
+    notes = [note for note in (device, cell.note) if note]
     return Cell(cell.value, cell.text, " · ".join(notes))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -54,7 +55,7 @@ def subject(
         grid=_function_name(sampler.grid),
         num_steps=sampler.num_steps,
         network_evaluations=network_evaluations,
-        guidance="none" if type(guidance).__name__ == "Unguided" else settings(guidance),
+        guidance=_guidance(guidance),
         weights="EMA" if weights == "ema" else weights,
         weights_sha256=sha256,
         config_hash=config_hash(module),
@@ -114,6 +115,15 @@ def settings(part: Any, without: tuple[str, ...] = ()) -> str:
 def config_hash(module: Any) -> str:
     """sha256 of the resolved architecture config."""
     return hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode()).hexdigest()
+
+
+def _guidance(guidance: Any) -> str:
+    """As ``settings``, the class in words: "classifier-free, scale 2"."""
+    if type(guidance).__name__ == "Unguided":
+        return "none"
+    name, *rest = settings(guidance).split(", ")
+    words = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+    return ", ".join([words, *rest])
 
 
 def _first_stage(cost: Cost, facts: dict[str, Any] | None) -> FirstStageUsed | None:

@@ -63,9 +63,10 @@ class Experiment:
         """
         data = verbs.dataset(self.cfg)
         self._settle_extractors(data)
-        files = {name: self._checkpoint(name, data) for name in self.cfg.models}
+        # before the trainings, so that missing weights are heard of at once
         found = verbs.extractors(self.cfg, self.device)
         yardstick = self._yardstick(data, found)
+        files = {name: self._checkpoint(name, data) for name in self.cfg.models}
         evaluations = []
         for name, path in files.items():
             evaluation = self._evaluate(name, path, data, found, yardstick)

@@ -89,7 +89,7 @@ def _main_table(table: Table) -> str:
     best = {i: _best(column, [cells[i] for _, cells in table.rows]) for i, column in shown}
     heads = "".join(
         f'<th scope="col"{_number(_is_number(table, i))}>'
-        f'<button type="button" title="{escape(column.definition)}">{escape(column.title)}</button>'
+        f'<button type="button" title="{escape(column.definition)}">{_heading(column)}</button>'
         "</th>"
         for i, column in shown
     )
@@ -109,6 +109,13 @@ def _main_table(table: Table) -> str:
         "value of a column is <b class='best'>marked</b>, which does not say that the difference "
         "to the next is larger than chance. Every column is explained "
         '<a href="#definitions">below</a>.</p></section>'
+    )
+
+
+def _heading(column: Column) -> str:
+    """Broken between words only, and not before the arrow."""
+    return escape(
+        column.title.replace("-", "\u2011").replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
     )
 
 
@@ -191,8 +198,8 @@ def _floor(results: list[Result]) -> str:
     return (
         "<section><h2>How far from real?</h2>"
         f'<p class="quiet">FID of {first.num_images} images over its noise floor. The line is the '
-        f"floor: {first.floor_images} real images that no model has seen score "
-        f"{short(first.floor or 0.0)} against the same reference.</p>"
+        f"floor: as many real images that no model has seen score {short(first.floor or 0.0)} "
+        "against the same reference.</p>"
         f'<div class="bars">{"".join(bars)}</div></section>'
     )
 

@@ -69,6 +69,7 @@ th[aria-sort=descending] button::after { content: " ▾"; }
 b.best { background: var(--best); color: var(--best-ink); border-radius: 6px; padding: 2px 7px;
   font-weight: 650; }
 td b.best { margin-right: -7px; }
+.sortable tr > :last-child { padding-right: 18px; }
 tr.differs { background: var(--alarm); }
 .dot { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 9px;
   background: currentColor; }

@@ -70,7 +70,7 @@ def side_by_side(sheets: dict[str, bytes], subtitles: dict[str, str]) -> bytes:
         axes.set_axis_off()
     figure.tight_layout()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.1)
     return buffer.getvalue()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -116,7 +117,12 @@ def extractors(cfg: DictConfig, device: str) -> Extractors:
         where = {"device": str(torch_device(device))}
         if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
             where["path"] = str(shipped_or_as_given(node.path))
-        made.append(instantiate(node, **where, _convert_="all"))
+        try:
+            made.append(instantiate(node, **where, _convert_="all"))
+        except InstantiationException as error:
+            if isinstance(error.__cause__, ValueError):
+                raise ValueError(str(error.__cause__)) from error
+            raise
     return Extractors(
         [extractor for extractor in made if not hasattr(extractor, "text")],
         [extractor for extractor in made if hasattr(extractor, "text")],

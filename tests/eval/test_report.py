@@ -129,7 +129,7 @@ def test_the_page_sorts_in_a_browser(results, samples, tmp_path):
     text = page(compare(results), results, samples, "Title", "zoo compare")
     click = (
         "<script>for (const b of document.querySelectorAll('table.sortable th button'))"
-        " if (b.textContent.startsWith('FID-360')) { b.click(); b.click(); }</script>"
+        " if (b.textContent.startsWith('FID\u2011360')) { b.click(); b.click(); }</script>"
     )
     path = tmp_path / "report.html"
     path.write_text(text.replace("</body>", click + "</body>"))

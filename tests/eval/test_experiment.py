@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+
+from eval import verbs
+from eval.experiment import Experiment, _quoted, _unlike
+from eval.result import Result
+from zoo import checkpoint, paths
+from zoo.entry import compose
+from zoo.models.small_extractor import SmallExtractor
+
+EXPERIMENTS = sorted(file.stem for file in (paths.configs() / "experiment").glob("*.yaml"))
+MODELS = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
+
+TINY = [
+    "experiment=digits", "trainer=cpu", "trainer.max_steps=2", "trainer.precision=32-true",
+    "trainer.limit_val_batches=0", "trainer.log_every_n_steps=1", "data.batch_size=4",
+    "protocol.num_images=12",    "protocol.fid_counts=[4,12]", "~callbacks.sample_grid", "sampler.num_steps=2",
+    "extractor=small",
+]  # fmt: skip
+
+
+def _experiment(folder, *overrides, models="[ddpm,latent_diffusion]"):
+    given = [*TINY, *overrides]
+    extractor = folder / "extractor.safetensors"
+    if not extractor.exists():
+        checkpoint.save(SmallExtractor((1, 16, 16), 10), extractor)
+    own = [f"models={models}", f"run_dir={folder}/run", f"extractor.small.path={extractor}"]
+    choices = {"experiment": "digits", "data": "digits", "trainer": "cpu"}
+    return Experiment(compose("compare", [*given, *own]), [*given, *own], choices)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    _experiment(folder, "retrain=true").run()
+    return folder
+
+
+def test_a_comparison_trains_measures_and_reports(finished):
+    run = finished / "run"
+    assert {"results.csv", "results.md", "report.html", "comparison.png"} <= {
+        file.name for file in run.iterdir()
+    }
+    with (run / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == ["ddpm", "latent_diffusion"]
+    first, latent = (Result.load(run / row["model"] / "result.json") for row in rows)
+    assert first.budget == latent.budget
+    assert first.budget.images_seen == 8
+    assert latent.subject.first_stage.sha256 == checkpoint.sha256(
+        run / "autoencoder" / "model.safetensors"
+    )
+    assert latent.subject.first_stage.images_seen == 8
+    assert int(rows[1]["images_seen"]) == 16
+    assert first.subject.weights == "EMA"
+    assert first.subject.network_evaluations == 2
+    assert first.values["fid_small_4"].num_sets == 3
+    assert first.values["fid_small_4"].floor_images == 4
+    assert [step for step, _ in first.provenance["history"]]
+    html = (run / "report.html").read_text()
+    assert "Two diffusion models on digits" in html
+    assert html.count("data:image/png") == 3  # real images and two models
+
+
+def test_what_is_there_is_used_only_if_it_is_what_is_asked_for(finished, capsys):
+    again = _experiment(finished, models="[ddpm]")
+    data = verbs.dataset(again.cfg)
+    cfg = again.training("ddpm")
+    found = again._existing("ddpm", cfg, data)
+    assert found == finished / "run" / "ddpm" / "model.safetensors"
+    for override in (
+        "trainer.max_steps=3", "data.batch_size=2", "seed=1", "recipe.optimizer.lr=0.5",
+        "model.denoiser.channels=40",
+    ):  # fmt: skip
+        other = _experiment(finished, override, models="[ddpm]")
+        assert other._existing("ddpm", other.training("ddpm"), data) is None
+
+
+def test_a_shipped_checkpoint_of_another_budget_is_refused(finished, monkeypatch, tmp_path):
+    shipped = tmp_path / "checkpoints" / "digits" / "ddpm.safetensors"
+    shipped.parent.mkdir(parents=True)
+    shipped.write_bytes((finished / "run" / "ddpm" / "model.safetensors").read_bytes())
+    monkeypatch.setattr(paths, "checkpoints", lambda: tmp_path / "checkpoints")
+    fresh = _experiment(tmp_path, models="[ddpm]")
+    data = verbs.dataset(fresh.cfg)
+    assert fresh._existing("ddpm", fresh.training("ddpm"), data) == shipped
+    other = _experiment(tmp_path, "trainer.max_steps=3", models="[ddpm]")
+    with pytest.raises(ValueError, match=r"images_seen is 8, not 12; retrain=true trains anew"):
+        other._existing("ddpm", other.training("ddpm"), data)
+
+
+def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
+    run = finished / "run"
+    common = [
+        "num_images=8", "extractor=small", f"extractor.small.path={finished}/extractor.safetensors",
+        f"run_dir={tmp_path}", "device=cpu",
+    ]  # fmt: skip
+    file = run / "ddpm" / "model.safetensors"
+    asked = [f"checkpoint={file}", "sampler=heun", "sampler.num_steps=3", *common]
+    path = verbs.evaluate(compose("evaluate", asked))
+    result = Result.load(path)
+    assert (result.subject.network_evaluations, result.subject.sampler) == (5, "Heun")
+    assert result.subject.weights_sha256 == checkpoint.sha256(file)
+    assert (tmp_path / "samples.png").is_file()
+    assert "FID-8 (small)" in capsys.readouterr().out
+
+    images = [f"images={run / 'ddpm'}", *common]
+    with pytest.raises(ValueError, match="data are"):  # a sample grid is no 16x16 image
+        verbs.evaluate(compose("evaluate", images))
+    with pytest.raises(ValueError, match="give checkpoint=FILE"):
+        verbs.evaluate(compose("evaluate", common))
+    autoencoder = f"checkpoint={run / 'autoencoder' / 'model.safetensors'}"
+    with pytest.raises(ValueError, match="an? Autoencoder, which generates no images"):
+        verbs.evaluate(compose("evaluate", [autoencoder, *common]))
+    with pytest.raises(ValueError, match="zoo train model=small_extractor"):
+        verbs.evaluate(compose("evaluate", [*asked, "extractor.small.path=/absent"]))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_composes_the_same_for_training_and_comparison(experiment):
+    whole = compose("compare", [f"experiment={experiment}"])
+    assert list(whole.models) == list(MODELS)
+    budgets = set()
+    for model in (*MODELS, "autoencoder"):
+        cfg = compose("train", [f"experiment={experiment}", f"model={model}"])
+        fields = [cfg.data, cfg.recipe, cfg.seed, cfg.trainer.precision, cfg.trainer.max_steps]
+        if model == "autoencoder":
+            continue
+        budgets.add(json.dumps([str(field) for field in fields]))
+        assert cfg.conditioner._target_.endswith(
+            "ClassToken" if model.startswith("guided") else "ClassLabel"
+        )
+    assert len(budgets) == 1
+    assert json.dumps(
+        [str(f) for f in (whole.data, whole.recipe, whole.seed, whole.trainer.precision,
+                          whole.trainer.max_steps)]
+    ) in budgets  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["ddpm", "improved_ddpm"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_experiments_pixel_models_can_be_built(experiment, model):
+    cfg = compose("train", [f"experiment={experiment}", f"model={model}"])
+    module = instantiate(cfg.model, _convert_="all")
+    assert module.conditioner.num_classes == 10
+    assert sum(p.numel() for p in module.parameters()) < 3_000_000
+
+
+def test_overrides_of_the_comparison_stay_with_it(tmp_path):
+    cfg = _experiment(tmp_path, "+extractor.extra.x=1", "force=true").training("ddpm")
+    assert cfg.trainer.max_steps == 2
+    assert Path(cfg.run_dir) == tmp_path / "run" / "ddpm"
+    with pytest.raises(ValueError, match="a comparison has several models"):
+        _experiment(tmp_path, "model=ddpm")
+    with pytest.raises(ValueError, match="nothing to compare"):
+        _experiment(tmp_path, models="[]")
+
+
+def test_a_path_survives_the_override_grammar(tmp_path):
+    odd = tmp_path / "it's a=b, {c}"
+    assert compose("train", [f"run_dir={_quoted(odd)}"]).run_dir == str(odd)
+
+
+def test_what_is_sampled_by_may_differ_but_nothing_else():
+    asked = {"sampler": {"num_steps": 5}, "denoiser": {"channels": 8, "mult": [1, 2]}}
+    saved = {"sampler": {"num_steps": 9}, "denoiser": {"channels": 8, "mult": [1, 2], "eps": 0.1}}
+    assert _unlike(asked, saved) == []
+    saved["denoiser"]["mult"] = [1, 3]
+    assert _unlike(asked, saved) == ["model.denoiser.mult is [1, 3], not [1, 2]"]
