@@ -20,7 +20,8 @@ MODELS = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion"
 TINY = [
     "experiment=digits", "trainer=cpu", "trainer.max_steps=2", "trainer.precision=32-true",
     "trainer.limit_val_batches=0", "trainer.log_every_n_steps=1", "data.batch_size=4",
-    "protocol.num_images=12",    "protocol.fid_counts=[4,12]", "~callbacks.sample_grid", "sampler.num_steps=2",
+    "protocol.num_images=12",
+    "protocol.fid_counts=[4,12]", "~callbacks.sample_grid", "sampler.num_steps=2",
     "extractor=small",
 ]  # fmt: skip
 
