@@ -174,3 +174,18 @@ def test_what_is_sampled_by_may_differ_but_nothing_else():
     assert _unlike(asked, saved) == []
     saved["denoiser"]["mult"] = [1, 3]
     assert _unlike(asked, saved) == ["model.denoiser.mult is [1, 3], not [1, 2]"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "override"),
+    [
+        ("compare", "experiment=digitz"),
+        ("train", "experiment=digitz"),
+        ("evaluate", "sampler=hoin"),
+        ("evaluate", "guidance=classifier"),
+        ("compare", "protocol=defalt"),
+    ],
+)
+def test_an_unknown_name_is_never_passed_over(verb, override):
+    with pytest.raises(ValueError, match=rf"no \w+ called '{override.partition('=')[2]}'; there"):
+        compose(verb, [override])
