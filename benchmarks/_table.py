@@ -34,4 +34,6 @@ def _processor() -> str:
         return platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = next((line for line in lines if line.startswith("flags")), "")
-    return f"{names[0] if names else platform.machine()}{' with AMX' if 'amx_bf16' in flags else ''}"
+    return (
+        f"{names[0] if names else platform.machine()}{' with AMX' if 'amx_bf16' in flags else ''}"
+    )

@@ -1,4 +1,4 @@
-"""Held-out bits per dimension of DDPM and Improved DDPM, all steps and 25, and the learned fraction.
+"""Held-out bits per dimension of DDPM and Improved DDPM, with all steps and with 25.
 
     python benchmarks/digits_likelihood.py [--images 360]
 

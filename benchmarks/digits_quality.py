@@ -84,7 +84,13 @@ def main() -> None:
     both = measure(data, [extractor], [], [FLOOR_COUNT, 1000])
     few = measure(data, [extractor], [], [FLOOR_COUNT])
     rows = [
-        row(name, zoo.load(folder / f"{name}.safetensors"), both, options.images, guidance=Unguided())
+        row(
+            name,
+            zoo.load(folder / f"{name}.safetensors"),
+            both,
+            options.images,
+            guidance=Unguided(),
+        )
         for name in MODELS
     ]
     untrained = zoo.load(folder / "ddpm.safetensors")

@@ -48,9 +48,7 @@ def main() -> None:
                     "num_steps": num_steps,
                     "mean_error_percent": 100 * (mean / data.mean - 1),
                     "std_error_percent": 100 * (variance**0.5 / data.std - 1),
-                    "off_recursion": max(
-                        abs(mean - own_mean), abs(variance / own_variance - 1)
-                    ),
+                    "off_recursion": max(abs(mean - own_mean), abs(variance / own_variance - 1)),
                 }
             )
     write(__file__, rows)

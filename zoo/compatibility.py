@@ -71,8 +71,8 @@ def _check_conditions(module: DiffusionModule) -> None:
     dim = getattr(conditioner, "dim", None)
     if hasattr(denoiser, "context_dim") and dim != denoiser.context_dim:
         raise ValueError(
-            f"denoiser.context_dim is {denoiser.context_dim} but {type(conditioner).__name__} gives "
-            f"{'no tokens' if dim is None else f'tokens of width {dim}'}: make the two equal"
+            f"denoiser.context_dim is {denoiser.context_dim} but {type(conditioner).__name__} "
+            f"gives {'no tokens' if dim is None else f'tokens of width {dim}'}: make the two equal"
         )
 
 

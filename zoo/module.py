@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -120,7 +121,10 @@ class DiffusionModule(Trainable):
         """The loss with draws that are the same in every validation."""
         size = len(batch)
         indices = range(batch_idx * size, (batch_idx + 1) * size)
-        draws = lambda purpose: Draw(0, indices, f"validation/{purpose}")
+
+        def draws(purpose: str) -> Draw:
+            return Draw(0, indices, f"validation/{purpose}")
+
         end = self.diffusion.schedule.end
         t = (draws("time").uniform() * end).floor() + 1
         loss = self._losses(batch, t, draws, drop=False)["loss"].mean()
@@ -246,9 +250,8 @@ class DiffusionModule(Trainable):
             walk = sampler.steps(
                 predict, x, levels, Draw(seed, indices, "steps"), self.diffusion.schedule
             )
-            for x in walk:
-                pass
-            return to_uint8(self.first_stage.decode(x)).cpu()
+            latents = deque(walk, maxlen=1).pop()
+            return to_uint8(self.first_stage.decode(latents)).cpu()
         finally:
             self.train(was_training)
 

@@ -90,7 +90,7 @@ class Condition:
 
     @staticmethod
     def cat(parts: list[Condition]) -> Condition:
-        """Concatenates conditions along the batch; a field that one part lacks must be absent in all."""
+        """Concatenates along the batch; a field that one part lacks must be absent in all."""
         joined: dict[str, Any] = {}
         for name in ("vector", "tokens", "mask", "image"):
             values = [getattr(part, name) for part in parts]
@@ -116,7 +116,7 @@ class Prediction(NamedTuple):
     Attributes:
         x0: the predicted clean data, the shape of x, float32.
         variance_fraction: 0 is the posterior variance, 1 is beta, between them the logarithm is
-            interpolated (Improved DDPM, eq. 15); a float for a fixed variance, else a tensor like x0.
+            interpolated (Improved DDPM, eq. 15); a float where fixed, else a tensor like x0.
         score: a classifier's gradient, already inside ``x0``.
     """
 

@@ -94,7 +94,8 @@ class Trainable(Part, LightningModule):
         if trainer is None:
             return 0, 1, 0
         # total_batch_idx is one too high after a resume from a file written in the middle of a step
-        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+        batches = total.processed
         return batches, trainer.world_size, trainer.global_rank
 
     training_seed: int = 0

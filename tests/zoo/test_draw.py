@@ -42,7 +42,7 @@ def test_moments_and_ranges() -> None:
     noise = draw.normal(torch.empty(3000, 16))
     assert noise.mean().abs() < 0.02 and (noise.std() - 1).abs() < 0.02
     uniform = draw.uniform()
-    assert uniform.dtype == torch.float64 and 0 <= uniform.min() and uniform.max() < 1
+    assert uniform.dtype == torch.float64 and uniform.min() >= 0 and uniform.max() < 1
     assert set(draw.integers(4).tolist()) == {0, 1, 2, 3}
 
 

@@ -1,4 +1,4 @@
-"""The wiring: generation that depends on index and seed alone, any sampler with any model, errors."""
+"""The wiring: images that depend on index and seed alone, any sampler with any model, errors."""
 
 from __future__ import annotations
 
@@ -37,37 +37,57 @@ def randomized(module: nn.Module) -> nn.Module:
 
 def autoencoder() -> KLAutoencoder:
     return KLAutoencoder(
-        image_channels=1, latent_channels=2, channels=8, channel_mult=(1, 1), num_res_blocks=1,
+        image_channels=1,
+        latent_channels=2,
+        channels=8,
+        channel_mult=(1, 1),
+        num_res_blocks=1,
         norm_groups=4,
-    )  # fmt: skip
+    )
 
 
 def ddpm() -> zoo.DDPM:
     return zoo.DDPM(
-        UNet(1, 1, num_classes=3, **SMALL), GaussianDiffusion(Linear()), (1, 8, 8), DDIM(3), ClassLabel(3)
-    )  # fmt: skip
+        UNet(1, 1, num_classes=3, **SMALL),
+        GaussianDiffusion(Linear()),
+        (1, 8, 8),
+        DDIM(3),
+        ClassLabel(3),
+    )
 
 
 def improved_ddpm() -> zoo.ImprovedDDPM:
     diffusion = GaussianDiffusion(Cosine(), variance=LearnedVariance(), objective=Hybrid())
     return zoo.ImprovedDDPM(
-        UNet(1, 2, scale_shift_norm=True, num_classes=3, **SMALL), diffusion, (1, 8, 8), Ancestral(3),
+        UNet(1, 2, scale_shift_norm=True, num_classes=3, **SMALL),
+        diffusion,
+        (1, 8, 8),
+        Ancestral(3),
         ClassLabel(3),
-    )  # fmt: skip
+    )
 
 
 def latent_diffusion() -> zoo.LatentDiffusion:
     return zoo.LatentDiffusion(
-        UNet(2, 2, num_classes=3, **SMALL), GaussianDiffusion(ScaledLinear()), autoencoder(), (1, 8, 8),
-        DDIM(3), ClassLabel(3),
-    )  # fmt: skip
+        UNet(2, 2, num_classes=3, **SMALL),
+        GaussianDiffusion(ScaledLinear()),
+        autoencoder(),
+        (1, 8, 8),
+        DDIM(3),
+        ClassLabel(3),
+    )
 
 
 def guided_latent_diffusion() -> zoo.GuidedLatentDiffusion:
     return zoo.GuidedLatentDiffusion(
-        UNet(2, 2, context_dim=6, **SMALL), GaussianDiffusion(ScaledLinear()), autoencoder(), (1, 8, 8),
-        DDIM(3), ClassToken(3, 6, dropout=0.1), ClassifierFree(2.0),
-    )  # fmt: skip
+        UNet(2, 2, context_dim=6, **SMALL),
+        GaussianDiffusion(ScaledLinear()),
+        autoencoder(),
+        (1, 8, 8),
+        DDIM(3),
+        ClassToken(3, 6, dropout=0.1),
+        ClassifierFree(2.0),
+    )
 
 
 MAKERS = [ddpm, improved_ddpm, latent_diffusion, guided_latent_diffusion]
@@ -98,7 +118,9 @@ def test_an_image_depends_on_its_index_and_the_seed_alone(module, sampler) -> No
 
 def test_the_condition_matters_to_its_own_image_only(module) -> None:
     x = torch.randn(3, *module.latent_shape, generator=torch.Generator().manual_seed(0))
-    one, other = (module.predict(x, 400.0, module.conditioner(c)).x0 for c in ([0, 1, 2], [1, 1, 2]))
+    one, other = (
+        module.predict(x, 400.0, module.conditioner(c)).x0 for c in ([0, 1, 2], [1, 1, 2])
+    )
     change = (one - other).abs().flatten(1).amax(1) / one.std()
     assert change[0] > 1e-3 and change[1:].max() < 1e-5
 
@@ -123,7 +145,10 @@ def test_generate_leaves_the_mode_and_the_weights_alone(module) -> None:
     first_stage = module.first_stage
     assert not isinstance(first_stage, nn.Module) or not first_stage.training
     module.eval()
-    assert all(torch.equal(a, b) for a, b in zip(before.values(), module.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before.values(), module.state_dict().values(), strict=True)
+    )
 
 
 def test_config_of_rebuilds_the_same_architecture(module) -> None:
@@ -164,7 +189,9 @@ def test_predict_takes_a_number_a_tensor_or_a_level() -> None:
     assert torch.equal(by_level, by_number)
     raw = model.denoiser(x, torch.full((2,), 39.0), condition)  # the reference's t counts from 0
     level = model.diffusion.schedule(40.0)
-    torch.testing.assert_close(by_number, (x - level.sigma * raw) / level.alpha, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        by_number, (x - level.sigma * raw) / level.alpha, rtol=1e-4, atol=1e-4
+    )
 
 
 # Guidance
@@ -188,8 +215,12 @@ def test_guidance_on_x0_equals_guidance_on_the_noise() -> None:
     guided = ClassifierFree(scale)(model.predict, condition, null, lambda x0: x0)(x, level).x0
     time = torch.full((3,), 299.0)
     noise_c, noise_u = (model.denoiser(x, time, c) for c in (condition, null))
-    noise = (1 + (scale - 1)) * noise_c - (scale - 1) * noise_u  # the paper's eq. 6 with w = scale - 1
-    torch.testing.assert_close(guided, (x - level.sigma * noise) / level.alpha, rtol=1e-7, atol=1e-7)
+    noise = (1 + (scale - 1)) * noise_c - (
+        scale - 1
+    ) * noise_u  # the paper's eq. 6 with w = scale - 1
+    torch.testing.assert_close(
+        guided, (x - level.sigma * noise) / level.alpha, rtol=1e-7, atol=1e-7
+    )
 
 
 def test_a_negative_condition_takes_the_place_of_null() -> None:
@@ -207,9 +238,11 @@ def test_clip_is_applied_after_mixing() -> None:
         return Prediction(condition.vector.float().reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2))
 
     both = ClassifierFree(3.0)(
-        predict, Condition(vector=torch.tensor([2])), Condition(vector=torch.tensor([1])),
+        predict,
+        Condition(vector=torch.tensor([2])),
+        Condition(vector=torch.tensor([1])),
         lambda x0: x0.clamp(-1, 3.5),
-    )  # fmt: skip
+    )
     assert both(torch.zeros(1, 1, 2, 2), None).x0.unique().item() == 3.5  # 1 + 3 (2 - 1) = 4
 
 
@@ -222,7 +255,9 @@ def test_bits_per_dim_is_the_sum_of_its_terms_and_depends_on_the_seed_alone() ->
     whole = model.bits_per_dim(images, [0, 1, 2], num_steps=5, seed=3)
     part = model.bits_per_dim(images[1:2], [1], num_steps=5, seed=3, indices=[1])
     torch.testing.assert_close(part, whole[1:2], rtol=1e-4, atol=1e-4)
-    assert (whole > 0).all() and not torch.equal(whole, model.bits_per_dim(images, [0, 1, 2], 5, seed=4))
+    assert (whole > 0).all() and not torch.equal(
+        whole, model.bits_per_dim(images, [0, 1, 2], 5, seed=4)
+    )
 
 
 def test_latents_have_no_bits_per_dim() -> None:
@@ -245,28 +280,44 @@ def test_impossible_combinations_are_refused_with_the_remedy() -> None:
         zoo.ImprovedDDPM(UNet(1, 1, **SMALL), GaussianDiffusion(Linear()), (1, 8, 8), DDIM(3))
     with pytest.raises(ValueError, match="never trained on"):
         zoo.DDPM(
-            UNet(1, 1, num_classes=3, **SMALL), GaussianDiffusion(Linear()), (1, 8, 8), DDIM(3),
-            ClassLabel(3), ClassifierFree(2.0),
-        )  # fmt: skip
+            UNet(1, 1, num_classes=3, **SMALL),
+            GaussianDiffusion(Linear()),
+            (1, 8, 8),
+            DDIM(3),
+            ClassLabel(3),
+            ClassifierFree(2.0),
+        )
     with pytest.raises(ValueError, match="set conditioner.dropout=0.1"):
         zoo.GuidedLatentDiffusion(
-            UNet(2, 2, num_classes=3, **SMALL), GaussianDiffusion(Linear()), autoencoder(), (1, 8, 8),
-            DDIM(3), ClassLabel(3),
-        )  # fmt: skip
+            UNet(2, 2, num_classes=3, **SMALL),
+            GaussianDiffusion(Linear()),
+            autoencoder(),
+            (1, 8, 8),
+            DDIM(3),
+            ClassLabel(3),
+        )
     with pytest.raises(ValueError, match="zoo train model=autoencoder"):
-        zoo.LatentDiffusion(UNet(1, 1, **SMALL), GaussianDiffusion(Linear()), None, (1, 8, 8), DDIM(3))
+        zoo.LatentDiffusion(
+            UNet(1, 1, **SMALL), GaussianDiffusion(Linear()), None, (1, 8, 8), DDIM(3)
+        )
     with pytest.raises(ValueError, match="set denoiser.num_classes=11"):
         zoo.DDPM(
-            UNet(1, 1, num_classes=10, **SMALL), GaussianDiffusion(Linear()), (1, 8, 8), DDIM(3),
+            UNet(1, 1, num_classes=10, **SMALL),
+            GaussianDiffusion(Linear()),
+            (1, 8, 8),
+            DDIM(3),
             ClassLabel(10, dropout=0.1),
-        )  # fmt: skip
+        )
     with pytest.raises(ValueError, match="divisible by 2"):
         zoo.DDPM(UNet(1, 1, **SMALL), GaussianDiffusion(Linear()), (1, 7, 7), DDIM(3))
     with pytest.raises(ValueError, match="make the two equal"):
         zoo.DDPM(
-            UNet(1, 1, context_dim=4, **SMALL), GaussianDiffusion(Linear()), (1, 8, 8), DDIM(3),
+            UNet(1, 1, context_dim=4, **SMALL),
+            GaussianDiffusion(Linear()),
+            (1, 8, 8),
+            DDIM(3),
             ClassToken(3, 6),
-        )  # fmt: skip
+        )
     pure_noise = FromBetas([0.5, 1.0])
     with pytest.raises(ValueError, match="Velocity"):
         zoo.DDPM(UNet(1, 1, **SMALL), GaussianDiffusion(pure_noise, Epsilon()), (1, 8, 8), DDIM(2))

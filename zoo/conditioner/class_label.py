@@ -117,6 +117,6 @@ def check_null(dropout: float) -> None:
     """Raises ValueError where the null condition was never trained."""
     if dropout == 0:
         raise ValueError(
-            "guidance needs a null condition, but this model was trained without condition dropout: "
-            "use guidance scale 1, or train with conditioner.dropout=0.1"
+            "guidance needs a null condition, but this model was trained without condition "
+            "dropout: use guidance scale 1, or train with conditioner.dropout=0.1"
         )

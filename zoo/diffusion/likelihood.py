@@ -11,7 +11,9 @@ from torch import Tensor
 NATS_PER_BIT = math.log(2.0)
 
 
-def gaussian_kl(mean_1: Tensor, log_var_1: Tensor, mean_2: Tensor | float, log_var_2: Tensor) -> Tensor:
+def gaussian_kl(
+    mean_1: Tensor, log_var_1: Tensor, mean_2: Tensor | float, log_var_2: Tensor
+) -> Tensor:
     """KL(N(mean_1, exp log_var_1) || N(mean_2, exp log_var_2)), elementwise, in nats."""
     difference = log_var_1 - log_var_2
     return 0.5 * (

@@ -1,4 +1,4 @@
-"""The Gaussian posterior between any two levels: DDPM's eqs. 6 and 7 for every family and stride."""
+"""The Gaussian posterior between any two levels: DDPM's eqs. 6 and 7 for every stride."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def log_variance(fraction: Any, beta: Any, small: Any, floor: Any) -> Any:
     if isinstance(beta, Tensor) or isinstance(small, Tensor):
         lower = torch.where(small > 0, small, floor).log()
         return fraction * beta.log() + (1 - fraction) * lower
-    lower = math.log(small if small > 0 else floor)
-    return fraction * math.log(beta) + (1 - fraction) * lower
+    low = math.log(small if small > 0 else floor)
+    return fraction * math.log(beta) + (1 - fraction) * low
 
 
 def variance_floor(levels: list[Level]) -> float:

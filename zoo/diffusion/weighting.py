@@ -46,7 +46,7 @@ class Simple(Part):
 
 
 class Hybrid(Part):
-    """L_hybrid = L_simple + weight T L_t: the bound trains the variance only (Improved DDPM, eq. 16).
+    """L_hybrid = L_simple + weight T L_t: the bound trains the variance (Improved DDPM, eq. 16).
 
     Args:
         vlb_weight: the paper's lambda, 0.001; the term is an estimate of the whole bound, in bits

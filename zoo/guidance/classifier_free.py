@@ -21,7 +21,8 @@ class ClassifierFree(Part):
     def __init__(self, scale: float = 1.0) -> None:
         if scale < 0:
             raise ValueError(
-                f"the guidance scale must not be negative (0 unconditional, 1 conditional), got {scale}"
+                "the guidance scale must not be negative (0 unconditional, 1 conditional), "
+                f"got {scale}"
             )
         self.scale = scale
 

@@ -8,13 +8,11 @@ from zoo.records import Clip, Condition, Predict, RawPredict
 
 
 class Guidance(Protocol):
-    """Mixes predictions; samplers do not know it exists.
+    """Mixes predictions; samplers do not know it exists."""
 
-    Attributes:
-        needs_null: whether a null condition is used, which a model must have been trained on.
-    """
-
-    needs_null: bool
+    @property
+    def needs_null(self) -> bool:
+        """Whether a null condition is used, which a model must have been trained on."""
 
     def __call__(
         self, predict: RawPredict, condition: Condition, null: Condition | None, clip: Clip

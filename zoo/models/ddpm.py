@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
-from zoo.first_stage import Identity
 
 from zoo.conditioner import Conditioner
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import LearnedVariance
+from zoo.first_stage import Identity
 from zoo.guidance import Guidance
 from zoo.module import DiffusionModule
 from zoo.recipe import Recipe

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
-from zoo.first_stage import Identity
 
 from zoo.conditioner import Conditioner
 from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.first_stage import Identity
 from zoo.guidance import Guidance
 from zoo.module import DiffusionModule
 from zoo.recipe import Recipe
@@ -49,7 +49,8 @@ class LatentDiffusion(DiffusionModule):
         if first_stage is None or isinstance(first_stage, Identity):
             raise ValueError(
                 f"{type(self).__name__} diffuses the latents of an autoencoder, got "
-                f"{type(first_stage).__name__}: give autoencoder=FILE of `zoo train model=autoencoder`"
+                f"{type(first_stage).__name__}: give autoencoder=FILE, made by "
+                "`zoo train model=autoencoder`"
             )
         super().__init__(
             denoiser,

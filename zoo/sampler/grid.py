@@ -42,9 +42,7 @@ def leading(schedule: NoiseSchedule, num_steps: int) -> Tensor:
     return torch.cat([times, times.new_zeros(1)])
 
 
-def uniform_log_snr(
-    schedule: NoiseSchedule, num_steps: int, lowest: float = -10.2
-) -> Tensor:
+def uniform_log_snr(schedule: NoiseSchedule, num_steps: int, lowest: float = -10.2) -> Tensor:
     """Equal steps in log-SNR from the end to t = 1, then 0 (DPM-Solver, arXiv:2206.00927).
 
     Schedules that end in all but pure noise are entered at log-SNR ``lowest`` (alpha = 0.006, where

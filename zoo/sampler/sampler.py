@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -39,7 +40,7 @@ class Sampler(Part, ABC):
             ValueError: the grid's times do not strictly descend.
         """
         times = [float(t) for t in self.grid(schedule, self.num_steps)]
-        if any(now <= to for now, to in zip(times, times[1:], strict=False)):
+        if any(now <= to for now, to in pairwise(times)):
             raise ValueError(
                 f"the times of a grid must strictly descend, got {times}; with {self.num_steps} "
                 f"steps on a schedule of {schedule.end:g} use fewer steps or another grid"

@@ -148,7 +148,7 @@ def test_the_optimal_fraction_of_a_gaussian_is_found_by_the_bound() -> None:
     now, to = diffusion.schedule.levels([400.0, 399.0])
     std = 0.5
     gain = now.alpha * std**2 / (now.alpha**2 * std**2 + now.sigma**2)
-    c_x, c_x0, beta, small = posterior(now, to)
+    _, c_x0, beta, small = posterior(now, to)
     spread = std**2 * now.sigma**2 / (now.alpha**2 * std**2 + now.sigma**2)  # Var[x0 | x]
     true = math.log(small + c_x0**2 * spread)
     optimum = (true - math.log(small)) / (math.log(beta) - math.log(small))

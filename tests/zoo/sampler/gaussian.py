@@ -59,8 +59,7 @@ def pushed(sampler: Sampler, schedule: NoiseSchedule, data: Gaussian, fraction: 
     mean, std = data.marginal(levels[0])
     x = torch.full((1, len(levels) + 2), mean, dtype=torch.float64)
     x[0, 1] += std
-    for x in sampler.steps(data.predict(fraction), x, levels, UnitDraws(), schedule):  # type: ignore[arg-type]  # noqa: B020
-        pass
+    *_, x = sampler.steps(data.predict(fraction), x, levels, UnitDraws(), schedule)  # type: ignore[arg-type]
     return x[0, 0].item(), ((x[0, 1:] - x[0, 0]) ** 2).sum().item()
 
 
@@ -141,7 +140,9 @@ def _multistep(sampler, levels, data, mean, variance, fraction):
         use = x0
         if 0 < k < len(levels) - 2:  # DPM-Solver++, algorithm 2
             r = (half[k] - half[k - 1]) / h
-            use = [(1 + 1 / (2 * r)) * a - b / (2 * r) for a, b in zip(x0, history[-2], strict=True)]
+            use = [
+                (1 + 1 / (2 * r)) * a - b / (2 * r) for a, b in zip(x0, history[-2], strict=True)
+            ]
         decay = math.exp(-h) if math.isfinite(h) else 0.0
         values = [
             to.sigma / now.sigma * v - to.alpha * (decay - 1) * d

@@ -41,7 +41,9 @@ def test_mean_and_variance_equal_the_methods_recursion(kind, num_steps, grid, sc
 def test_ancestral_with_any_variance_fraction(fraction: float) -> None:
     data, sampler = gaussian.Gaussian(), Ancestral(20)
     expected = gaussian.recursion(sampler, Cosine(), data, fraction)
-    assert gaussian.pushed(sampler, Cosine(), data, fraction) == pytest.approx(expected, rel=1e-8, abs=1e-8)
+    assert gaussian.pushed(sampler, Cosine(), data, fraction) == pytest.approx(
+        expected, rel=1e-8, abs=1e-8
+    )
 
 
 @pytest.mark.parametrize("eta", [0.3, 1.0])

@@ -48,7 +48,9 @@ def test_log_snr_falls_and_time_at_inverts_it(schedule: NoiseSchedule) -> None:
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=lambda s: f"{type(s).__name__}{s.end:g}")
-def test_log_snr_is_linear_between_integers_and_log_alpha_below_one(schedule: NoiseSchedule) -> None:
+def test_log_snr_is_linear_between_integers_and_log_alpha_below_one(
+    schedule: NoiseSchedule,
+) -> None:
     assert schedule.log_snr(1.25) == pytest.approx(
         0.75 * schedule.log_snr(1) + 0.25 * schedule.log_snr(2), rel=1e-12
     )
