@@ -63,7 +63,7 @@ def evaluate(cfg: DictConfig) -> Path:
             group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
             for group in ("sampler", "guidance")
         }
-        name = cfg.name or path.stem
+        name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
         evaluation = evaluate_checkpoint(module, path, data, found, name, protocol | parts)
     return save(evaluation, Path(cfg.run_dir))
 
