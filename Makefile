@@ -36,7 +36,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 proofs: $(VENV)/.installed-test
-	$(BIN)/pytest -m proof tests
+	for script in gaussian sampler_overhead digits_quality digits_guidance digits_likelihood; do \
+	    echo "== benchmarks/$$script.py" && $(BIN)/python benchmarks/$$script.py || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

@@ -20,7 +20,7 @@ from zoo import paths
 from zoo.data.digits import originals, to_originals
 from zoo.guidance import ClassifierFree
 
-SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0)
+SCALES = (0.0, 1.0, 1.5, 2.0, 3.0)
 
 
 def main() -> None:

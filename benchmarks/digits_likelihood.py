@@ -1,6 +1,6 @@
 """Held-out bits per dimension of DDPM and Improved DDPM, with all steps and with 25.
 
-    python benchmarks/digits_likelihood.py [--images 360]
+    python benchmarks/digits_likelihood.py [--images 120]
 
 DDPM is scored with either fixed variance. Draws the learned variance fraction over t into
 benchmarks/digits_variance_fraction.png.
@@ -80,7 +80,7 @@ def plot_fraction(module: Any, images: Tensor, labels: Tensor, target: Path) -> 
 def main() -> None:
     """Scores both models."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=360)
+    parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--folder", default=str(paths.checkpoints() / "digits"))
     options = parser.parse_args()
     data = Digits()
