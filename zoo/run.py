@@ -241,7 +241,7 @@ def provenance(cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer) 
             "ema": f"decay {ema.decay:g}" if averaged else "none",  # type: ignore[union-attr]
             "seed": cfg.seed,
             "precision": str(trainer.precision),
-            "device": device_name(accelerator(cfg.trainer.accelerator)),
+            "device": _devices(trainer, accelerator(cfg.trainer.accelerator)),
         },
         "steps": trainer.global_step,
         "training_seconds": round(throughput.seconds, 1) if throughput else None,
@@ -254,6 +254,11 @@ def _autoencoder(cfg: DictConfig) -> dict[str, Any]:
     from zoo.checkpoint import provenance, sha256
 
     return {"sha256": sha256(cfg.autoencoder), "provenance": provenance(cfg.autoencoder)}
+
+
+def _devices(trainer: Trainer, device: str) -> str:
+    name = device_name(device)
+    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
 
 
 def _written(node: Any) -> str | None:
