@@ -30,7 +30,7 @@ CARD = """# {data}/{name}
 | images seen | {images:,} ({steps:,} steps of {batch}), seed {seed}, averaged weights ({ema}) |
 | time | {seconds:,.0f} s on {device}, {precision} |
 | weights | float16, sha256 `{sha256}` |
-| licence | Apache-2.0, as the code; the data are UCI's handwritten digits as scikit-learn ships them |
+| licence | Apache-2.0, as the code; the data are scikit-learn's copy of UCI's digits |
 
 {limits}
 """
