@@ -69,7 +69,8 @@ def test_a_comparison_trains_measures_and_reports(finished):
     assert html.count("data:image/png") == 3  # real images and two models
 
 
-def test_what_is_there_is_used_only_if_it_is_what_is_asked_for(finished, capsys):
+def test_what_is_there_is_used_only_if_it_is_what_is_asked_for(finished, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "checkpoints", lambda: tmp_path)  # nothing ships
     again = _experiment(finished, models="[ddpm]")
     data = verbs.dataset(again.cfg)
     cfg = again.training("ddpm")
