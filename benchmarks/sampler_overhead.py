@@ -10,15 +10,12 @@ diffusers' own loops are timed beside ours. Writes benchmarks/sampler_overhead.c
 from __future__ import annotations
 
 import argparse
-import csv
-import platform
 import time
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 from statistics import median
 
 import torch
+from _table import write
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor, nn
 
@@ -121,14 +118,13 @@ def main() -> None:
         run = theirs(scheduler, 50)
         name = f"diffusers {type(scheduler).__name__}"
         rows.append((name, 50, isinstance(scheduler, DDPMScheduler), overhead(run, 50, repeats)))
-    target = Path(__file__).with_suffix(".csv")
-    with target.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["sampler", "evaluations", "stochastic", "overhead_us", "machine", "date"])
-        for name, evaluations, noisy, cost in rows:
-            print(f"{name:28s} {cost:6.1f} us per evaluation")
-            machine = f"{platform.machine()}, torch {torch.__version__}"
-            writer.writerow([name, evaluations, noisy, f"{cost:.1f}", machine, date.today()])
+    write(
+        __file__,
+        [
+            {"sampler": name, "evaluations": count, "stochastic": noisy, "overhead_us": cost}
+            for name, count, noisy, cost in rows
+        ],
+    )
 
 
 if __name__ == "__main__":
