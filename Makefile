@@ -36,7 +36,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 proofs: $(VENV)/.installed-test
-	for script in gaussian sampler_overhead digits_quality digits_guidance digits_likelihood; do \
+	for script in gaussian sampler_overhead digits_autoencoder digits_quality digits_guidance digits_likelihood; do \
 	    echo "== benchmarks/$$script.py" && $(BIN)/python benchmarks/$$script.py || exit 1; \
 	done
 
