@@ -11,13 +11,13 @@ from torch import nn
 
 from zoo.attention import AttentionBlock
 from zoo.denoiser import UNet
-from zoo.first_stage import KLAutoencoder
+from zoo.first_stage import KLAutoencoder, VQAutoencoder
 from zoo.records import Condition
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     diffusers = pytest.importorskip("diffusers")
-    from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel, VQModel
 
 RENAMED = [
     (r"^time_embedding\.0", "time_embedding.linear_1"),
@@ -37,6 +37,7 @@ RENAMED = [
     (r"\.out\.", ".to_out.0."),
     (r"feed_forward_in", "ff.net.0.proj"),
     (r"feed_forward_out", "ff.net.2"),
+    (r"^codebook", "quantize.embedding"),
 ]
 
 
@@ -195,4 +196,27 @@ def test_autoencoder(attention: bool) -> None:
         latents = ours.draw(ours.moments(images))
         torch.testing.assert_close(latents, moments.mean * 0.18215, rtol=1e-5, atol=1e-5)
         expected = theirs.decode(moments.mean).sample
+        torch.testing.assert_close(ours.decode(latents), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_vq_autoencoder() -> None:
+    ours = VQAutoencoder(3, 4, 32, (1, 2), 2, norm_groups=8, num_codes=24)
+    theirs = VQModel(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(32, 64),
+        layers_per_block=2,
+        latent_channels=4,
+        norm_num_groups=8,
+        num_vq_embeddings=24,
+    )
+    ours, theirs = ours.double().eval(), theirs.double().eval()
+    copy_weights(ours, theirs)
+    images = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(1)).double() * 2 - 1
+    with torch.no_grad():
+        moments = theirs.encode(images).latents
+        torch.testing.assert_close(ours.moments(images), moments, rtol=1e-5, atol=1e-5)
+        assert len(ours.quantize(images).indices.unique()) > 3
+        expected = theirs.decode(moments).sample
+        latents = ours.draw(ours.moments(images))
         torch.testing.assert_close(ours.decode(latents), expected, rtol=1e-5, atol=1e-5)

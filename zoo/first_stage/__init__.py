@@ -2,5 +2,6 @@
 
 from zoo.first_stage.autoencoder import KLAutoencoder
 from zoo.first_stage.identity import Identity
+from zoo.first_stage.vq_autoencoder import VQAutoencoder
 
-__all__ = ["Identity", "KLAutoencoder"]
+__all__ = ["Identity", "KLAutoencoder", "VQAutoencoder"]

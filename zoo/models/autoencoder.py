@@ -1,4 +1,4 @@
-"""Trains a first stage: images to Gaussian latents and back."""
+"""Trains a first stage: images to latents and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.data.stream import to_float
-from zoo.first_stage.autoencoder import KLAutoencoder, split
+from zoo.first_stage.conv_autoencoder import ConvAutoencoder
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.trainable import Trainable
@@ -28,23 +28,25 @@ class Autoencoder(Trainable):
     Args:
         first_stage: the autoencoder.
         recipe: how to train.
-        kl_weight: weight of the KL term. Both terms are sums over an image divided by its number
-            of values, so that the weight means what LDM's (on plain sums) does.
+        kl_weight: weight of a KL autoencoder's KL term. Both terms are sums over an image divided
+            by its number of values, so that the weight means what LDM's (on plain sums) does.
         reconstruction_loss: of (reconstruction, images), a number; the mean absolute error if None.
+        codebook_weight: weight of a VQ autoencoder's codebook and commitment loss.
     """
 
-    not_saved: ClassVar[tuple[str, ...]] = ("recipe", "reconstruction_loss")
+    not_saved: ClassVar[tuple[str, ...]] = ("recipe", "reconstruction_loss", "codebook_weight")
 
     def __init__(
         self,
-        first_stage: KLAutoencoder,
+        first_stage: ConvAutoencoder,
         recipe: Recipe | None = None,
         kl_weight: float = 1e-6,
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        codebook_weight: float = 1.0,
     ) -> None:
         super().__init__(recipe)
         self.first_stage = first_stage
-        self.kl_weight = kl_weight
+        self.kl_weight, self.codebook_weight = kl_weight, codebook_weight
         self.reconstruction_loss = reconstruction_loss or F.l1_loss
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,13 +61,15 @@ class Autoencoder(Trainable):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The loss on a batch, its latents drawn from their posterior."""
         images = _images_of(batch)
-        moments = self.first_stage.moments(images)
-        latents = self.first_stage.posterior(moments, self.draw(len(images), "posterior"))
-        reconstruction = self.first_stage.reconstruction(latents)
-        error = self.reconstruction_loss(reconstruction.float(), images)
-        kl = kl_divergence(moments).mean() / images[0].numel()
-        loss = error + self.kl_weight * kl
-        self._log({"train/reconstruction": error.detach(), "train/kl": kl.detach()}, len(images))
+        passed = self.first_stage.training_pass(images, self.draw(len(images), "posterior"))
+        penalties = dict(passed.penalties)
+        if "kl" in penalties:
+            penalties["kl"] = penalties["kl"] / images[0].numel()
+        error = self.reconstruction_loss(passed.reconstruction.float(), images)
+        weights = {"kl": self.kl_weight, "codebook": self.codebook_weight}
+        loss = error + sum(weights[name] * value for name, value in penalties.items())
+        shown = {"reconstruction": error, **penalties, **passed.figures}
+        self._log({f"train/{name}": value.detach() for name, value in shown.items()}, len(images))
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -96,8 +100,8 @@ class Autoencoder(Trainable):
         self.eval()
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for batch in images:
-            mean, log_variance = split(self.first_stage.moments(batch.to(self.device)))
-            mean, variance = mean.double().cpu(), log_variance.double().exp().cpu()
+            moments = self.first_stage.moments(batch.to(self.device))
+            mean, variance = (v.double().cpu() for v in self.first_stage.mean_variance(moments))
             count += mean[:, 0].numel()
             total = total + mean.sum((0, 2, 3))
             squares = squares + (mean.square() + variance).sum((0, 2, 3))  # of draws, exactly
@@ -121,12 +125,6 @@ class Autoencoder(Trainable):
     def _log(self, values: dict[str, Tensor], batch_size: int, sync_dist: bool = False) -> None:
         if self._trainer is not None:  # a step may be called without one
             self.log_dict(values, batch_size=batch_size, sync_dist=sync_dist)
-
-
-def kl_divergence(moments: Tensor) -> Tensor:
-    """KL of N(mean, variance) from N(0, 1), summed over each latent: (B,), in nats."""
-    mean, log_variance = split(moments)
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum((1, 2, 3))
 
 
 def peak_signal_to_noise(reconstruction: Tensor, images: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from zoo.callbacks.ema import EMA
 from zoo.data.image_set import ImageSet
 from zoo.data.stream import TrainStream, to_float
 from zoo.draw import Draw
-from zoo.first_stage import KLAutoencoder
-from zoo.models.autoencoder import Autoencoder, kl_divergence, peak_signal_to_noise
+from zoo.first_stage import KLAutoencoder, VQAutoencoder
+from zoo.first_stage.autoencoder import kl_divergence
+from zoo.models.autoencoder import Autoencoder, peak_signal_to_noise
 from zoo.part import config_of
 from zoo.recipe import Recipe
 from zoo.records import Batch
@@ -74,6 +75,21 @@ def test_the_loss_is_ldms_divided_by_the_number_of_values() -> None:
     error = (first_stage.decode(latents) - batch.images).abs().sum((1, 2, 3))
     expected = (error + 0.5 * kl_divergence(moments)).mean() / 64
     torch.testing.assert_close(loss, expected)
+
+
+def test_a_vq_autoencoder_trains_on_its_codebooks_loss() -> None:
+    first_stage = VQAutoencoder(
+        1, 2, 8, (1, 2), 1, mid_attention=False, norm_groups=4, num_codes=12
+    )
+    module, batch = Autoencoder(first_stage, codebook_weight=0.5), Batch(to_float(images(3)))
+    loss = module.training_step(batch, 0)["loss"]
+    assert batch.images is not None
+    quantized = first_stage.quantize(batch.images)
+    error = (first_stage.decode_indices(quantized.indices) - batch.images).abs().mean()
+    torch.testing.assert_close(loss, error + 0.5 * quantized.loss)
+    module.measure_latents([batch.images])
+    before = first_stage.draw(first_stage.moments(batch.images)).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(before.std(1, correction=0), torch.ones(2))
 
 
 def test_the_reconstruction_loss_can_be_exchanged_and_is_not_saved() -> None:
