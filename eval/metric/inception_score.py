@@ -1,0 +1,83 @@
+"""The Inception Score (arXiv:1606.03498): how sure and how various a classifier's answers are."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from eval.metric.metric import Metric
+from zoo.records import Batch
+
+
+def inception_score(logits: Tensor, splits: int = 10) -> Tensor:
+    """``exp(E KL(p(y|x) || p(y)))`` of each of ``splits`` consecutive parts, (splits,) float64.
+
+    The score is their mean; it depends on the size of a part and compares at one size only.
+
+    Args:
+        logits: (N, C).
+        splits: number of parts.
+
+    Raises:
+        ValueError: the logits are not (N, C), not finite, or fewer than the splits.
+    """
+    if logits.ndim != 2 or not logits.isfinite().all():
+        raise ValueError(f"logits are (N, C) and finite, got {tuple(logits.shape)}")
+    if not 1 <= splits <= len(logits):
+        raise ValueError(f"{len(logits)} images cannot be cut into {splits} splits")
+    edges = [len(logits) * k // splits for k in range(splits + 1)]
+    parts = [_sums(logits[a:b]) for a, b in pairwise(edges)]
+    return torch.stack([_score(*part) for part in parts])
+
+
+def _sums(logits: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Sum of p(y|x), sum of its negative entropies, count."""
+    logs = logits.double().log_softmax(dim=1)
+    p = logs.exp()
+    return p.sum(dim=0), (p * logs).sum(), len(logits)
+
+
+def _score(p: Tensor, negative_entropy: Tensor, count: int) -> Tensor:
+    marginal = p / count
+    return (negative_entropy / count - torch.xlogy(marginal, marginal).sum()).exp()
+
+
+class InceptionScore(Metric):
+    """The score of the images seen, as one split: keep one for each split and average.
+
+    Args:
+        extractor: the name of a classifier.
+        feature: its logits.
+    """
+
+    stem = "inception_score"
+    definition = "exponential of the mean divergence of p(class | image) from p(class)"
+    higher_is_better = True
+    p: Tensor
+    negative_entropy: Tensor
+    count: Tensor
+
+    def __init__(self, extractor: str, feature: str = "logits") -> None:
+        super().__init__(extractor, feature)
+        for name in ("p", "negative_entropy"):
+            zero = torch.zeros((), dtype=torch.float64)
+            self.add_state(name, zero, dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
+        """Adds one batch's logits."""
+        logits = self.read(features)
+        if logits.ndim != 2 or not logits.isfinite().all():
+            raise ValueError(f"{self.name}: logits are (B, C) and finite")
+        p, negative_entropy, count = _sums(logits)
+        self.p = self.p + p.to(self.device)
+        self.negative_entropy = self.negative_entropy + negative_entropy.to(self.device)
+        self.count = self.count + count
+
+    def compute(self) -> dict[str, float]:
+        """The score, under this metric's name."""
+        if self.count == 0:
+            raise ValueError(f"{self.name}: no image has been seen")
+        return {self.name: float(_score(self.p, self.negative_entropy, int(self.count)))}

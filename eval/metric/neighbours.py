@@ -1,0 +1,191 @@
+"""Nearest-neighbour metrics: precision, recall, density and coverage.
+
+From arXiv:1904.06991 and arXiv:2002.09797.
+
+A set's manifold is the union of balls around its features, each reaching to its k-th neighbour in
+the same set. Precision is the share of generated images on the real manifold, recall the share of
+real ones on the generated; density counts the real balls a generated image lies in, over k, and
+coverage is the share of real balls that any generated image lies in. All compare at one count of
+images on both sides only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from eval.metric.rows import RowsMetric, check_pair
+
+_CHUNK = 1024  # rows of a distance matrix at once
+
+
+class Neighbours(NamedTuple):
+    """The four shares of a set of generated features, and the same with each block left out.
+
+    Attributes:
+        precision: in [0, 1].
+        recall: in [0, 1].
+        density: at least 0, about 1 for equal distributions.
+        coverage: in [0, 1].
+        without: block r left out, for each block that was named.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    without: tuple[Neighbours, ...] = ()
+
+
+def neighbours(
+    features: Tensor,
+    reference: Tensor,
+    k: int = 3,
+    k_density: int = 5,
+    blocks: Sequence[tuple[int, int]] = (),
+) -> Neighbours:
+    """Precision and recall at ``k``, density and coverage at ``k_density``.
+
+    A ball holds what lies on its border, as in the papers' own code for precision and recall, and
+    (strictly inside) for density and coverage. Leaving a block of generated features out changes
+    their own balls too; its distances are not computed again.
+
+    Args:
+        features: generated, (N, D).
+        reference: real, (M, D).
+        k: the neighbour that a ball reaches to, for precision and recall.
+        k_density: the same for density and coverage.
+        blocks: ``[first, last)`` of each block of generated features to be left out in turn.
+
+    Raises:
+        ValueError: the dimensions differ, or a set has no k-th neighbour.
+    """
+    check_pair(features, reference)
+    fewest = len(features) - max((b - a for a, b in blocks), default=0)
+    if min(fewest, len(reference)) <= max(k, k_density):
+        raise ValueError(
+            f"balls that reach to neighbour {max(k, k_density)} need more features than that in "
+            f"each set, got {fewest} generated and {len(reference)} real"
+        )
+    centre = reference.double().mean(dim=0)
+    ours, theirs = features.double() - centre, reference.double() - centre
+    return _Pass(ours, theirs, k, k_density, blocks).result()
+
+
+class _Pass:
+    """Every distance once, in chunks of rows of the real features."""
+
+    def __init__(
+        self,
+        ours: Tensor,
+        theirs: Tensor,
+        k: int,
+        k_density: int,
+        blocks: Sequence[tuple[int, int]],
+    ) -> None:
+        self.ours, self.theirs, self.k_density, self.blocks = ours, theirs, k_density, blocks
+        keeps = torch.ones(1 + len(blocks), len(ours), dtype=torch.bool)
+        for row, (first, last) in enumerate(blocks, start=1):
+            keeps[row, first:last] = False
+        self.keeps = keeps  # row 0: all; row 1 + r: without block r
+        real = _nearest(theirs, [(0, len(theirs))], max(k, k_density))[:, 0]
+        self.radius, self.radius_density = real[:, k - 1], real[:, k_density - 1]
+        self.own_radius = self._own_radius(k)
+        self._walk()
+
+    def _own_radius(self, k: int) -> Tensor:
+        """Squared radii of the generated balls, (1 + R, N): of all, and without each block."""
+        count = len(self.ours)
+        edges = sorted({0, count, *(edge for block in self.blocks for edge in block)})
+        parts = [pair for pair in pairwise(edges) if pair[0] < pair[1]]
+        near = _nearest(self.ours, parts, k)  # (N, parts, k)
+        radii = [near.flatten(1).kthvalue(k).values]
+        for first, last in self.blocks:
+            left = [i for i, (a, b) in enumerate(parts) if not first <= a < last]
+            radii.append(near[:, left].flatten(1).kthvalue(k).values)
+        return torch.stack(radii)
+
+    def _walk(self) -> None:
+        rows = len(self.keeps)
+        self.inside = torch.zeros(len(self.ours), dtype=torch.bool)
+        self.balls = torch.zeros(len(self.ours), dtype=torch.int64)
+        self.recalled = torch.zeros(rows, dtype=torch.int64)
+        self.covered = torch.zeros(rows, dtype=torch.int64)
+        for start in range(0, len(self.theirs), _CHUNK):
+            stop = start + _CHUNK
+            squares = _squares(self.theirs[start:stop], self.ours)
+            self.inside |= (squares <= self.radius[start:stop, None]).any(dim=0)
+            close = squares < self.radius_density[start:stop, None]
+            self.balls += close.sum(dim=0)
+            for row, keep in enumerate(self.keeps):
+                self.recalled[row] += ((squares <= self.own_radius[row]) & keep).any(dim=1).sum()
+                self.covered[row] += (close & keep).any(dim=1).sum()
+
+    def result(self) -> Neighbours:
+        found = []
+        for row, keep in enumerate(self.keeps):
+            found.append(
+                Neighbours(
+                    float(self.inside[keep].double().mean()),
+                    int(self.recalled[row]) / len(self.theirs),
+                    float(self.balls[keep].double().mean() / self.k_density),
+                    int(self.covered[row]) / len(self.theirs),
+                )
+            )
+        return found[0]._replace(without=tuple(found[1:]))
+
+
+def _squares(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances (N, M), float64."""
+    norms = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)
+    return norms.addmm_(x, y.T, alpha=-2).clamp_(min=0)
+
+
+def _nearest(x: Tensor, parts: Sequence[tuple[int, int]], k: int) -> Tensor:
+    """Squared distances of each row to its k nearest others in each part, (N, parts, k).
+
+    Where a part has fewer, the rest is inf.
+    """
+    found = torch.full((len(x), len(parts), k), torch.inf, dtype=torch.float64)
+    for start in range(0, len(x), _CHUNK):
+        squares = _squares(x[start : start + _CHUNK], x)
+        rows = torch.arange(len(squares))
+        squares[rows, rows + start] = torch.inf  # a feature is not its own neighbour
+        for part, (first, last) in enumerate(parts):
+            near = squares[:, first:last].topk(min(k, last - first), largest=False, sorted=True)
+            found[start : start + _CHUNK, part, : near.values.shape[1]] = near.values
+    return found
+
+
+class PrecisionRecall(RowsMetric):
+    """Improved precision and recall of the images seen, k = 3."""
+
+    stem = "precision"
+    definition = "share of generated images inside the real ones' balls (to neighbour 3)"
+    higher_is_better = True
+
+    def of(self, features: Tensor) -> dict[str, float]:
+        found = neighbours(features, self.reference)
+        return {
+            f"precision_{self.extractor}": found.precision,
+            f"recall_{self.extractor}": found.recall,
+        }
+
+
+class DensityCoverage(RowsMetric):
+    """Density and coverage of the images seen, k = 5."""
+
+    stem = "density"
+    definition = "real balls (to neighbour 5) a generated image lies in, over 5"
+    higher_is_better = True
+
+    def of(self, features: Tensor) -> dict[str, float]:
+        found = neighbours(features, self.reference)
+        return {
+            f"density_{self.extractor}": found.density,
+            f"coverage_{self.extractor}": found.coverage,
+        }

@@ -1,0 +1,98 @@
+"""Metrics that need every feature: kept in memory-mapped files, not in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from eval.metric.metric import Metric
+from zoo.records import Batch
+
+_SPILL = 4096  # rows that are held in memory before they go to a file
+
+
+def mapped(parts: list[Tensor]) -> Tensor:
+    """The rows of (B, D) tensors as one memory-mapped float32 tensor (N, D).
+
+    Its bytes are those of a temporary file, which the system may drop from memory and read again;
+    the file goes with the tensor. ``TMPDIR`` says where it lies.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    rows, width = sum(map(len, parts)), parts[0].shape[1]
+    # written, not mapped: a full disk is an error then, not a crash
+    with tempfile.NamedTemporaryFile(prefix="zoo-features-", delete=False) as file:
+        try:
+            for part in parts:
+                file.write(part.detach().cpu().contiguous().float().numpy().tobytes())
+            file.flush()
+            found = torch.from_file(file.name, shared=False, size=rows * width)
+        finally:
+            Path(file.name).unlink()  # the mapping keeps the bytes until it goes
+    return found.view(rows, width)
+
+
+class RowsMetric(Metric):
+    """A metric over all features of a set; ``of`` computes it.
+
+    Args:
+        reference: features (M, D) of the reference, perhaps memory-mapped.
+        extractor: the name of the extractor that made them.
+        feature: which of its features.
+    """
+
+    rows: list[Tensor] | Tensor  # one tensor where processes have been gathered
+
+    def __init__(self, reference: Tensor, extractor: str, feature: str = "pool") -> None:
+        super().__init__(extractor, feature)
+        self.reference = reference
+        self.add_state("rows", [], dist_reduce_fx="cat")
+
+    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
+        """Adds the features of one batch."""
+        values = self.read(features).detach()
+        check_pair(values, self.reference, self.name)
+        kept = self._parts()
+        small = [part for part in kept if len(part) < _SPILL]
+        self.rows = [*kept, values.cpu().float()]
+        if sum(map(len, small)) + len(values) >= _SPILL:
+            large = [part for part in kept if len(part) >= _SPILL]
+            self.rows = [*large, mapped([*small, values])]
+
+    @property
+    def features(self) -> Tensor:
+        """Every feature seen, (N, D), memory-mapped where they are many."""
+        parts = self._parts()
+        if not parts:
+            raise ValueError(f"{self.name}: no image has been seen")
+        return mapped(parts) if sum(map(len, parts)) >= _SPILL else torch.cat(parts)
+
+    def compute(self) -> dict[str, float]:
+        """The numbers of everything seen, by name."""
+        return self.of(self.features)
+
+    def of(self, features: Tensor) -> dict[str, float]:
+        """The numbers of a set of features (N, D)."""
+        raise NotImplementedError
+
+    def _parts(self) -> list[Tensor]:
+        return [self.rows] if isinstance(self.rows, Tensor) else list(self.rows)
+
+
+def check_pair(features: Tensor, reference: Tensor, name: str = "two sets of features") -> None:
+    """Refuses features that cannot be compared.
+
+    Raises:
+        ValueError: not (N, D) and (M, D), or a value is not finite.
+    """
+    if features.ndim != 2 or reference.ndim != 2 or features.shape[1] != reference.shape[1]:
+        raise ValueError(
+            f"{name}: features are (N, D) of one D, got {tuple(features.shape)} and "
+            f"{tuple(reference.shape)}"
+        )
+    if not features.isfinite().all():
+        raise ValueError(f"{name}: features with NaN or infinite values: is an image broken?")
