@@ -51,6 +51,10 @@ class Sampler(Part, ABC):
         """x at the first level from unit noise: unit scale for variance preserving schedules."""
         return noise * math.sqrt(first.alpha**2 + first.sigma**2)
 
+    def evaluations(self, levels: list[Level]) -> int:
+        """How many network evaluations a walk over these levels makes: one per step."""
+        return len(levels) - 1
+
     @abstractmethod
     def steps(
         self, predict: Predict, x: Tensor, levels: list[Level], draw: Draw, schedule: NoiseSchedule
