@@ -1,0 +1,5 @@
+"""Published weights in, ours out."""
+
+from zoo.convert.family import network
+
+__all__ = ["network"]
