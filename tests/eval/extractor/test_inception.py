@@ -55,8 +55,24 @@ def test_features_are_torch_fidelitys(extractor: Inception, peer: Any) -> None:
     pool, logits = peer(images)
     assert ours["pool"].shape == (3, 2048)
     assert ours["pool"].std(dim=0).mean() > 0.01  # the images differ in it
-    torch.testing.assert_close(ours["pool"], pool, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(ours["logits"], logits, rtol=1e-5, atol=1e-5)
+    for name, theirs in (("pool", pool), ("logits", logits)):
+        assert (ours[name] - theirs).norm() <= 1e-6 * theirs.norm()
+        assert (ours[name] - theirs).abs().max() <= 2e-6 * theirs.abs().max()
+
+
+def test_spatial_features_are_the_first_channels_of_mixed_6(
+    extractor: Inception, peer: Any
+) -> None:
+    seen: list[torch.Tensor] = []
+    hook = peer.Mixed_6d.branch1x1.register_forward_hook(lambda *given: seen.append(given[2]))
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randint(0, 256, (2, 3, 20, 28), dtype=torch.uint8, generator=generator)
+    peer(images)
+    hook.remove()
+    spatial = extractor(images)["spatial"]
+    assert spatial.shape == (2, 2023) and seen[0].shape == (2, 192, 17, 17)
+    want = seen[0][:, :7].flatten(1)
+    assert (spatial - want).norm() <= 1e-6 * want.norm()
 
 
 def test_grey_images_become_three_equal_channels_alone_or_in_a_batch(extractor: Inception) -> None:
