@@ -15,7 +15,6 @@ def check_parts(module: DiffusionModule) -> None:
     """Raises ValueError where the parts of ``module`` cannot work together."""
     _check_latents(module)
     _check_conditions(module)
-    _check_schedule(module)
     check_guidance(module, module.guidance)
 
 
@@ -74,19 +73,6 @@ def _check_conditions(module: DiffusionModule) -> None:
             f"denoiser.context_dim is {denoiser.context_dim} but {type(conditioner).__name__} "
             f"gives {'no tokens' if dim is None else f'tokens of width {dim}'}: make the two equal"
         )
-
-
-def _check_schedule(module: DiffusionModule) -> None:
-    last = module.diffusion.schedule(module.diffusion.schedule.end)
-    if last.alpha == 0:
-        with np.errstate(divide="ignore"):
-            reading = module.diffusion.parameterization.reading(np.float64(last.alpha), last.sigma)
-        if not np.isfinite(reading).all():
-            name = type(module.diffusion.parameterization).__name__
-            raise ValueError(
-                f"{name} cannot be read where the schedule ends in pure noise (zero signal): "
-                "use the Velocity or X0 parameterization"
-            )
 
 
 def _same(name: str, got: Any, wanted: int, why: str) -> None:

@@ -117,6 +117,13 @@ class DiffusionModule(Trainable):
         weighted = weight.to(losses["loss"]) * losses["loss"]
         return {"loss": weighted.mean(), "t": t, "loss_per_image": losses["loss"].detach()}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["time_sampler"] = self._recipe().time_sampler.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if state := checkpoint.get("time_sampler"):
+            self._recipe().time_sampler.load_state_dict(state)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss with draws that are the same in every validation."""
         size = len(batch)

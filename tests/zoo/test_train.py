@@ -56,6 +56,15 @@ def seen(monkeypatch):
             ],
         ),
         (3, ["trainer.precision=bf16-mixed", "model.denoiser.dropout=0.3"]),
+        (
+            5,  # of four times, whose histories are full by then
+            [
+                "recipe/time_sampler=loss_second_moment",
+                "recipe.time_sampler.history=1",
+                "schedule=cosine",
+                "schedule.num_timesteps=4",
+            ],
+        ),
     ],
 )
 def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(
@@ -74,6 +83,7 @@ def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(
     assert_equal(a["optimizer_states"], b["optimizer_states"])
     assert_equal(a["lr_schedulers"], b["lr_schedulers"])
     assert_equal(a["callbacks"]["EMA"], b["callbacks"]["EMA"])
+    assert_equal(a["time_sampler"], b["time_sampler"])
     assert a["global_step"] == b["global_step"] == 8
     assert_equal(zoo.load(whole).state_dict(), zoo.load(parts).state_dict())
 

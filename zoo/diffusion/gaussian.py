@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +31,10 @@ class GaussianDiffusion(Part):
         parameterization: what the network's output means.
         variance: the reverse variance, fixed or learned.
         objective: which terms are summed into the loss.
+
+    Raises:
+        ValueError: the schedule ends in pure noise, where the parameterization cannot be read, or
+            the objective cannot train the variance.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class GaussianDiffusion(Part):
         self.variance = variance or FixedVariance()
         self.objective = objective or Simple()
         self.floor = variance_floor(schedule.levels(range(int(min(schedule.end, 2)), -1, -1)))
+        _check_reading(schedule, self.parameterization)
         self.objective.check(self.variance)
 
     def noise(self, x0: Tensor, t: Tensor, noise: Tensor) -> Noised:
@@ -64,12 +70,15 @@ class GaussianDiffusion(Part):
         """Every term (B,), "loss" among them, in float32."""
         return self.objective(self, noised, output.float())
 
-    def mse(self, noised: Noised, output: Tensor) -> Tensor:
-        """The mean squared error of the output against its target: L_simple, (B,)."""
+    def error(self, noised: Noised, output: Tensor) -> Tensor:
+        """The predicting part of the output less its target, (B, C, H, W)."""
         prediction, _ = self.variance.split(output)
         alpha, sigma = (per_image(v, noised.x) for v in (noised.level.alpha, noised.level.sigma))
-        target = self.parameterization.target(noised.x0, noised.noise, alpha, sigma)
-        return mean_flat((prediction - target) ** 2)
+        return prediction - self.parameterization.target(noised.x0, noised.noise, alpha, sigma)
+
+    def mse(self, noised: Noised, output: Tensor) -> Tensor:
+        """The mean squared error of the output against its target: L_simple, (B,)."""
+        return mean_flat(self.error(noised, output) ** 2)
 
     def vlb(self, noised: Noised, output: Tensor) -> Tensor:
         """The bound's term at the examples' integer times, bits per dimension, (B,)."""
@@ -107,6 +116,18 @@ class GaussianDiffusion(Part):
         log_var = 2 * torch.as_tensor(first.sigma, dtype=torch.float64).log()
         kl = gaussian_kl(first.alpha * x0.double(), log_var, 0.0, torch.zeros(()))
         return mean_flat(kl).to(x0.dtype) / NATS_PER_BIT
+
+
+def _check_reading(schedule: NoiseSchedule, parameterization: Parameterization) -> None:
+    last = schedule(schedule.end)
+    with np.errstate(divide="ignore"):
+        reading = parameterization.reading(np.float64(last.alpha), np.float64(last.sigma))
+    if not np.isfinite(reading).all():
+        raise ValueError(
+            f"{type(parameterization).__name__} cannot be read where {type(schedule).__name__} "
+            "ends in pure noise (zero terminal SNR): use parameterization=velocity or "
+            "parameterization=x0 (the Velocity and X0 classes)"
+        )
 
 
 def per_image(value: Any, like: Tensor) -> Tensor:

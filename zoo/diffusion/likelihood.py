@@ -16,9 +16,9 @@ def gaussian_kl(
 ) -> Tensor:
     """KL(N(mean_1, exp log_var_1) || N(mean_2, exp log_var_2)), elementwise, in nats."""
     difference = log_var_1 - log_var_2
-    return 0.5 * (
-        -1.0 - difference + difference.exp() + (mean_1 - mean_2) ** 2 * torch.exp(-log_var_2)
-    )
+    # expm1: a thousand small terms are summed, and exp(difference) - 1 would round each to 1e-7
+    spread = difference.expm1() - difference
+    return 0.5 * (spread + (mean_1 - mean_2) ** 2 * torch.exp(-log_var_2))
 
 
 def discretized_gaussian_nll(

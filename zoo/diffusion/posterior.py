@@ -51,11 +51,14 @@ def log_variance(fraction: Any, beta: Any, small: Any, floor: Any) -> Any:
         small: like ``beta``.
         floor: the chain's second posterior variance (that of its last step but one).
     """
+    fixed = not isinstance(fraction, Tensor)
     if isinstance(beta, Tensor) or isinstance(small, Tensor):
         lower = torch.where(small > 0, small, floor).log()
-        return fraction * beta.log() + (1 - fraction) * lower
+        upper = torch.where(small > 0, beta, floor).log() if fixed else beta.log()
+        return fraction * upper + (1 - fraction) * lower
     low = math.log(small if small > 0 else floor)
-    return fraction * math.log(beta) + (1 - fraction) * low
+    high = low if fixed and small <= 0 else math.log(beta)
+    return fraction * high + (1 - fraction) * low
 
 
 def variance_floor(levels: list[Level]) -> float:

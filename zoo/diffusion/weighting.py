@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from zoo.diffusion.likelihood import mean_flat
 from zoo.diffusion.variance import LearnedVariance, Variance
 from zoo.part import Part
-from zoo.records import Noised
+from zoo.records import Level, Noised
 
 if TYPE_CHECKING:
     from zoo.diffusion.gaussian import GaussianDiffusion
@@ -33,16 +34,61 @@ class Simple(Part):
         pass
 
     def check(self, variance: Variance) -> None:
-        if isinstance(variance, LearnedVariance):
-            raise ValueError(
-                "L_simple gives a learned variance no gradient: "
-                "use the Hybrid or Vlb objective, or a FixedVariance"
-            )
+        _needs_fixed(variance, "L_simple")
 
     def __call__(
         self, diffusion: GaussianDiffusion, noised: Noised, output: Tensor
     ) -> dict[str, Tensor]:
         return {"loss": diffusion.mse(noised, output)}
+
+
+class SimpleL1(Part):
+    """L_simple with the absolute in place of the squared error (latent diffusion's churches)."""
+
+    def __init__(self) -> None:
+        pass
+
+    def check(self, variance: Variance) -> None:
+        _needs_fixed(variance, "L_simple")
+
+    def __call__(
+        self, diffusion: GaussianDiffusion, noised: Noised, output: Tensor
+    ) -> dict[str, Tensor]:
+        return {"loss": mean_flat(diffusion.error(noised, output).abs())}
+
+
+class MinSNR(Part):
+    """The squared error of x0 weighted by min(SNR, gamma) (arXiv:2303.09556, section 3.4).
+
+    An output's error is that of x0 over c_out, the reading's factor, so the weight of its mean
+    squared error is min(SNR, gamma) c_out^2: min(1, gamma / SNR) for noise, min(SNR, gamma) for x0,
+    min(SNR, gamma) / (SNR + 1) for v, which is 0 where a schedule ends in pure noise.
+
+    Args:
+        gamma: the largest weight of an error of x0; the paper's is 5.
+
+    Raises:
+        ValueError: gamma is not positive.
+    """
+
+    def __init__(self, gamma: float = 5.0) -> None:
+        if gamma <= 0:
+            raise ValueError(f"min-SNR's gamma must be positive (the paper's is 5), got {gamma}")
+        self.gamma = gamma
+
+    def check(self, variance: Variance) -> None:
+        _needs_fixed(variance, "min-SNR weighting")
+
+    def weight(self, diffusion: GaussianDiffusion, level: Level) -> Tensor:
+        """The weight of the output's mean squared error at a level: (B,) float64."""
+        _, c_out = diffusion.parameterization.reading(level.alpha, level.sigma)
+        return level.log_snr.exp().clamp(max=self.gamma) * c_out**2
+
+    def __call__(
+        self, diffusion: GaussianDiffusion, noised: Noised, output: Tensor
+    ) -> dict[str, Tensor]:
+        mse = diffusion.mse(noised, output)
+        return {"loss": self.weight(diffusion, noised.level).to(mse) * mse, "mse": mse}
 
 
 class Hybrid(Part):
@@ -88,6 +134,14 @@ class Vlb(Part):
             "mse": diffusion.mse(noised, output),
             "vlb": vlb,
         }
+
+
+def _needs_fixed(variance: Variance, name: str) -> None:
+    if isinstance(variance, LearnedVariance):
+        raise ValueError(
+            f"{name} gives a learned variance no gradient: "
+            "use the Hybrid or Vlb objective, or a FixedVariance"
+        )
 
 
 def _needs_learned(variance: Variance, name: str) -> None:

@@ -19,16 +19,17 @@ class NoiseSchedule(Part):
 
     Time runs from 0 (clean) to ``end`` (the number of table entries); integer ``t`` is the
     papers' step ``t`` (1-based), fractional ``t`` lies between. log-SNR is linear in t between
-    integers; below t = 1 log alpha is (a flat log-SNR there would give repeated times).
+    integers; below t = 1 log alpha is (a flat log-SNR there would give repeated times), and in the
+    last step of a schedule that ends in pure noise alpha is (log-SNR falls to -inf there).
 
     It is a plain object with float64 tables on the CPU, not an ``nn.Module``: as a module it would
     lose levels under ``.to(bfloat16)``, add to the state dict, and have no data on the meta device.
 
     Args:
-        betas: (T,) the variances of the forward steps, each in (0, 1].
+        betas: (T,) the variances of the forward steps, each in (0, 1); the last may be 1.
 
     Raises:
-        ValueError: a beta lies outside (0, 1].
+        ValueError: a beta lies outside that range.
     """
 
     def __init__(self, betas: np.ndarray) -> None:
@@ -38,13 +39,20 @@ class NoiseSchedule(Part):
                 f"betas must be a non-empty list of numbers in (0, 1], got {betas.shape} between "
                 f"{betas.min(initial=np.inf)} and {betas.max(initial=-np.inf)}"
             )
+        earlier = betas[: max(1, len(betas) - 1)]
+        if (earlier == 1).any():
+            raise ValueError(
+                f"beta {int(earlier.argmax()) + 1} of {len(betas)} is 1: only the last of several "
+                "may end the signal"
+            )
         self.end = float(len(betas))
         with np.errstate(divide="ignore"):
-            # log1p and expm1 keep 1 - alpha^2 exact where alpha^2 is all but 1.
             log_alpha2 = np.cumsum(np.log1p(-betas))
-            log_snr = log_alpha2 - np.log(-np.expm1(log_alpha2))
+        log_snr = _log_snr(log_alpha2)
         self._log_alpha_1 = 0.5 * float(log_alpha2[0])
         self._table = log_snr  # entry k belongs to t = k + 1
+        self._ends_in_noise = bool(betas[-1] == 1)
+        self._alpha_before_end = math.exp(0.5 * float(log_alpha2[-2:][0]))
 
     def log_snr(self, t: Any) -> Any:
         """log(alpha^2 / sigma^2) at time t: inf at 0, decreasing; a float or (B,) float64.
@@ -61,19 +69,22 @@ class NoiseSchedule(Part):
         between = self._table[lower].copy()
         inside = fraction > 0  # where it is 0, -inf at the end must not meet 0 * inf
         between[inside] += fraction[inside] * (self._table[upper[inside]] - between[inside])
-        log_alpha2 = 2 * times * self._log_alpha_1
-        with np.errstate(divide="ignore"):
-            below = log_alpha2 - np.log(-np.expm1(log_alpha2))
-        found = np.where(times < 1, below, between)
+        found = np.where(times < 1, _log_snr(2 * times * self._log_alpha_1), between)
+        if self._ends_in_noise:
+            last = times > self.end - 1
+            found[last] = _log_snr(_log_square((self.end - times[last]) * self._alpha_before_end))
         return torch.from_numpy(found) if isinstance(t, Tensor) else float(found[0])
 
     def time_at(self, log_snr: Any) -> Any:
         """The time with this log-SNR, clamped to [0, end]; inverse of ``log_snr``."""
         wanted = np.atleast_1d(np.asarray(log_snr, dtype=np.float64))
-        rising = -self._table
-        inside = np.interp(-wanted, rising, np.arange(1.0, self.end + 1))
+        finite = len(self._table) - self._ends_in_noise
+        inside = np.interp(-wanted, -self._table[:finite], np.arange(1.0, finite + 1))
         log_alpha = -0.5 * np.logaddexp(0.0, -wanted)  # alpha^2 = sigmoid(log_snr)
         found = np.where(wanted > self._table[0], log_alpha / self._log_alpha_1, inside)
+        if self._ends_in_noise:
+            last = wanted < self._table[-2]
+            found[last] = self.end - np.exp(log_alpha[last]) / self._alpha_before_end
         return torch.from_numpy(found) if isinstance(log_snr, Tensor) else float(found[0])
 
     def alpha_sigma(self, log_snr: Any) -> tuple[Any, Any]:
@@ -97,6 +108,17 @@ class NoiseSchedule(Part):
         return [self(float(t)) for t in times]
 
 
+def _log_snr(log_alpha2: np.ndarray) -> np.ndarray:
+    """log(alpha^2 / (1 - alpha^2)), exact where alpha^2 is all but 1."""
+    with np.errstate(divide="ignore"):
+        return log_alpha2 - np.log(-np.expm1(log_alpha2))
+
+
+def _log_square(alpha: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return 2 * np.log(alpha)
+
+
 def _sigmoid(value: float) -> float:
     if value >= 0:
         return 1.0 / (1.0 + math.exp(-value))
@@ -108,7 +130,7 @@ class FromBetas(NoiseSchedule):
     """The schedule of a given list of betas.
 
     Args:
-        betas: T numbers in (0, 1].
+        betas: T numbers in (0, 1); the last may be 1.
     """
 
     def __init__(self, betas: list[float]) -> None:

@@ -93,6 +93,21 @@ def test_vlb_term_is_the_kl_of_the_two_steps(fraction: float) -> None:
         torch.testing.assert_close(term, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_a_fixed_variance_takes_the_floor_where_the_target_is_clean(fraction) -> None:
+    """As the papers' code does, for beta too: the decoder's scale belongs to the chain."""
+    schedule = Linear()
+    floor = variance_floor(schedule.levels([2, 1, 0]))
+    _, _, beta, small = posterior(*schedule.levels([1, 0]))
+    assert log_variance(fraction, beta, small, floor) == pytest.approx(math.log(floor))
+    _, _, betas, smalls = posterior(schedule(torch.tensor([1.0])), schedule(torch.tensor([0.0])))
+    batched = log_variance(fraction, betas, smalls, torch.tensor(floor).double())
+    assert batched.item() == pytest.approx(math.log(floor))
+    learned = log_variance(torch.tensor([fraction]).double(), betas, smalls, torch.tensor(floor))
+    expected = fraction * math.log(1e-4) + (1 - fraction) * math.log(floor)
+    assert learned.item() == pytest.approx(expected)
+
+
 def test_batched_levels_give_the_terms_of_single_ones() -> None:
     diffusion = GaussianDiffusion(Cosine(), **LEARNED)
     x0 = normal(1).clamp(-1, 1)
