@@ -48,18 +48,28 @@ class ClassToken(Part, nn.Module):
     """Labels become one token each for cross-attention (the ClassEmbedder of latent diffusion).
 
     Args:
-        num_classes: labels are 0 to num_classes - 1; the table has a null row besides.
+        num_classes: labels are 0 to num_classes - 1.
         dim: the token's width.
         dropout: the share of training labels that is replaced by the null label.
+        null_row: whether the table has a last row for the null label; published tables of models
+            without guidance lack it.
+
+    Raises:
+        ValueError: labels are to be dropped, but there is no null row.
     """
 
-    def __init__(self, num_classes: int, dim: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num_classes: int, dim: int, dropout: float = 0.0, null_row: bool = True
+    ) -> None:
         super().__init__()
         check_dropout(dropout)
+        if dropout and not null_row:
+            raise ValueError(f"condition dropout {dropout} needs the null row: set null_row=True")
         self.num_classes = num_classes
         self.dim = dim
         self.dropout = dropout
-        self.embedding = nn.Embedding(num_classes + 1, dim)
+        self.null_row = null_row
+        self.embedding = nn.Embedding(num_classes + null_row, dim)
 
     def forward(self, raw: Raw, draw: Draw | None = None) -> Condition:
         labels = as_labels(raw, self.num_classes)
