@@ -72,7 +72,7 @@ def test_spatial_features_are_the_first_channels_of_mixed_6(
     spatial = extractor(images)["spatial"]
     assert spatial.shape == (2, 2023) and seen[0].shape == (2, 192, 17, 17)
     want = seen[0][:, :7].flatten(1)
-    assert (spatial - want).norm() <= 1e-6 * want.norm()
+    assert (spatial - want).norm() <= 3e-6 * want.norm()
 
 
 def test_grey_images_become_three_equal_channels_alone_or_in_a_batch(extractor: Inception) -> None:
