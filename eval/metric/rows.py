@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -78,6 +79,13 @@ class RowsMetric(Metric):
     def of(self, features: Tensor) -> dict[str, float]:
         """The numbers of a set of features (N, D)."""
         raise NotImplementedError
+
+    def leave_out(
+        self, features: Tensor, bounds: Sequence[tuple[int, int]]
+    ) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """The numbers of all features, and of all but those of each block ``[first, last)``."""
+        rest = (torch.cat([features[:first], features[last:]]) for first, last in bounds)
+        return self.of(features), [self.of(some) for some in rest]
 
     def _parts(self) -> list[Tensor]:
         return [self.rows] if isinstance(self.rows, Tensor) else list(self.rows)
