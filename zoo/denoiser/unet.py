@@ -27,8 +27,7 @@ class UNet(Part, nn.Module):
         channels: the base width; the time embedding is four times as wide.
         channel_mult: width of each level in units of ``channels``; one level more halves once more.
         num_res_blocks: residual blocks per level on the way down (one more on the way up).
-        attention_at: downsampling factors with attention, 1 being full resolution; the middle
-            always has it.
+        attention_at: downsampling factors with attention, 1 being full resolution.
         num_heads: attention heads, where ``head_channels`` is None.
         head_channels: width of one head; there are as many as fit.
         dropout: in every residual block.
@@ -45,6 +44,7 @@ class UNet(Part, nn.Module):
         asymmetric_padding: pad right and below before a convolution of stride 2 (DDPM).
         sine_first: the time embedding is [sin, cos] (DDPM), not [cos, sin].
         frequency_shift: 1 for DDPM's time embedding, 0 for the others'.
+        mid_attention: attention at the lowest resolution, between two residual blocks.
 
     Attributes:
         downsampling: x's sides must be multiples of it.
@@ -75,6 +75,7 @@ class UNet(Part, nn.Module):
         asymmetric_padding: bool = False,
         sine_first: bool = False,
         frequency_shift: float = 0.0,
+        mid_attention: bool = True,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.channels = in_channels, out_channels, channels
@@ -91,6 +92,7 @@ class UNet(Part, nn.Module):
         self.norm_groups, self.norm_eps = norm_groups, norm_eps
         self.asymmetric_padding = asymmetric_padding
         self.sine_first, self.frequency_shift = sine_first, frequency_shift
+        self.mid_attention = mid_attention
 
         self.downsampling = 2 ** (len(self.channel_mult) - 1)
         self.embedding_dim = 4 * channels
@@ -131,7 +133,8 @@ class UNet(Part, nn.Module):
             self.down.append(stage)
 
         self.mid = Stage()
-        self.mid.append(self._block(width, width), self._attention(width))
+        attention = self._attention(width) if self.mid_attention else None
+        self.mid.append(self._block(width, width), attention)
         self.mid.append(self._block(width, width))
 
         for level in range(last, -1, -1):

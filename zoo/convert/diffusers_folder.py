@@ -1,0 +1,81 @@
+"""The files of a diffusers folder: configs as dicts, weights as tensors; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        ValueError: there is no such file, or it holds something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: holds a {type(found).__name__}, not a JSON object")
+    return found
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights in a component's folder: safetensors before pickles, in parts or whole.
+
+    Raises:
+        ValueError: there are none under diffusers' names; says what there is.
+    """
+    names = [f"{stem}{end}" for end in _ENDS for stem in _STEMS]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    there = sorted(path.name for path in folder.glob("*") if path.is_file())
+    variant = any(".fp16." in name for name in there)
+    raise ValueError(
+        f"{folder}: no weights; looked for {names[0]} and the like, found {', '.join(there) or '-'}"
+        + (" (a variant: rename it to be taken)" if variant else "")
+    )
+
+
+_ENDS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The state dict of a component's folder, on the CPU.
+
+    Raises:
+        ValueError: no weights, or a file that cannot be read.
+    """
+    path = weights_file(folder)
+    if not path.name.endswith(".index.json"):
+        return _read(path)
+    found: dict[str, Tensor] = {}
+    parts = sorted({str(name) for name in read_json(path).get("weight_map", {}).values()})
+    for name in parts:
+        if Path(name).name != name:
+            raise ValueError(f"{path}: names a part outside its folder: {name!r}")
+        found |= _read(folder / name)
+    return found
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path}: {error}") from error
+    from zoo.convert.pickle_reader import read_pickle
+
+    return read_pickle(path)
