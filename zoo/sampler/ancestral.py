@@ -54,11 +54,11 @@ def _std(fraction: Any, beta: float, small: float, floor: float) -> Any:
     """
     if isinstance(fraction, Tensor):
         low = 0.5 * log_variance(0.0, beta, small, floor)
-        high = 0.5 * log_variance(1.0, beta, small, floor)
+        high = 0.5 * math.log(beta)
         return (fraction * (high - low)).add_(low).exp_()
-    if small > 0:
-        return math.exp(0.5 * log_variance(fraction, beta, small, floor))
-    return math.sqrt(floor) if fraction else 0.0
+    if fraction == 0 and small == 0:
+        return 0.0
+    return math.exp(0.5 * log_variance(fraction, beta, small, floor))
 
 
 def _add(x: Tensor, direction: Tensor, scale: Any) -> None:

@@ -54,7 +54,7 @@ def newton_weights(h: float, lengths: list[float]) -> list[float]:
         lengths: of the earlier steps, the newest first; one weight more than lengths comes back.
 
     >>> [round(weight, 6) for weight in newton_weights(0.1, [0.1, 0.1])]
-    [0.137098, -0.061128, 0.019192]
+    [0.183982, -0.129265, 0.040445]
     """
     q0 = -math.expm1(-h)
     if not lengths or not math.isfinite(h):

@@ -59,10 +59,12 @@ def quadratic(schedule: NoiseSchedule, num_steps: int, first: int = 1, stop: flo
     """Times ``first + j^2`` for equal steps in j up to j^2 = 0.8 T, then ``stop``.
 
     The "quad" grid of DDIM (arXiv:2010.02502, appendix D.2), rounded down as in its code; latent
-    diffusion's has ``first=2, stop=1``. Many steps coincide: about T / 3 are possible.
+    diffusion's has ``first=2, stop=1``. Beyond sqrt(0.8 T) steps some times coincide; published
+    code walks from such a time to itself, which changes nothing, and here they count once.
     """
     roots = np.linspace(0, np.sqrt(schedule.end * 0.8), num_steps)
-    times = torch.from_numpy((roots**2).astype(int).astype(np.float64)).flip(0) + first
+    squares = np.unique((roots**2).astype(int)).astype(np.float64)
+    times = torch.from_numpy(squares).flip(0) + first
     return _within(schedule, _stopped(times, stop), "quadratic", first)
 
 
