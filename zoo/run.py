@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from zoo import text_encoder
 from zoo.callbacks import EMA, Loss, Throughput
 from zoo.device import accelerator, device_name, precision
 from zoo.trainable import Trainable
@@ -66,14 +67,20 @@ def data(cfg: DictConfig) -> Any:
 def module(cfg: DictConfig, data: Any) -> Trainable:
     """The model with its recipe; latent models get the first stage out of ``cfg.autoencoder``.
 
+    Models that read captions get their text encoder out of ``cfg.text_encoder``, if given, and a
+    tokenizer from ``cfg.tokenizer`` or from the captions.
+
     Raises:
         ValueError: the model does not go with the data, or lacks its autoencoder.
     """
     arguments: dict[str, Any] = {"recipe": instantiate(cfg.recipe, _convert_="all")}
     if _wants_autoencoder(cfg):
         arguments["first_stage"] = first_stage(cfg.autoencoder)
+    if cfg.text_encoder is not None:
+        arguments["conditioner"] = text_encoder.load_text_encoder(cfg)
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
     _check_data(model, data)
+    text_encoder.prepare(model, cfg, data)
     model.training_seed = cfg.seed
     if cfg.channels_last:
         model.to(memory_format=torch.channels_last)
