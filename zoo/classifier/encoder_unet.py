@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.attention import AttentionBlock
 from zoo.classifier.pool import AdaptivePool, AttentionPool, SpatialPool
-from zoo.layers import Downsample, GroupNorm, ResBlock, time_embedding
+from zoo.layers import Downsample, ResBlock, time_embedding
 from zoo.part import Part
 from zoo.stage import Stage, check_attention_at, check_sides, stages
 
