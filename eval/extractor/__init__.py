@@ -5,6 +5,7 @@ from __future__ import annotations
 from eval.extractor.clip import OpenClip as OpenClip
 from eval.extractor.extractor import Extractor as Extractor
 from eval.extractor.extractor import TextExtractor as TextExtractor
+from eval.extractor.inception import CleanInception as CleanInception
 from eval.extractor.inception import Inception as Inception
 from eval.extractor.small import Small as Small
 from eval.extractor.small import SmallClip as SmallClip

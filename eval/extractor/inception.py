@@ -1,4 +1,4 @@
-"""Inception-v3 as FID means it: torch-fidelity's network, with TensorFlow 1's resize inside."""
+"""Inception-v3 as FID means it, with either of the two resizes that are in use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -15,14 +16,31 @@ from eval.extractor.extractor import in_pieces, rgb
 from eval.extractor.weights import find
 from zoo import checkpoint
 
+_SIZE = 299
 _PIECE = 16  # 16 images' activations at 299x299 are faster than 64's: they stay off fresh pages
+_STEM = [
+    "Conv2d_1a_3x3",
+    "Conv2d_2a_3x3",
+    "Conv2d_2b_3x3",
+    "MaxPool_1",
+    "Conv2d_3b_1x1",
+    "Conv2d_4a_3x3",
+    "MaxPool_2",
+    "Mixed_5b",
+    "Mixed_5c",
+    "Mixed_5d",
+    "Mixed_6a",
+    "Mixed_6b",
+    "Mixed_6c",
+]
+_REST = ["Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c", "AvgPool"]
 
 
 class Inception:
-    """Features of FID's Inception-v3: pooled, spatial and class logits.
+    """Features of FID's Inception-v3 after TensorFlow 1's resize: pooled, spatial, class logits.
 
-    Batch norms are folded into the convolutions before them, in float64, and activations lie
-    channels last: the same features to 1e-6, in about half the time.
+    The same as torch-fidelity's to 1e-6, in about half the time: batch norms are folded into the
+    convolutions before them, in float64, and activations lie channels last.
 
     Args:
         path: the weights' file; None looks into the zoo's cache and torch's.
@@ -47,7 +65,6 @@ class Inception:
         file = find("inception", path, sha256=sha256, download=download)
         self.sha256 = checkpoint.sha256(file)
         self.network = _folded(_network(file)).to(device, memory_format=torch.channels_last)
-        self.network.Mixed_6d.branch1x1.register_forward_hook(self._keep_spatial)
         self.device = device
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
@@ -58,13 +75,49 @@ class Inception:
         """
         return in_pieces(images, _PIECE, self._features)
 
-    def _features(self, images: Tensor) -> dict[str, Tensor]:
-        images = rgb(images).to(self.device, memory_format=torch.channels_last)
-        pool, logits = self.network(images)
-        return {"pool": pool, "logits": logits, "spatial": self._spatial}
+    def resized(self, images: Tensor) -> Tensor:
+        """Images (B, 3, 299, 299) float32 in [0, 255] of uint8 ones (B, 3, H, W)."""
+        from torch_fidelity.interpolate_compat_tensorflow import (
+            interpolate_bilinear_2d_like_tensorflow1x as resized,
+        )
 
-    def _keep_spatial(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._spatial = output[:, :7].flatten(1)
+        return resized(images.float(), size=(_SIZE, _SIZE), align_corners=False)
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        x = self.resized(rgb(images).to(self.device))
+        x = ((x - 128) / 128).contiguous(memory_format=torch.channels_last)
+        network = self.network
+        for name in _STEM:
+            x = getattr(network, name)(x)
+        spatial = network.Mixed_6d.branch1x1(x)[:, :7]
+        x = network.Mixed_6d(x)
+        for name in _REST:
+            x = getattr(network, name)(x)
+        pool = x.flatten(1)
+        return {
+            "pool": pool,
+            "logits": pool @ network.fc.weight.T,
+            "spatial": spatial.flatten(1),
+        }
+
+
+class CleanInception(Inception):
+    """The same network after clean-fid's resize (arXiv:2104.11222): antialiased, not quantised."""
+
+    name = "inception_clean"
+    resize = "bicubic with antialiasing to 299x299 in float32 by Pillow, as clean-fid does it"
+
+    def resized(self, images: Tensor) -> Tensor:
+        from PIL import Image
+
+        def channel(plane: np.ndarray) -> np.ndarray:
+            # mode F: an 8-bit image would be rounded after the resize
+            image = Image.fromarray(plane).resize((_SIZE, _SIZE), Image.Resampling.BICUBIC)
+            return np.asarray(image)
+
+        planes = images.cpu().float().flatten(0, 1).numpy()
+        found = torch.from_numpy(np.stack([channel(plane) for plane in planes]))
+        return found.clamp_(0, 255).unflatten(0, (-1, 3)).to(self.device)
 
 
 def _folded(network: nn.Module) -> Any:

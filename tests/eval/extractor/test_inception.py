@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from eval.extractor import Inception
+from eval.extractor import CleanInception, Inception
 from zoo.checkpoint import sha256
 
 
@@ -73,6 +73,23 @@ def test_spatial_features_are_the_first_channels_of_mixed_6(
     assert spatial.shape == (2, 2023) and seen[0].shape == (2, 192, 17, 17)
     want = seen[0][:, :7].flatten(1)
     assert (spatial - want).norm() <= 3e-6 * want.norm()
+
+
+def test_clean_resize_is_clean_fids(extractor: Inception, peer: Any, tmp_path: Path) -> None:
+    from cleanfid.resize import build_resizer
+
+    path = tmp_path / "random.pth"
+    torch.save(peer.state_dict(), path)
+    clean = CleanInception(path, sha256=sha256(path))
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randint(0, 256, (2, 3, 24, 40), dtype=torch.uint8, generator=generator)
+    resize = build_resizer("clean")
+    want = torch.stack(
+        [torch.from_numpy(resize(i.permute(1, 2, 0).numpy())).permute(2, 0, 1) for i in images]
+    )
+    assert torch.equal(clean.resized(images), want)
+    ours, other = clean(images)["pool"], extractor(images)["pool"]
+    assert (ours - other).norm() > 0.01 * other.norm()  # the resize matters
 
 
 def test_grey_images_become_three_equal_channels_alone_or_in_a_batch(extractor: Inception) -> None:
