@@ -58,7 +58,9 @@ def _metric_columns(name: str, value: Value) -> list[Column]:
         def read(result: Result) -> Cell:
             found = result.values.get(name)
             number = getattr(found, part) if found is not None else None
-            note = " · ".join(notes(found)) if part == "value" and found is not None else ""
+            note = ""
+            if part == "value":
+                note = result.absent.get(name, "") if found is None else " · ".join(notes(found))
             return Cell(number, NONE if number is None else short(number), note)
 
         return read
@@ -75,13 +77,15 @@ def _metric_columns(name: str, value: Value) -> list[Column]:
         )
         at_count = value.floor_images == value.num_images
         made.append(Column(f"{name}_floor", "noise floor", definition, cell("floor"), at_count))
-    for part in ("ceiling", "chance"):
+    for part in ("ceiling", "chance", "standard_error"):
         if getattr(value, part) is not None:
             definition = {
+                "standard_error": f"How far chance moves {title}: the standard error of its mean "
+                "over images.",
                 "ceiling": f"{title} of real held-out images with their own captions.",
                 "chance": f"{title} of the same real images with shuffled captions.",
             }[part]
-            made.append(Column(f"{name}_{part}", part, definition, cell(part), False))
+            made.append(Column(f"{name}_{part}", _plain(part), definition, cell(part), False))
     return made
 
 
@@ -95,6 +99,7 @@ def title_of(name: str, value: Value) -> str:
     if name.startswith("fid"):
         return f"FID-{value.num_images}{extractor}"
     known = {
+        "bits_per_dim": "bits/dim",
         "clip_score": "CLIP score",
         "images_per_second": "images/s",
         "nearest_training_image": "nearest training image",
@@ -102,13 +107,18 @@ def title_of(name: str, value: Value) -> str:
     for prefix, title in known.items():
         if name.startswith(prefix):
             return title + extractor
-    plain = name.removesuffix(f"_{value.extractor}").replace("_", " ")
-    return plain + extractor
+    return _plain(name.removesuffix(f"_{value.extractor}")) + extractor
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def notes(value: Value) -> list[str]:
     """What a number has to be read beside, in short."""
     notes = []
+    if value.standard_error is not None:
+        notes.append(f"± {short(value.standard_error)}")
     if value.num_sets > 1:
         notes.append(f"mean of {value.num_sets} sets")
     if value.floor and value.floor_images == value.num_images:

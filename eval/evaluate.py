@@ -41,6 +41,8 @@ def evaluate(
     fid_counts: Sequence[int] | None = None,
     seed: int = 0,
     batch_size: int = 256,
+    bits_images: int = 0,
+    bits_steps: int | None = None,
     sampler: Any = None,
     guidance: Any = None,
     name: str | None = None,
@@ -64,6 +66,8 @@ def evaluate(
         fid_counts: set sizes of FID; as many images as are held out, and all, when None.
         seed: of the generation.
         batch_size: images at a time.
+        bits_images: how many held-out images bits per dimension are measured on; 0 for none.
+        bits_steps: of their chain; the schedule's own T when None.
         sampler: in place of the model's own.
         guidance: in place of the model's own.
         name: the row's name; the class when None.
@@ -118,13 +122,20 @@ def evaluate(
         description = describe.subject(
             subject, title, sampler, guidance, per_image, cost(subject, raw), facts, sha256
         )
+    protocol = one_pass.protocol_of(data, want, yardstick, num_images, seed, subject)
+    absent = {}
+    if bits_images:
+        absent = _add_bits(
+            values, protocol.metrics, subject, data, bits_images, bits_steps, seed, batch_size
+        )
     result = Result(
         values,
-        one_pass.protocol_of(data, want, yardstick, num_images, seed, subject),
+        protocol,
         describe.budget(facts),
         description,
         describe.environment(device),
         facts,
+        absent,
     )
     return Evaluation(result, measured.images)
 
@@ -137,6 +148,33 @@ def _counts(asked: Sequence[int] | None, num_images: int, num_held_out: int) -> 
             f"set num_images={max(counts)} or smaller counts"
         )
     return sorted(set(counts))
+
+
+def _add_bits(
+    values: dict[str, Any],
+    metrics: dict[str, str],
+    subject: Any,
+    data: Any,
+    num_images: int,
+    num_steps: int | None,
+    seed: int,
+    batch_size: int,
+) -> dict[str, str]:
+    """Adds bits per dimension to values and protocol; says why where the subject has none."""
+    from eval.images import StoredImages
+    from eval.metric import bits_per_dim as metric
+
+    metrics[metric.NAME] = (
+        f"{metric.BitsPerDim.definition}; {num_images} held-out images, "
+        f"{metric.steps_in_words(num_steps)}, pixel models"
+    )
+    if isinstance(subject, StoredImages):
+        return {metric.NAME: "images have no model whose likelihood could be asked for"}
+    found = metric.bits_per_dim(subject, data, num_images, num_steps, seed, batch_size)
+    if found is None:
+        return {metric.NAME: metric.NOT_PIXELS}
+    values[metric.NAME] = found
+    return {}
 
 
 def _stored(name: str) -> Subject:

@@ -154,11 +154,13 @@ class Experiment:
         self, name: str, path: Path, data: Any, found: verbs.Extractors, yardstick: Yardstick
     ) -> Evaluation:
         protocol: Any = OmegaConf.to_container(self.cfg.protocol, resolve=True)
+        bits = protocol.pop("bits_per_dim")
         protocol |= {"fid_counts": yardstick.counts, "yardstick": yardstick}
+        protocol |= {"bits_images": bits["num_images"], "bits_steps": bits["num_steps"]}
         asked = self.training(name).model  # so that sampler=... works on checkpoints that are there
         for part in ("sampler", "guidance"):
             protocol[part] = instantiate(asked[part], _convert_="all")
-        module = verbs.diffusion_model(path, self.device)
+        module = verbs.diffusion_model(path, self.device, list(self.cfg.trust))
         return verbs.evaluate_checkpoint(module, path, data, found, name, protocol)
 
     def _report(self, evaluations: list[Evaluation], data: Any) -> Path:

@@ -37,6 +37,7 @@ class Value:
         ceiling: the number of real held-out pairs of image and caption.
         chance: the number of the same images with shuffled captions.
         detail: parts of the value, such as percentiles or the sets' own numbers.
+        standard_error: of a value that is a mean over images.
     """
 
     value: float
@@ -51,6 +52,7 @@ class Value:
     ceiling: float | None = None
     chance: float | None = None
     detail: dict[str, float] = field(default_factory=dict)
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluation; ``values`` are keyed by the metric's name, such as "fid_small_360"."""
+    """One evaluation; ``values`` are keyed by the metric's name, such as "fid_small_360".
+
+    ``absent`` are the metrics that the protocol asks for but this subject cannot have, and why.
+    """
 
     values: dict[str, Value]
     protocol: Protocol
@@ -180,6 +185,7 @@ class Result:
     subject: Subject
     environment: Environment
     provenance: dict[str, Any] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The record as JSON text, its schema's version first.

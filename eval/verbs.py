@@ -48,6 +48,8 @@ def evaluate(cfg: DictConfig) -> Path:
         "fid_counts": cfg.fid_counts,
         "seed": cfg.seed,
         "batch_size": cfg.batch_size,
+        "bits_images": cfg.bits_per_dim.num_images,
+        "bits_steps": cfg.bits_per_dim.num_steps,
     }
     data = dataset(cfg)
     device = accelerator(cfg.device)
@@ -159,4 +161,5 @@ def summary(evaluation: Evaluation) -> str:
     for name, value in evaluation.result.values.items():
         beside = f" ({', '.join(notes(value))})" if notes(value) else ""
         lines.append(f"  {title_of(name, value)}: {short(value.value)}{beside}")
+    lines += [f"  {name}: {reason}" for name, reason in evaluation.result.absent.items()]
     return "\n".join(lines)

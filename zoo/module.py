@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 
 from zoo.compatibility import check_guidance, check_parts
 from zoo.conditioner import Conditioner, Unconditional
+from zoo.diffusion.bound import Bound, variational_bound
 from zoo.diffusion.clock import DiscreteClock
 from zoo.diffusion.gaussian import GaussianDiffusion
-from zoo.diffusion.posterior import variance_floor
 from zoo.draw import Draw
 from zoo.guidance import Guidance, Unguided
 from zoo.recipe import Recipe
@@ -275,7 +274,6 @@ class DiffusionModule(Trainable):
 
     # Likelihood
 
-    @torch.inference_mode()
     def bits_per_dim(
         self,
         images: Tensor,
@@ -287,7 +285,23 @@ class DiffusionModule(Trainable):
     ) -> Tensor:
         """The variational bound on -log2 p(images), per dimension: (B,) float32.
 
-        x0 is clipped to [-1, 1] as in the papers' evaluations; the bound is that of 8-bit images.
+        The total of ``bound``, which takes the same arguments and says what each is.
+        """
+        return self.bound(images, condition, num_steps, seed, indices=indices).total
+
+    @torch.inference_mode()
+    def bound(
+        self,
+        images: Tensor,
+        condition: Any = None,
+        num_steps: int | None = None,
+        seed: int = 0,
+        *,
+        indices: Sequence[int] | None = None,
+    ) -> Bound:
+        """The variational bound term by term, in bits per dimension of 8-bit images.
+
+        x0 is clipped to [-1, 1] as in the papers' evaluations.
 
         Args:
             images: (B, C, H, W) in [-1, 1].
@@ -304,19 +318,16 @@ class DiffusionModule(Trainable):
         schedule = self.diffusion.schedule
         levels = schedule.levels(grid.trailing(schedule, num_steps or int(schedule.end)))
         indices = list(range(len(images)) if indices is None else indices)
-        known = self._condition(condition, indices, seed)
-        draw, floor = Draw(seed, indices, "likelihood"), variance_floor(levels)
         was_training = self.training
         self.eval()
-        images = images.to(self.device)
-        total = self.diffusion.prior_term(images, levels[0])
-        for now, to in pairwise(levels):
-            x = (images * now.alpha).add_(draw.normal(images), alpha=now.sigma)
-            prediction = self.predict(x, now, known)
-            prediction = prediction._replace(x0=self._clip(prediction.x0))
-            total = total + self.diffusion.vlb_term(images, prediction, now, to, floor)
-        self.train(was_training)
-        return total
+        try:
+            predict = Unguided()(
+                self.predict, self._condition(condition, indices, seed), None, self._clip
+            )
+            draw = Draw(seed, indices, "likelihood")
+            return variational_bound(self.diffusion, predict, images.to(self.device), levels, draw)
+        finally:
+            self.train(was_training)
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ TINY = [
     "trainer.limit_val_batches=0", "trainer.log_every_n_steps=1", "data.batch_size=4",
     "protocol.num_images=12",
     "protocol.fid_counts=[4,12]", "~callbacks.sample_grid", "sampler.num_steps=2",
-    "extractor=small",
+    "extractor=small", "protocol.bits_per_dim.num_images=3", "protocol.bits_per_dim.num_steps=4",
 ]  # fmt: skip
 
 
@@ -63,6 +63,11 @@ def test_a_comparison_trains_measures_and_reports(finished):
     assert first.subject.network_evaluations == 2
     assert first.values["fid_small_4"].num_sets == 3
     assert first.values["fid_small_4"].floor_images == 4
+    assert first.values["bits_per_dim"].num_images == 3
+    assert first.values["bits_per_dim"].standard_error > 0
+    assert "bits_per_dim" not in latent.values and "latent" in latent.absent["bits_per_dim"]
+    assert "over 4 steps" in first.protocol.metrics["bits_per_dim"]
+    assert float(rows[0]["bits_per_dim_standard_error"]) > 0 and not rows[1]["bits_per_dim"]
     assert [step for step, _ in first.provenance["history"]]
     html = (run / "report.html").read_text()
     assert "Two diffusion models on digits" in html
@@ -105,12 +110,15 @@ def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
     ]  # fmt: skip
     file = run / "ddpm" / "model.safetensors"
     asked = [f"checkpoint={file}", "sampler=heun", "sampler.num_steps=3", *common]
+    asked += ["bits_per_dim.num_images=2", "bits_per_dim.num_steps=3"]
     path = verbs.evaluate(compose("evaluate", asked))
     result = Result.load(path)
-    assert (result.subject.network_evaluations, result.subject.sampler) == (5, "Heun")
+    assert result.subject.network_evaluations == 5
+    assert result.subject.sampler.startswith("Heun")
     assert result.subject.weights_sha256 == checkpoint.sha256(file)
     assert (tmp_path / "samples.png").is_file()
-    assert "FID-8 (small)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "FID-8 (small)" in printed and "bits/dim: " in printed and " (± " in printed
 
     images = [f"images={run / 'ddpm'}", *common]
     with pytest.raises(ValueError, match="data are"):  # a sample grid is no 16x16 image

@@ -258,6 +258,9 @@ def test_bits_per_dim_is_the_sum_of_its_terms_and_depends_on_the_seed_alone() ->
     assert (whole > 0).all() and not torch.equal(
         whole, model.bits_per_dim(images, [0, 1, 2], 5, seed=4)
     )
+    bound = model.bound(images, [0, 1, 2], num_steps=5, seed=3)
+    assert bound.steps.shape == (3, 4) and bound.decoder.shape == bound.prior.shape == (3,)
+    torch.testing.assert_close(bound.prior + bound.steps.sum(1) + bound.decoder, whole)
 
 
 def test_latents_have_no_bits_per_dim() -> None:
