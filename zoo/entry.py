@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zoo import paths
+from zoo import own, paths
 from zoo.complaint import explain
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def run(verb: str, config_name: str, task: str, argv: Sequence[str] | None = Non
         argv: the arguments after the verb; ``sys.argv[1:]`` when None.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    own.importable()
     if "-h" in arguments or "--help" in arguments:
         from zoo.usage import text
 
-        print(text(verb, config_name))
+        print(text(verb, config_name, own.split(arguments)[0]))
         return
     try:
         _run_hydra(verb, config_name, task, arguments)
@@ -61,10 +63,18 @@ def run(verb: str, config_name: str, task: str, argv: Sequence[str] | None = Non
         _leave(verb, error, lambda: _known_keys(config_name))
 
 
-def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+def compose(
+    config_name: str, overrides: Sequence[str] = (), folders: Sequence[str | Path] = ()
+) -> DictConfig:
     """The composed config of a verb, for Python users and for verbs that call other verbs.
 
-    Works within a running verb too. ``compose("train", ["model=ddpm", "trainer.max_steps=100"])``
+    ``compose("train", ["model=ddpm", "trainer.max_steps=100"])``. Works within a running verb too,
+    and finds what that was told to find.
+
+    Args:
+        config_name: the primary config's file name without ``.yaml``.
+        overrides: as on the command line.
+        folders: of a user's own configs, as ``--config-dir`` names them.
 
     Raises:
         ValueError: an override names a config or a key that does not exist, or cannot be parsed.
@@ -74,11 +84,13 @@ def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
 
     _teach_arithmetic()
+    sources = [*_sources(), *(f"file://{Path(folder).absolute()}" for folder in folders)]
+    search = [f"hydra.searchpath=[{','.join(map(_quoted, sources))}]"] if sources else []
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(paths.configs()), version_base=_VERSION_BASE):
-            return hydra_compose(config_name, overrides=list(overrides))
+            return hydra_compose(config_name, overrides=[*overrides, *search])
     except Exception as error:
         line = explain(error, lambda: _known_keys(config_name))
         if line is None:
@@ -86,6 +98,24 @@ def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
         raise ValueError(line) from error
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def _sources() -> list[str]:
+    """Where the running verb, if any, looks for configs beside the zoo's own."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return []
+    return [
+        f"{source.schema}://{source.path}"
+        for source in HydraConfig.get().runtime.config_sources
+        if source.provider not in ("hydra", "main", "schema")
+    ]
+
+
+def _quoted(text: str) -> str:
+    """A text in hydra's override grammar."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo import paths
+from zoo import own, paths
 from zoo.complaint import suggestion
 from zoo.tables import show
 from zoo.usage import options
@@ -31,14 +31,18 @@ _GROUPS = {  # the plural a user asks for, and the folder of configs it stands f
     "loggers": "logger",
 }
 KINDS = (*_GROUPS, "metrics", "checkpoints")
+_SAID = f"""\
+kinds: {", ".join(KINDS)}; all where none is named
+--config-dir FOLDER (or hydra.searchpath=[FOLDER]) shows your own configs too"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the tables of the kinds that ``argv`` names, or of all."""
     asked = list(sys.argv[1:] if argv is None else argv)
     if "-h" in asked or "--help" in asked:
-        print(f"usage: zoo list [kind ...]\n\nkinds: {', '.join(KINDS)}; all where none is named")
+        print(f"usage: zoo list [kind ...] [--config-dir FOLDER]\n\n{_SAID}")
         return
+    folders, asked = own.split(asked)
     for kind in asked:
         if kind not in KINDS and kind not in _GROUPS.values():
             hint = suggestion(kind, KINDS)
@@ -46,18 +50,23 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"zoo list: no kind '{kind}'; there are {', '.join(KINDS)}{hint}", file=sys.stderr
             )
             raise SystemExit(2)
-    show({kind: entries(kind) for kind in asked or KINDS})
+    show({kind: entries(kind, folders) for kind in asked or KINDS})
 
 
-def entries(kind: str) -> dict[str, str]:
-    """Name and one-line description of everything of a kind, such as "samplers"."""
+def entries(kind: str, folders: Sequence[Path] = ()) -> dict[str, str]:
+    """Name and one-line description of everything of a kind, such as "samplers".
+
+    Args:
+        kind: one of ``KINDS``, or the name of a folder of configs.
+        folders: of a user's own configs, laid out like those of the zoo.
+    """
     if kind == "checkpoints":
         home = paths.checkpoints()
         files = sorted(home.rglob("*.safetensors"))
         return {str(file.relative_to(home).with_suffix("")): about(file) for file in files}
     if kind == "metrics":
         return _metrics()
-    return options(folder(kind))
+    return options(folder(kind), folders)
 
 
 def folder(kind: str) -> str:

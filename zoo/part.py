@@ -97,8 +97,8 @@ def _written(value: Any, where: str) -> Any:
     if isinstance(value, Sequence):
         return [_written(v, where) for v in value]
     raise ValueError(
-        f"{where}: cannot write a {type(value).__name__} into a config; "
-        "possible are plain values, lists, parts and named functions"
+        f"{where}: cannot write a {type(value).__name__} into a config: make it a subclass of "
+        "zoo.Part; possible are plain values, lists, parts and named functions"
     )
 
 

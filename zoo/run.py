@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from torch import nn
 from zoo import text_encoder
 from zoo.callbacks import EMA, Loss, Throughput
 from zoo.device import accelerator, device_name, precision
+from zoo.part import config_of
+from zoo.target import check
 from zoo.trainable import Trainable
 
 _ENDLESS = 10**9  # steps that Lightning calls an epoch: the data have epochs of their own
@@ -75,10 +78,11 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     """
     arguments: dict[str, Any] = {"recipe": instantiate(cfg.recipe, _convert_="all")}
     if _wants_autoencoder(cfg):
-        arguments["first_stage"] = first_stage(cfg.autoencoder)
+        arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
     if cfg.text_encoder is not None:
         arguments["conditioner"] = text_encoder.load_text_encoder(cfg)
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
+    check(config_of(model), trust=None)  # what could not be saved is heard of before training
     _check_data(model, data)
     text_encoder.prepare(model, cfg, data)
     model.training_seed = cfg.seed
@@ -94,8 +98,12 @@ def _wants_autoencoder(cfg: DictConfig) -> bool:
     return "first_stage" in takes and cfg.model.get("first_stage") is None
 
 
-def first_stage(path: str | None) -> nn.Module:
+def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:
     """The first stage out of a trained autoencoder's file.
+
+    Args:
+        path: the file.
+        trust: packages, beside the zoo's own, whose classes it may name.
 
     Raises:
         ValueError: there is no file, or no autoencoder in it.
@@ -107,7 +115,7 @@ def first_stage(path: str | None) -> nn.Module:
             "a latent model needs an autoencoder: train one with `zoo train model=autoencoder "
             "data=...` and pass autoencoder=PATH of its model.safetensors"
         )
-    saved = load(path)
+    saved = load(path, trust)
     if not isinstance(getattr(saved, "first_stage", None), nn.Module):
         raise ValueError(f"autoencoder={path} holds a {type(saved).__name__}, not an autoencoder")
     return saved.first_stage

@@ -85,7 +85,7 @@ def _resolve(target: Any, partial: bool, trust: Sequence[str] | None) -> None:
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
         raise _refused(target, "it is not a dotted path")
     if trust is not None and not _inside(target, ("zoo", "torch.nn", *trust)):
-        raise _refused(target, "its package is not trusted; load(path, trust=('package',)) would")
+        raise _refused(target, _not_trusted(target))
     if _inside(target, ("zoo", "torch.nn")) and any(p.startswith("_") for p in target.split(".")):
         raise _refused(target, "it is private")  # importing zoo.__main__ would run it
     thing = _look_up(target)
@@ -119,6 +119,14 @@ def _look_up(target: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         raise _refused(target, "there is no such class at the top of a module") from None
+
+
+def _not_trusted(target: str) -> str:
+    package = target.partition(".")[0]
+    return (
+        f"its package is not trusted; if you trust it, say trust=[{package}] on the command line, "
+        f"or load(path, trust=('{package}',))"
+    )
 
 
 def _inside(path: str, packages: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,14 @@ flags:
   +key=value, ~key            add a key, remove a key"""
 
 
-def text(verb: str, config_name: str) -> str:
-    """The help text of ``verb``: its config's groups with what each offers, keys and flags."""
+def text(verb: str, config_name: str, own: Sequence[Path] = ()) -> str:
+    """The help text of ``verb``: its config's groups with what each offers, keys and flags.
+
+    Args:
+        verb: the verb's name.
+        config_name: the primary config's file name without ``.yaml``.
+        own: folders of a user's own configs.
+    """
     file = paths.configs() / f"{config_name}.yaml"
     chosen = groups(file)
     sections = [
@@ -27,7 +34,7 @@ def text(verb: str, config_name: str) -> str:
     ]
     if chosen:
         sections.append(
-            "groups (* is the default; `zoo list` has a line on each):\n" + _offered(chosen)
+            "groups (* is the default; `zoo list` has a line on each):\n" + _offered(chosen, own)
         )
     keys = _keys(file)
     if keys:
@@ -44,10 +51,17 @@ def description(file: Path) -> str:
     return first.lstrip("#").strip() if first.startswith("#") else ""
 
 
-def options(group: str) -> dict[str, str]:
-    """The configs of a group with their descriptions, by name; ``_private`` ones are left out."""
-    files = sorted((paths.configs() / group).glob("*.yaml"))
-    return {file.stem: description(file) for file in files if not file.stem.startswith("_")}
+def options(group: str, own: Sequence[Path] = ()) -> dict[str, str]:
+    """The configs of a group with their descriptions, by name; ``_private`` ones are left out.
+
+    Those in folders of a user's ``own`` come last.
+    """
+    found: dict[str, str] = {}
+    for folder in (paths.configs(), *own):
+        for file in sorted((folder / group).glob("*.yaml")):
+            if not file.stem.startswith("_"):
+                found.setdefault(file.stem, description(file))
+    return found
 
 
 def groups(file: Path) -> dict[str, Any]:
@@ -66,12 +80,12 @@ def groups(file: Path) -> dict[str, Any]:
     return chosen
 
 
-def _offered(chosen: dict[str, Any]) -> str:
+def _offered(chosen: dict[str, Any], own: Sequence[Path]) -> str:
     width = max(map(len, chosen)) + 2
     lines = []
     for group, default in chosen.items():
         marked = default if isinstance(default, list) else [default]
-        names = [f"{name}*" if name in marked else name for name in options(group)]
+        names = [f"{name}*" if name in marked else name for name in options(group, own)]
         lines.append(f"  {group:<{width}}{', '.join(names)}")
     return "\n".join(lines)
 
