@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eval.extractor.extractor import DistinctTexts, in_pieces
 from eval.extractor.weights import KNOWN_WEIGHTS, UNKNOWN, find
@@ -105,8 +105,8 @@ class OpenClip:
     def _encode(self, captions: list[str]) -> Tensor:
         # A caption longer than the context keeps its end token: open_clip's tokenizer sees to it.
         parts = [captions[i : i + _TEXTS] for i in range(0, len(captions), _TEXTS)]
-        tokens = [self._tokenizer(part).to(self.device) for part in parts]
-        return torch.cat([self.network.encode_text(part) for part in tokens])
+        tower = _TextTower(self.network)
+        return torch.cat([tower.features(self._tokenizer(part).to(self.device)) for part in parts])
 
     @functools.cached_property
     def _tokenizer(self) -> Callable[[list[str]], Tensor]:
@@ -114,6 +114,42 @@ class OpenClip:
 
         tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(self.model)
         return tokenizer
+
+
+class _TextTower(nn.Module):
+    """The text tower over as many positions as the batch's longest caption has.
+
+    A causal tower's end token sees nothing that comes after it, so the padding may go; a short
+    caption then costs a tenth. Towers that see all positions are left as they are.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        mask = getattr(network, "attn_mask", None)
+        at_end = getattr(network, "text_pool_type", None) in ("argmax", "eos")
+        self.crops = at_end and mask is not None and _is_causal(mask)
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """Features (B, D) of tokens (B, L)."""
+        if not self.crops:
+            return self.forward(tokens)
+        length = int(tokens.argmax(dim=1).max()) + 1  # the end token is the largest
+        cropped = {
+            "network.positional_embedding": self.network.positional_embedding[:length],
+            "network.attn_mask": self.network.attn_mask[:length, :length],
+        }
+        found: Tensor = torch.func.functional_call(self, cropped, (tokens[:, :length],))
+        return found
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        found: Tensor = self.network.encode_text(tokens)
+        return found
+
+
+def _is_causal(mask: Tensor) -> bool:
+    later = torch.ones_like(mask, dtype=torch.bool).triu(1)
+    return bool(mask[later].isneginf().all())
 
 
 def _check_names(model: str, pretrained: str, own: bool) -> None:

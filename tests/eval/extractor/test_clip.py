@@ -100,6 +100,36 @@ def test_each_distinct_caption_is_encoded_once(extractor: OpenClip, monkeypatch)
     assert torch.equal(features[0], features[2])
 
 
+def test_short_captions_are_encoded_at_their_own_length(
+    extractor: OpenClip, weights: Path, monkeypatch
+) -> None:
+    network, _, tokenizer = peer(weights)
+    captions = ["a cat", "two words and a few more", "word " * 60]
+    with torch.no_grad():
+        whole = network.encode_text(tokenizer(captions))
+    seen = []
+    encode = extractor.network.encode_text
+    monkeypatch.setattr(
+        extractor.network, "encode_text", lambda tokens: seen.append(tokens.shape) or encode(tokens)
+    )
+    torch.testing.assert_close(extractor.text(captions), whole, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(extractor._encode(captions[:2]), whole[:2], rtol=1e-5, atol=1e-6)
+    assert seen == [(3, 62), (2, 8)]
+    assert extractor.network.positional_embedding.shape[0] == 77  # nothing was left cropped
+
+
+def test_a_tower_that_is_not_causal_is_left_whole(extractor: OpenClip, monkeypatch) -> None:
+    seen = []
+    network = extractor.network
+    monkeypatch.setattr(network, "attn_mask", torch.zeros_like(network.attn_mask))
+    encode = network.encode_text
+    monkeypatch.setattr(
+        network, "encode_text", lambda tokens: seen.append(tokens.shape) or encode(tokens)
+    )
+    extractor.text(["a cat"])
+    assert seen == [(1, 77)]
+
+
 def test_a_long_caption_keeps_its_end(extractor: OpenClip, weights: Path) -> None:
     _, _, tokenizer = peer(weights)
     tokens = extractor._tokenizer(["word " * 200])
