@@ -35,6 +35,7 @@ LATE = {
     "wandb",
 }
 PARTS = {  # what a model is made of; none of it may know the wiring above
+    "classifier",
     "conditioner",
     "denoiser",
     "diffusion",

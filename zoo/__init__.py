@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.models.guided_latent_diffusion import GuidedLatentDiffusion as GuidedLatentDiffusion
     from zoo.models.improved_ddpm import ImprovedDDPM as ImprovedDDPM
     from zoo.models.latent_diffusion import LatentDiffusion as LatentDiffusion
+    from zoo.models.noisy_classifier import NoisyClassifier as NoisyClassifier
     from zoo.part import Part as Part
     from zoo.part import config_of as config_of
     from zoo.recipe import Recipe as Recipe
@@ -28,6 +29,7 @@ _HOME = {
     "LatentDiffusion": "zoo.models.latent_diffusion",
     "GuidedLatentDiffusion": "zoo.models.guided_latent_diffusion",
     "Autoencoder": "zoo.models.autoencoder",
+    "NoisyClassifier": "zoo.models.noisy_classifier",
     "Recipe": "zoo.recipe",
     "Part": "zoo.part",
     "config_of": "zoo.part",
@@ -37,6 +39,7 @@ _HOME = {
 _MODULES = (
     "callbacks",
     "checkpoint",
+    "classifier",
     "conditioner",
     "data",
     "denoiser",
@@ -57,6 +60,7 @@ __all__ = [
     "GuidedLatentDiffusion",
     "ImprovedDDPM",
     "LatentDiffusion",
+    "NoisyClassifier",
     "Part",
     "Recipe",
     "config_of",

@@ -6,11 +6,9 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from torch import Tensor
 
 from zoo.callbacks.after_step import AfterStep, is_logging, log
-
-_QUARTILES = 4
+from zoo.diffusion.quartile import QUARTILES, quartile
 
 
 class LossByQuartile(AfterStep):
@@ -21,7 +19,7 @@ class LossByQuartile(AfterStep):
     """
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(2, _QUARTILES, dtype=torch.float64)  # losses, counts
+        self._sums = torch.zeros(2, QUARTILES, dtype=torch.float64)  # losses, counts
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -40,12 +38,3 @@ class LossByQuartile(AfterStep):
             self._sums.zero_()
             means = enumerate(zip(losses, counts, strict=True), start=1)
             log(trainer, {f"train/loss_q{q}": loss / n for q, (loss, n) in means if n})
-
-
-def quartile(t: Tensor, end: float) -> Tensor:
-    """The quartile 0..3 of times t (B,) in (0, end]; for integer times all four are equally large.
-
-    >>> quartile(torch.tensor([1.0, 250.0, 251.0, 1000.0]), 1000).tolist()
-    [0, 0, 1, 3]
-    """
-    return (t * _QUARTILES / end).ceil().long().sub(1).clamp(0, _QUARTILES - 1)
