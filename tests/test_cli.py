@@ -12,7 +12,7 @@ import pytest
 import zoo
 from zoo import cli, entry, listing, paths, usage
 
-VERBS = ["train", "sample", "evaluate", "compare", "list", "doctor"]
+VERBS = ["train", "sample", "evaluate", "compare", "check", "list", "doctor"]
 PRIMARY = sorted(file.stem for file in paths.configs().glob("*.yaml"))
 GROUPED = sorted(
     (file.parent.name, file.stem)
@@ -182,6 +182,20 @@ def test_a_list_of_metrics_says_what_each_computes() -> None:
     assert "FID" in listed["frechet"]
     assert "CLIP" in listed["clip_score"]
     assert "metric" not in listed  # the base
+
+
+@pytest.mark.parametrize("name", ["uniform", "stratified", "loss_second_moment"])
+def test_a_group_within_a_group_is_offered_listed_and_composed(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hydra.utils import instantiate
+
+    cfg = entry.compose("train", [f"recipe/time_sampler={name}"])
+    assert hasattr(instantiate(cfg.recipe.time_sampler), "sample")
+    assert len(listing.entries("time_samplers")[name]) > 3
+    cli.main(["train", "--help"])
+    offered = "  recipe/time_sampler  loss_second_moment, stratified, uniform*"
+    assert offered in capsys.readouterr().out
 
 
 def test_a_list_of_an_unknown_kind_hears_what_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ ENTRANCES = {
     "zoo/run.py",
     "zoo/train.py",
     "zoo/sample.py",
+    "zoo/check.py",
     "eval/verbs.py",
     "eval/experiment.py",
 }

@@ -102,9 +102,12 @@ class DiffusersScheduler(Sampler):
         if schedule is not None:
             settings["num_train_timesteps"] = int(schedule.end)
             settings["trained_betas"] = _betas(schedule)
-            # Where the end is pure noise it leaves the betas as they are, and avoids infinities.
-            settings["rescale_betas_zero_snr"] = schedule(schedule.end).alpha == 0
+            if schedule(schedule.end).alpha == 0:  # x0 cannot be read from epsilon there
+                settings = {"prediction_type": "v_prediction", **settings}
+                settings["rescale_betas_zero_snr"] = True  # changes no beta, avoids infinities
         scheduler = kind(**{k: v for k, v in settings.items() if k in takes})
+        if schedule is not None:
+            _sharpen(scheduler, schedule)
         scheduler.set_timesteps(self.num_steps)
         return scheduler
 
@@ -127,11 +130,24 @@ def _named(takes: Any) -> str:
     return "possible are " + ", ".join(k for k in takes if k != "self")
 
 
+def _log_alpha2(schedule: NoiseSchedule) -> np.ndarray:
+    """log alpha^2 at t = 1 to T, float64."""
+    log_snr = schedule.log_snr(torch.arange(1, int(schedule.end) + 1, dtype=torch.float64)).numpy()
+    return np.asarray(-np.logaddexp(0.0, -log_snr))
+
+
 def _betas(schedule: NoiseSchedule) -> list[float]:
     """The schedule's table of betas, (T,), as diffusers takes it."""
-    log_snr = schedule.log_snr(torch.arange(1, int(schedule.end) + 1, dtype=torch.float64)).numpy()
-    log_alpha2 = -np.logaddexp(0.0, -log_snr)
-    return list((-np.expm1(np.diff(log_alpha2, prepend=0.0))).tolist())
+    return list((-np.expm1(np.diff(_log_alpha2(schedule), prepend=0.0))).tolist())
+
+
+def _sharpen(scheduler: Any, schedule: NoiseSchedule) -> None:
+    """Puts exact alphas in place of diffusers' product of float32 betas, which is 1e-6 off."""
+    exact = torch.from_numpy(np.exp(_log_alpha2(schedule)))
+    exact = torch.where(exact > 0, exact, scheduler.alphas_cumprod.double())
+    scheduler.alphas_cumprod = exact
+    if float(getattr(scheduler, "final_alpha_cumprod", 1.0)) < 1:
+        scheduler.final_alpha_cumprod = exact[0]
 
 
 def _levels(scheduler: Any, schedule: NoiseSchedule) -> list[Level]:

@@ -22,6 +22,8 @@ class DPMSolver(Sampler):
     finite length: both are first order.
     """
 
+    order = 2
+
     def __init__(self, num_steps: int = 20, grid: Grid = uniform_log_snr) -> None:
         super().__init__(num_steps, grid)
 

@@ -24,6 +24,8 @@ class DPMSolver3M(Sampler):
     2 phi_3, and is second order: ``DiffusersScheduler`` runs that one.
     """
 
+    order = 3
+
     def __init__(self, num_steps: int = 20, grid: Grid = uniform_log_snr) -> None:
         super().__init__(num_steps, grid)
 

@@ -36,6 +36,8 @@ class Heun(Sampler):
         ValueError: ``s_churn`` is negative.
     """
 
+    order = 2
+
     def __init__(
         self,
         num_steps: int = 25,

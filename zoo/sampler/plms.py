@@ -31,6 +31,8 @@ class PLMS(Sampler):
     order. From pure noise (alpha = 0) the first step is DDIM's, as is a single one to clean data.
     """
 
+    order = 2
+
     def __init__(self, num_steps: int = 50, grid: Grid = leading) -> None:
         super().__init__(num_steps, grid)
 

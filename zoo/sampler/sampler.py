@@ -27,6 +27,10 @@ class Sampler(Part, ABC):
         ValueError: fewer than one step.
     """
 
+    order: int = 1
+    """The order of convergence to the probability flow; ``zoo check`` measures it where the walk
+    is deterministic."""
+
     def __init__(self, num_steps: int = 50, grid: Grid = trailing) -> None:
         if num_steps < 1:
             raise ValueError(f"a sampler needs at least 1 step, got num_steps={num_steps}")

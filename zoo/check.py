@@ -1,0 +1,70 @@
+"""``zoo check``: the conformance suite on a sampler, a verdict for each property."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zoo import entry
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from zoo.conformance import Verdict
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The verb."""
+    entry.run("check", "check", "zoo.check:check", argv)
+
+
+def check(cfg: DictConfig) -> list[Verdict]:
+    """Runs the suite on ``cfg.sampler`` (configs/check.yaml) and prints what each check found.
+
+    Raises:
+        ValueError: ``cfg.sampler`` is no sampler.
+        SystemExit: with code 1, where a check failed.
+    """
+    import torch
+    from hydra.utils import instantiate
+
+    from zoo.conformance import CHECKS, conformance
+    from zoo.progress import track
+    from zoo.sampler import Sampler
+
+    sampler = instantiate(cfg.sampler, _convert_="all")
+    if not isinstance(sampler, Sampler):
+        raise ValueError(
+            f"sampler={type(sampler).__name__} is no sampler: subclass zoo.sampler.Sampler"
+        )
+    with torch.inference_mode():
+        verdicts = list(track(conformance(sampler), len(CHECKS), "checking", "checks"))
+    failed = show(type(sampler).__name__, verdicts)
+    if failed:
+        raise SystemExit(1)
+    return verdicts
+
+
+def show(name: str, verdicts: Sequence[Verdict]) -> int:
+    """Prints the verdicts as a table; returns how many failed."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    words = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("n/a", "dim")}
+    table = Table(title=f"{name}: conformance", title_justify="left")
+    for column in ("property", "verdict", "what was found"):
+        table.add_column(column, overflow="fold")
+    for verdict in verdicts:
+        word, style = words[verdict.passed]
+        table.add_row(verdict.property, Text(word, style), Text(verdict.detail))
+    failed = sum(verdict.passed is False for verdict in verdicts)
+    console = Console()
+    console.print(table)
+    asked = sum(verdict.passed is not None for verdict in verdicts)
+    console.print(f"{name}: {asked - failed} of {asked} properties hold", highlight=False)
+    return failed
+
+
+if __name__ == "__main__":
+    main()

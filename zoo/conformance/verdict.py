@@ -1,0 +1,26 @@
+"""What a check says about a sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zoo.sampler import Sampler
+
+
+class Verdict(NamedTuple):
+    """One property of a sampler.
+
+    Attributes:
+        property: what was looked at.
+        passed: None where it cannot be asked of this sampler.
+        detail: what was measured, in words.
+    """
+
+    property: str
+    passed: bool | None
+    detail: str
+
+
+Check = Callable[[Sampler], Verdict]
+"""A sampler in, a verdict out; an exception is a failure whose text is the detail."""
