@@ -142,7 +142,8 @@ def _stored(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     import torch
 
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
-    state = module.state_dict()
+    left_out = tuple(f"{name}." for name in getattr(module, "not_saved", ()))
+    state = {k: v for k, v in module.state_dict().items() if not k.startswith(left_out)}
     stored: dict[str, Tensor] = {}
     storages: set[int] = set()
     for name in _owners(state):

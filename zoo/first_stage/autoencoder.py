@@ -32,6 +32,7 @@ class KLAutoencoder(ConvAutoencoder):
     """
 
     moments_per_latent = 2
+    penalty = "kl"
 
     def mean_variance(self, moments: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = split(moments)

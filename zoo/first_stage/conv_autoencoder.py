@@ -43,6 +43,8 @@ class ConvAutoencoder(Part, nn.Module):
 
     moments_per_latent: ClassVar[int]
     """Channels of ``moments`` per channel of the latents."""
+    penalty: ClassVar[str]
+    """The one that ``training_pass`` gives."""
 
     bounds: tuple[float, float] | None = None
     shift: Tensor

@@ -40,6 +40,7 @@ class VQAutoencoder(ConvAutoencoder):
     """
 
     moments_per_latent = 1
+    penalty = "codebook"
 
     def __init__(
         self,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim import Optimizer
 
 from zoo.data.stream import to_float
-from zoo.first_stage.conv_autoencoder import ConvAutoencoder
+from zoo.first_stage.autoencoder_loss import AdversarialLoss
+from zoo.first_stage.conv_autoencoder import ConvAutoencoder, TrainingPass
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.trainable import Trainable
@@ -25,6 +27,9 @@ class Autoencoder(Trainable):
     At the end of a fit the latents of the whole training set are measured, and the first stage is
     given the shift and scale that make them zero in mean and one in deviation, channel by channel.
 
+    With a ``loss`` the autoencoder is trained as the published ones were, against a discriminator
+    that has an optimizer of its own, made by the same recipe.
+
     Args:
         first_stage: the autoencoder.
         recipe: how to train.
@@ -32,9 +37,21 @@ class Autoencoder(Trainable):
             by its number of values, so that the weight means what LDM's (on plain sums) does.
         reconstruction_loss: of (reconstruction, images), a number; the mean absolute error if None.
         codebook_weight: weight of a VQ autoencoder's codebook and commitment loss.
+        loss: in place of ``reconstruction_loss`` in training: perceptual and adversarial.
+        normalize_latents: whether latents are measured at the end; LDM's published models leave
+            them as they are.
+
+    Raises:
+        ValueError: the loss is for another kind of autoencoder.
     """
 
-    not_saved: ClassVar[tuple[str, ...]] = ("recipe", "reconstruction_loss", "codebook_weight")
+    not_saved: ClassVar[tuple[str, ...]] = (
+        "recipe",
+        "reconstruction_loss",
+        "codebook_weight",
+        "loss",
+        "normalize_latents",
+    )
 
     def __init__(
         self,
@@ -43,11 +60,20 @@ class Autoencoder(Trainable):
         kl_weight: float = 1e-6,
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         codebook_weight: float = 1.0,
+        loss: AdversarialLoss | None = None,
+        normalize_latents: bool = True,
     ) -> None:
         super().__init__(recipe)
+        if loss is not None and loss.penalty != first_stage.penalty:
+            raise ValueError(
+                f"{type(loss).__name__} is for autoencoders with a {loss.penalty} term, got "
+                f"{type(first_stage).__name__}"
+            )
         self.first_stage = first_stage
         self.kl_weight, self.codebook_weight = kl_weight, codebook_weight
         self.reconstruction_loss = reconstruction_loss or F.l1_loss
+        self.loss, self.normalize_latents = loss, normalize_latents
+        self.automatic_optimization = loss is None
 
     def forward(self, images: Tensor) -> Tensor:
         """The reconstruction of images (B, C, H, W) in [-1, 1]."""
@@ -61,16 +87,82 @@ class Autoencoder(Trainable):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The loss on a batch, its latents drawn from their posterior."""
         images = _images_of(batch)
-        passed = self.first_stage.training_pass(images, self.draw(len(images), "posterior"))
+        if self.loss is not None:
+            return {"loss": self._against(self.loss, images)}
+        passed = self._pass(images, "posterior")
         penalties = dict(passed.penalties)
         if "kl" in penalties:
             penalties["kl"] = penalties["kl"] / images[0].numel()
         error = self.reconstruction_loss(passed.reconstruction.float(), images)
-        weights = {"kl": self.kl_weight, "codebook": self.codebook_weight}
-        loss = error + sum(weights[name] * value for name, value in penalties.items())
-        shown = {"reconstruction": error, **penalties, **passed.figures}
-        self._log({f"train/{name}": value.detach() for name, value in shown.items()}, len(images))
+        loss = error + self._weighted(penalties)
+        self._log_step({"reconstruction": error, **penalties, **passed.figures}, len(images))
         return {"loss": loss}
+
+    def _pass(self, images: Tensor, purpose: str) -> TrainingPass:
+        return self.first_stage.training_pass(images, self.draw(len(images), purpose))
+
+    def _weighted(self, penalties: dict[str, Tensor]) -> Tensor:
+        weights = {"kl": self.kl_weight, "codebook": self.codebook_weight}
+        return torch.stack([weights[name] * value for name, value in penalties.items()]).sum()
+
+    # Against a discriminator
+
+    def _against(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
+        """One step of the autoencoder, then one of the discriminator on the changed one."""
+        autoencoder, discriminator = self.optimizers()  # type: ignore[misc]
+        step = self.global_step
+        self.toggle_optimizer(autoencoder)
+        passed = self._pass(images, "posterior")
+        value, figures = loss.of_autoencoder(
+            images,
+            passed.reconstruction.float(),
+            self._weighted(passed.penalties),
+            self.first_stage.decoder.conv_out.weight,
+            step,
+        )
+        autoencoder.zero_grad()
+        self.manual_backward(value)
+        autoencoder.step()
+        self.untoggle_optimizer(autoencoder)
+        heard = step >= loss.start
+        if heard:
+            figures |= self._teach(loss, discriminator.optimizer, images)
+        for scheduler in self._schedulers()[: 1 + heard]:  # as many as optimizers made a step
+            scheduler.step()
+        self._log_step({**passed.penalties, **passed.figures, **figures}, len(images))
+        return value.detach()
+
+    def _teach(
+        self, loss: AdversarialLoss, optimizer: Optimizer, images: Tensor
+    ) -> dict[str, Tensor]:
+        """The discriminator's step, which Lightning does not count: a batch is one step."""
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            raise ValueError(
+                "a discriminator cannot be trained in 16-mixed: use trainer.precision=bf16-mixed "
+                "or 32-true"
+            )
+        with torch.no_grad():
+            reconstruction = self._pass(images, "discriminator").reconstruction.float()
+        value, figures = loss.of_discriminator(images, reconstruction)
+        optimizer.zero_grad()
+        self.manual_backward(value)
+        optimizer.step()
+        optimizer.zero_grad()
+        return figures
+
+    def _schedulers(self) -> list[Any]:
+        found: Any = self.lr_schedulers()
+        return found if isinstance(found, list) else [found] if found is not None else []
+
+    def configure_optimizers(self) -> Any:
+        """One optimizer by the recipe; with a discriminator two, its own being the second."""
+        if self.loss is None:
+            return super().configure_optimizers()
+        recipe, parts = self._recipe(), (self.first_stage, self.loss.discriminator)
+        made = [recipe.configure(part.parameters()) for part in parts]
+        if isinstance(made[0], dict):
+            return [one["optimizer"] for one in made], [one["lr_scheduler"] for one in made]
+        return made
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the error and the peak signal-to-noise ratio of reconstructions from the mean."""
@@ -82,6 +174,8 @@ class Autoencoder(Trainable):
 
     def on_train_end(self) -> None:
         """Measures the latents with the weights that will be saved: the averaged ones, if any."""
+        if not self.normalize_latents:
+            return
         ema = self.recipe.ema if self.recipe is not None else None
         with nullcontext() if ema is None else ema.applied(self):  # type: ignore[attr-defined]
             self.measure_latents(self._train_images())
@@ -121,6 +215,9 @@ class Autoencoder(Trainable):
         for first in range(0, len(train), _PER_BATCH):
             indices = torch.arange(first, min(first + _PER_BATCH, len(train)))
             yield to_float(train.gather(indices))
+
+    def _log_step(self, values: dict[str, Tensor], batch_size: int) -> None:
+        self._log({f"train/{name}": value.detach() for name, value in values.items()}, batch_size)
 
     def _log(self, values: dict[str, Tensor], batch_size: int, sync_dist: bool = False) -> None:
         if self._trainer is not None:  # a step may be called without one

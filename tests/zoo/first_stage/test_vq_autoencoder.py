@@ -38,10 +38,11 @@ def images(count: int = 2, size: int = 8) -> torch.Tensor:
 
 
 def small(**changes: Any) -> VQAutoencoder:
+    torch.manual_seed(0)
     first_stage = VQAutoencoder(**{**SMALL, **changes})
-    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # at the scale of the latents, so that several codes are in use
-        first_stage.codebook.weight.normal_(0, 0.5, generator=generator)
+        latents = first_stage.moments(images()).permute(0, 2, 3, 1).flatten(0, 2)
+        first_stage.codebook.weight.copy_(1.1 * latents[: first_stage.num_codes])
     return first_stage
 
 

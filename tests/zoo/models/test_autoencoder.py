@@ -12,14 +12,18 @@ from torch.distributions import kl_divergence as reference_kl
 from torch.utils.data import DataLoader
 
 from zoo.callbacks.ema import EMA
+from zoo.checkpoint import load, save
 from zoo.data.image_set import ImageSet
 from zoo.data.stream import TrainStream, to_float
 from zoo.draw import Draw
 from zoo.first_stage import KLAutoencoder, VQAutoencoder
 from zoo.first_stage.autoencoder import kl_divergence
+from zoo.first_stage.autoencoder_loss import KLAdversarialLoss, VQAdversarialLoss
+from zoo.first_stage.discriminator import PatchDiscriminator
+from zoo.first_stage.perceptual import LPIPS
 from zoo.models.autoencoder import Autoencoder, peak_signal_to_noise
 from zoo.part import config_of
-from zoo.recipe import Recipe
+from zoo.recipe import Recipe, warmup
 from zoo.records import Batch
 
 # What Lightning says of itself and of its dependencies.
@@ -166,6 +170,94 @@ def test_a_fit_learns_and_ends_with_the_averaged_weights_measured(
         for name, value in module.named_buffers():
             torch.testing.assert_close(value, fitted[name])
     assert not torch.allclose(fitted["first_stage.scale"], torch.ones(1, 2, 1, 1))
+
+
+def against(kind: str = "kl", start: int = 2) -> Autoencoder:
+    torch.manual_seed(0)
+    sizes = (1, 2, 8, (1, 2), 1)
+    first_stage: KLAutoencoder | VQAutoencoder
+    if kind == "kl":
+        first_stage = KLAutoencoder(*sizes, mid_attention=False, norm_groups=4)
+        loss = KLAdversarialLoss(LPIPS(2), PatchDiscriminator(1, 4, 1), start)
+    else:
+        first_stage = VQAutoencoder(*sizes, mid_attention=False, norm_groups=4, num_codes=12)
+        loss = VQAdversarialLoss(LPIPS(2), PatchDiscriminator(1, 4, 1), start)
+    recipe = Recipe(
+        partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9)), partial(warmup, num_steps=3)
+    )
+    return Autoencoder(first_stage, recipe, loss=loss, normalize_latents=False)
+
+
+def fitted(module: Autoencoder, folder: Path, steps: int, resume: bool = False) -> Trainer:
+    class Large(LightningDataModule):  # 32 pixels: VGG16 halves them four times
+        def train_dataloader(self) -> TrainStream:
+            large = images(40).repeat_interleave(4, 2).repeat_interleave(4, 3)
+            done = self.trainer.fit_loop.epoch_loop.batch_progress.total.processed
+            return TrainStream(ImageSet(large), "none", 8, 0, start_step=lambda: done)
+
+    trainer = Trainer(
+        accelerator="cpu", max_steps=steps, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=folder, enable_checkpointing=False,
+    )  # fmt: skip
+    path = folder / "last.ckpt"
+    trainer.fit(module, Large(), ckpt_path=path if resume else None, weights_only=True)
+    trainer.save_checkpoint(path)
+    return trainer
+
+
+@LIGHTNING
+@pytest.mark.parametrize("kind", ["kl", "vq"])
+def test_a_training_against_a_discriminator_resumes_bit_for_bit(tmp_path: Path, kind: str) -> None:
+    whole, broken = against(kind), against(kind)
+    trainer = fitted(whole, tmp_path / "whole", 5)
+    assert trainer.global_step == 5  # a batch is a step, whatever it trains
+    steps = [int(o.state[o.param_groups[0]["params"][0]]["step"]) for o in trainer.optimizers]
+    assert steps == [5, 3]  # the discriminator began at the third batch
+    fitted(broken, tmp_path / "broken", 4)
+    again = against(kind)
+    resumed = fitted(again, tmp_path / "broken", 5, resume=True)
+    assert resumed.global_step == 5
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    for one, other in zip(trainer.optimizers, resumed.optimizers, strict=True):
+        assert one.param_groups[0]["lr"] == other.param_groups[0]["lr"] == 1e-3
+    changed = {
+        n
+        for n, v in against(kind).state_dict().items()
+        if not torch.equal(v, whole.state_dict()[n])
+    }
+    assert any(n.startswith("loss.discriminator") for n in changed)
+    assert not any(n.startswith("loss.perceptual") for n in changed)
+    assert "loss.log_variance" not in changed  # in no optimizer, as published
+    assert whole.first_stage.scale.eq(1).all()  # latents are left as they are
+
+
+@LIGHTNING
+def test_before_its_start_the_discriminator_changes_nothing(tmp_path: Path) -> None:
+    heard, unheard = against(start=2), against(start=100)
+    fitted(heard, tmp_path / "heard", 2)
+    fitted(unheard, tmp_path / "unheard", 2)
+    for name, value in heard.state_dict().items():
+        assert torch.equal(unheard.state_dict()[name], value), name
+    fitted(heard, tmp_path / "heard", 3, resume=True)
+    fitted(unheard, tmp_path / "unheard", 3, resume=True)
+    weight = "first_stage.decoder.conv_out.weight"
+    assert not torch.equal(heard.state_dict()[weight], unheard.state_dict()[weight])
+
+
+def test_a_saved_file_has_no_discriminator(tmp_path: Path) -> None:
+    module = against()
+    loaded = load(save(module, tmp_path / "ae.safetensors"))
+    assert set(config_of(module)) == {"_target_", "first_stage", "kl_weight"}
+    assert loaded.loss is None and not any("loss" in name for name in loaded.state_dict())
+    pixels = to_float(images(2))
+    assert torch.equal(loaded.reconstruct(pixels), module.eval().reconstruct(pixels))
+
+
+def test_a_loss_for_another_kind_is_refused() -> None:
+    loss = VQAdversarialLoss(LPIPS(2), PatchDiscriminator(1, 4, 1))
+    with pytest.raises(ValueError, match="VQAdversarialLoss is for autoencoders with a codebook"):
+        autoencoder(loss=loss)
 
 
 @LIGHTNING
