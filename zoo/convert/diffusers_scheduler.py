@@ -144,6 +144,8 @@ def _schedule(options: Options) -> NoiseSchedule:
         "sigmoid": lambda: Sigmoid(total, start, end),
     }
     if betas is not None:
+        if len(betas) != total:
+            raise options.refused("num_train_timesteps", f"there are {len(betas)} trained_betas")
         schedule: NoiseSchedule = FromBetas(list(betas))
     elif name in makers:
         schedule = makers[name]()
@@ -219,8 +221,8 @@ def _ddim(options: Options, num_steps: int, kind: type[Sampler] = DDIM) -> Sampl
 
 
 def _pndm(options: Options, num_steps: int) -> Sampler | None:
-    if not options.take("skip_prk_steps"):
-        return None
+    if not options.take("skip_prk_steps") or options.take("prediction_type") != "epsilon":
+        return None  # its multistep formula is applied to the network's output, whatever it is
     return _ddim(options, num_steps, PLMS)
 
 
@@ -294,4 +296,6 @@ def _adapter(name: str, options: Options, num_steps: int) -> Sampler:
     plain = {k: v for k, v in options.given.items() if k not in _OF_THE_SCHEDULE}
     if options.take("predict_epsilon") is False:
         plain["prediction_type"] = "sample"
+    if name == "DDIMScheduler":
+        plain.setdefault("clip_sample", True)  # the adapter's own default is not to clip
     return DiffusersScheduler(num_steps, name, plain)

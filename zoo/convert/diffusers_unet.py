@@ -1,4 +1,4 @@
-"""Diffusers' U-Net configs (UNet2DModel, UNet2DConditionModel) as our UNet's arguments, and back."""
+"""Diffusers' configs of UNet2DModel and UNet2DConditionModel as our UNet's arguments, and back."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
         given = [f"{n}={options.take(n)!r}" for n in ("downsample_type", "upsample_type")]
         raise options.refused(
             "up_block_types",
-            f"all levels must resample alike, by convolutions or residual blocks ({', '.join(given)}"
-            ")",
+            "all levels must resample alike, by convolutions or residual blocks "
+            f"({', '.join(given)})",
         )
     padding = options.take("downsample_padding")
     if padding not in (0, 1):

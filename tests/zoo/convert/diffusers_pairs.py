@@ -33,8 +33,7 @@ def ours_of(theirs: nn.Module) -> Any:
     """Our network of their config, with their weights."""
     config = {**theirs.config, "_class_name": type(theirs).__name__}
     ours = network("diffusers", config).to(next(theirs.parameters()).dtype)
-    weights = {k: v for k, v in theirs.state_dict().items()}
-    state = read(ours, weights, "weights")
+    state = read(ours, theirs.state_dict(), "weights")
     state |= {k: v for k, v in ours.state_dict().items() if k in ("shift", "scale")}
     return load(ours, state, "weights")
 
