@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from eval.images import Images
+from eval.images import Images, as_batch
 from eval.metric.metric import Metric
 from eval.metric.rows import RowsMetric
-from eval.uncertainty import BLOCKS, Estimate, block_bounds, jackknife
-from eval.yardstick import as_batch
+from eval.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
 
 
 class Blocks:
@@ -22,31 +21,24 @@ class Blocks:
 
     Args:
         make: a fresh metric.
-        num_images: how many images will come.
-        blocks: R.
+        num_images: how many images are measured; further ones are left out.
+        blocks: R; a block has two images at least, else there is one block and no interval.
     """
 
     def __init__(self, make: Callable[[], Metric], num_images: int, blocks: int = BLOCKS) -> None:
         self.make = make
-        self.bounds = block_bounds(num_images, blocks)
+        self.bounds = block_bounds(num_images, blocks if num_images >= 2 * blocks else 1)
         first = make()
         self._rows = first if isinstance(first, RowsMetric) else None
         self._parts = [] if self._rows is not None else [make() for _ in self.bounds]
         self._seen = 0
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
-        """Adds a batch, each row to its own block.
-
-        Raises:
-            ValueError: more images than were announced.
-        """
-        count = len(images.images)
-        if self._seen + count > self.bounds[-1][1]:
-            raise ValueError(
-                f"{self._seen + count} images where {self.bounds[-1][1]} were announced"
-            )
+        """Adds a batch, each row to its own block."""
+        count = min(len(images.images), self.bounds[-1][1] - self._seen)
         if self._rows is not None:
-            self._rows.update(features, as_batch(images))
+            rows = {name: values[:count] for name, values in features.items()}
+            self._rows.update(rows, as_batch(images.rows(0, count)))
         else:
             for part, (first, last) in zip(self._parts, self.bounds, strict=True):
                 low, high = max(first - self._seen, 0), min(last - self._seen, count)
@@ -56,7 +48,7 @@ class Blocks:
         self._seen += count
 
     def estimates(self) -> dict[str, Estimate]:
-        """Each of the metric's numbers with its interval.
+        """Each of the metric's numbers with its interval, which is infinite for a single block.
 
         Raises:
             ValueError: images are missing.
@@ -64,9 +56,13 @@ class Blocks:
         if self._seen != self.bounds[-1][1]:
             raise ValueError(f"{self._seen} images where {self.bounds[-1][1]} were announced")
         if self._rows is not None:
+            if len(self.bounds) == 1:
+                return {name: unknown(value) for name, value in self._rows.compute().items()}
             whole, without = self._rows.leave_out(self._rows.features, self.bounds)
         else:
             whole = self._pooled(self._parts)
+            if len(self._parts) == 1:
+                return {name: unknown(value) for name, value in whole.items()}
             without = [
                 self._pooled([*self._parts[:r], *self._parts[r + 1 :]])
                 for r in range(len(self._parts))

@@ -77,11 +77,13 @@ def _metric_columns(name: str, value: Value) -> list[Column]:
         )
         at_count = value.floor_images == value.num_images
         made.append(Column(f"{name}_floor", "noise floor", definition, cell("floor"), at_count))
-    for part in ("ceiling", "chance", "standard_error"):
+    for part in ("ceiling", "chance", "standard_error", "corrected"):
         if getattr(value, part) is not None:
             definition = {
-                "standard_error": f"How far chance moves {title}: the standard error of its mean "
-                "over images.",
+                "standard_error": f"How far chance moves {title}: which images happened to be "
+                "generated, or held out.",
+                "corrected": f"{title} without the bias of its count: an estimate of what an "
+                "unlimited number of images would give.",
                 "ceiling": f"{title} of real held-out images with their own captions.",
                 "chance": f"{title} of the same real images with shuffled captions.",
             }[part]
@@ -117,7 +119,9 @@ def _plain(name: str) -> str:
 def notes(value: Value) -> list[str]:
     """What a number has to be read beside, in short."""
     notes = []
-    if value.standard_error is not None:
+    if value.interval is not None:
+        notes.append(f"95 %: {short(value.interval[0])} to {short(value.interval[1])}")
+    elif value.standard_error is not None:
         notes.append(f"± {short(value.standard_error)}")
     if value.num_sets > 1:
         notes.append(f"mean of {value.num_sets} sets")

@@ -9,6 +9,7 @@ from typing import Any
 from eval.column import Cell, Column, columns_of
 from eval.result import Result
 from eval.typed import leaves
+from eval.verdict import Verdict, verdicts
 from zoo import entry
 
 
@@ -38,6 +39,7 @@ class Table:
         rows: name and cells, in the order the results were given.
         differences: of protocol and budget; empty unless forced.
         warnings: what else differs and may matter: environment, first stage.
+        verdicts: which differences between rows are more than chance.
         protocol: the first row's, by dotted field name.
         budget: the first row's, by dotted field name.
     """
@@ -46,6 +48,7 @@ class Table:
     rows: list[tuple[str, list[Cell]]]
     differences: list[Difference]
     warnings: list[str]
+    verdicts: list[Verdict]
     protocol: dict[str, Any]
     budget: dict[str, Any]
 
@@ -84,6 +87,7 @@ def compare(results: list[Result], force: bool = False) -> Table:
         rows=[(r.subject.name, [column.cell(r) for column in columns]) for r in results],
         differences=found,
         warnings=_warnings(results),
+        verdicts=[] if found else verdicts(results),
         protocol=leaves(asdict(first.protocol)),
         budget=leaves(asdict(first.budget)),
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.progress import sampling
+from zoo.records import Batch
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 
@@ -35,6 +36,11 @@ class Images(NamedTuple):
             None if self.labels is None else self.labels[start:stop],
             None if self.captions is None else self.captions[start:stop],
         )
+
+
+def as_batch(images: Images) -> Batch:
+    """A batch as metrics take it: the condition is the captions."""
+    return Batch(images.images, images.captions)
 
 
 class Wanted(NamedTuple):

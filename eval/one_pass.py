@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from eval.blocks import Blocks
 from eval.images import Images, StoredImages, Wanted
-from eval.metric import ClipScore
+from eval.metric import ClipScore, FrechetDistance
 from eval.nearest import percentiles
 from eval.result import Protocol, Value
-from eval.yardstick import FidSets, Yardstick, as_batch, every, nearest_to_training
+from eval.uncertainty import BLOCKS, Estimate, estimable
+from eval.yardstick import FidSets, Yardstick, every, nearest_to_training
 
 
 class Measured(NamedTuple):
@@ -21,14 +26,14 @@ class Measured(NamedTuple):
 
     Attributes:
         images: (N, C, H, W) uint8.
-        fid: (extractor's name, set size) to the sets' metrics.
-        clip: extractor's name to the metric.
+        fid: (extractor's name, set size) to one metric in blocks, or to those of several sets.
+        clip: extractor's name to the metric in blocks.
         seconds: that making the images took.
     """
 
     images: Tensor
-    fid: dict[tuple[str, int], FidSets]
-    clip: dict[str, ClipScore]
+    fid: dict[tuple[str, int], FidSets | Blocks]
+    clip: dict[str, Blocks]
     seconds: float
 
 
@@ -41,11 +46,11 @@ def one_pass(
 ) -> Measured:
     """Feeds each distinct extractor once per batch, and every metric from it."""
     sets = {
-        (e.name, count): FidSets(yardstick.reference[e.name], e.name, count, num_images)
+        (e.name, count): _fid(yardstick, e.name, count, num_images)
         for e in fid
         for count in yardstick.counts
     }
-    scores = {e.name: ClipScore(e.text, e.name) for e in clip}
+    scores = {e.name: Blocks(partial(ClipScore, e.text, e.name), num_images) for e in clip}
     kept, seconds = [], 0.0
     while True:
         started = time.perf_counter()
@@ -60,8 +65,16 @@ def one_pass(
                 if name == extractor.name:
                     metric.update(features, batch)
             if extractor.name in scores:
-                scores[extractor.name].update(features, as_batch(batch))
+                scores[extractor.name].update(features, batch)
     return Measured(torch.cat(kept), sets, scores, seconds)
+
+
+def _fid(yardstick: Yardstick, name: str, count: int, num_images: int) -> FidSets | Blocks:
+    """Several disjoint sets where there are images for them; else one, with an interval."""
+    reference = yardstick.reference[name]
+    if num_images // count > 1:
+        return FidSets(reference, name, count, num_images)
+    return Blocks(partial(FrechetDistance, reference, name), count)
 
 
 def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
@@ -69,23 +82,31 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
     values: dict[str, Value] = {}
     sha256 = {e.name: e.sha256 for e in every(yardstick.fid, yardstick.clip)}
     for (extractor, count), sets in measured.fid.items():
-        found = sets.compute()
         floor, floor_images = yardstick.floors[extractor, count]
-        values[f"fid_{extractor}_{count}"] = Value(
-            value=sum(found) / len(found),
+        found = sets.compute() if isinstance(sets, FidSets) else []
+        value = Value(
+            value=sum(found) / max(1, len(found)),
             definition=_fid_definition(extractor, count, len(found), yardstick),
             higher_is_better=False,
             extractor=extractor,
             sha256=sha256[extractor],
             num_images=count,
-            num_sets=len(found),
+            num_sets=max(1, len(found)),
             floor=floor,
             floor_images=floor_images,
             detail={f"set_{i + 1}": distance for i, distance in enumerate(found)},
         )
+        if isinstance(sets, Blocks):
+            (estimate,) = sets.estimates().values()
+            value = with_interval(value, estimate)
+            dimensions = yardstick.reference[extractor].dimensions
+            if estimate.pseudo and estimable(count, BLOCKS, dimensions):
+                value = replace(value, corrected=estimate.corrected)
+        values[f"fid_{extractor}_{count}"] = value
     for extractor, score in measured.clip.items():
-        values[score.name] = Value(
-            value=score.compute()[score.name],
+        ((name, estimate),) = score.estimates().items()
+        value = Value(
+            value=estimate.value,
             definition="How well images fit their captions, from 0 to 100, judged by a network "
             f"({extractor}) that was trained to match images with captions. Read it between its "
             "chance (shuffled captions) and its ceiling (real images).",
@@ -96,6 +117,7 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
             ceiling=yardstick.ceiling.get(extractor),
             chance=yardstick.chance.get(extractor),
         )
+        values[name] = with_interval(value, estimate)
     values["nearest_training_image"] = _nearest(measured.images, yardstick)
     values["images_per_second"] = Value(
         value=len(measured.images) / measured.seconds,
@@ -104,6 +126,19 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
         num_images=len(measured.images),
     )
     return values
+
+
+def with_interval(value: Value, estimate: Estimate) -> Value:
+    """The value with its jackknife; as it is where there were too few images for blocks."""
+    value = replace(value, value=estimate.value)
+    if not math.isfinite(estimate.standard_error):
+        return value
+    return replace(
+        value,
+        standard_error=estimate.standard_error,
+        interval=[estimate.low, estimate.high],
+        blocks=list(estimate.pseudo),
+    )
 
 
 def _nearest(images: Tensor, yardstick: Yardstick) -> Value:

@@ -14,6 +14,7 @@ from eval.compare import Table
 from eval.page_style import SCRIPT, STYLE
 from eval.picture import curves_svg
 from eval.result import Result, Value
+from eval.verdict import VERDICT_NOTE, sentences
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -35,6 +36,7 @@ def page(
         _notices(table),
         _main_table(table),
         _samples(samples, results),
+        _verdicts(table),
         _floor(results),
         _curves(results),
         _memory(results),
@@ -94,6 +96,7 @@ def _main_table(table: Table) -> str:
         for i, column in shown
     )
     differing = {difference.row for difference in table.differences}
+    further = ': that stands <a href="#verdicts">below</a>' if table.verdicts else ""
     rows = []
     for row, (name, cells) in enumerate(table.rows):
         marks = ' class="differs"' if name in differing else ""
@@ -107,7 +110,7 @@ def _main_table(table: Table) -> str:
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         '<p class="quiet">Click a heading to sort. ↓ lower is better, ↑ higher is better; the best '
         "value of a column is <b class='best'>marked</b>, which does not say that the difference "
-        "to the next is larger than chance. Every column is explained "
+        f"to the next is larger than chance{further}. Every column is explained "
         '<a href="#definitions">below</a>.</p></section>'
     )
 
@@ -201,6 +204,22 @@ def _floor(results: list[Result]) -> str:
         f"floor: as many real images that no model has seen score {short(first.floor or 0.0)} "
         "against the same reference.</p>"
         f'<div class="bars">{"".join(bars)}</div></section>'
+    )
+
+
+def _verdicts(table: Table) -> str:
+    if not table.verdicts:
+        return ""
+    titles = {column.key: column.title for column in table.columns}
+    cards = []
+    for metric, said in sentences(table.verdicts).items():
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+        title = titles.get(metric, metric)
+        cards.append(f'<div class="card"><h3>{escape(title)}</h3><ul>{items}</ul></div>')
+    return (
+        '<section id="verdicts"><h2>Which differences are more than chance?</h2>'
+        f'<p class="quiet">{escape(VERDICT_NOTE)}</p><div class="cards">{"".join(cards)}</div>'
+        "</section>"
     )
 
 

@@ -14,6 +14,7 @@ from eval.compare import Table
 from eval.page import page
 from eval.picture import side_by_side
 from eval.result import Result, write_atomically
+from eval.verdict import VERDICT_NOTE, sentences
 
 
 def write(
@@ -74,6 +75,10 @@ def to_markdown(table: Table, title: str, command: str) -> str:
         lines += [f"- {_plain(str(difference))}" for difference in table.differences]
     if table.warnings:
         lines += ["", "Warnings:", ""] + [f"- {_plain(warning)}" for warning in table.warnings]
+    for metric, said in sentences(table.verdicts).items():
+        lines += ["", f"## Which differences are more than chance: {_plain(metric)}", ""]
+        lines += [f"- {_plain(sentence)}" for sentence in said]
+        lines += ["", _plain(VERDICT_NOTE)]
     for heading, record in (("Budget", table.budget), ("Protocol", table.protocol)):
         lines += ["", f"## {heading}", ""]
         lines += [f"- {field}: {_plain(told(value))}" for field, value in record.items()]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.typed import build
+from eval.uncertainty import BLOCKS
 
 SCHEMA = 1
 
@@ -37,7 +38,11 @@ class Value:
         ceiling: the number of real held-out pairs of image and caption.
         chance: the number of the same images with shuffled captions.
         detail: parts of the value, such as percentiles or the sets' own numbers.
-        standard_error: of a value that is a mean over images.
+        standard_error: how far chance moves the value: which images were generated, or held out.
+        interval: the 95 % interval around the value, for these weights and this reference.
+        corrected: the value without the bias of its count; None where it cannot be estimated.
+        blocks: the jackknife's pseudo-values, block by block of seeds: what differences between
+            rows are tested with.
     """
 
     value: float
@@ -53,6 +58,9 @@ class Value:
     chance: float | None = None
     detail: dict[str, float] = field(default_factory=dict)
     standard_error: float | None = None
+    interval: list[float] | None = None
+    corrected: float | None = None
+    blocks: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Protocol:
         seed: of the generation.
         dtype: of the network while it generated.
         metrics: metric's name to its definition, with its settings.
+        blocks: how many blocks of images the intervals come from.
     """
 
     data: str
@@ -92,6 +101,7 @@ class Protocol:
     seed: int
     dtype: str
     metrics: dict[str, str]
+    blocks: int = BLOCKS
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,11 @@ def jackknife(whole: float, without: Sequence[float]) -> Estimate:
     return Estimate(whole, error, whole - half, whole + half, pseudo)
 
 
+def unknown(value: float) -> Estimate:
+    """A number whose uncertainty cannot be told: too few images for blocks."""
+    return Estimate(value, math.inf, -math.inf, math.inf, ())
+
+
 def estimable(count: int, blocks: int, dimensions: int) -> bool:
     """Whether a bias-corrected Fréchet distance may be given: enough images are left for its rank.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from eval.feature_statistics import FeatureStatistics
-from eval.images import Images, from_dataset
+from eval.images import Images, as_batch, from_dataset
 from eval.metric import ClipScore, FrechetDistance
 from eval.nearest import nearest_distances
 from zoo.draw import Draw
@@ -125,11 +125,6 @@ def nearest_to_training(images: Tensor, data: Any) -> Tensor:
 def every(fid: Sequence[Any], clip: Sequence[Any]) -> list[Any]:
     """The distinct extractors, each once though two metrics read it."""
     return list({extractor.name: extractor for extractor in (*fid, *clip)}.values())
-
-
-def as_batch(images: Images) -> Batch:
-    """A batch as metrics take it: the condition is the captions."""
-    return Batch(images.images, images.captions)
 
 
 def _held_out(yardstick: Yardstick, batch_size: int) -> None:

@@ -66,5 +66,17 @@ def test_counts_are_watched() -> None:
     blocks = Blocks(make, 10, 2)
     with pytest.raises(ValueError, match="0 images where 10"):
         blocks.estimates()
-    with pytest.raises(ValueError, match="11 images where 10"):
-        blocks.update({"pool": FEATURES[:11]}, Images(torch.zeros(11, 1, 2, 2), None, None))
+    for rows in (FEATURES[:7], FEATURES[7:20]):
+        blocks.update({"pool": rows}, Images(torch.zeros(len(rows), 1, 2, 2), None, None))
+    found = blocks.estimates()["fid_small"]
+    assert found.value == pytest.approx(CASES["fid_small"][1](FEATURES[:10]))
+
+
+@pytest.mark.parametrize("name", ["fid_small", "recall_small"])
+def test_too_few_images_for_blocks_have_no_interval(name: str) -> None:
+    make, of = CASES[name]
+    blocks = Blocks(make, 15, 10)
+    blocks.update({"pool": FEATURES[:15]}, Images(torch.zeros(15, 1, 2, 2), None, None))
+    found = blocks.estimates()[name]
+    assert found.value == pytest.approx(of(FEATURES[:15]), rel=1e-9)
+    assert found.low == -float("inf") and not found.pseudo

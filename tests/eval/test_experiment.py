@@ -191,7 +191,7 @@ def test_what_is_sampled_by_may_differ_but_nothing_else():
         ("compare", "experiment=digitz"),
         ("train", "experiment=digitz"),
         ("evaluate", "sampler=hoin"),
-        ("evaluate", "guidance=classifier"),
+        ("evaluate", "guidance=clasifier"),
         ("compare", "protocol=defalt"),
     ],
 )
