@@ -7,6 +7,7 @@ from zoo.callbacks.loss import Loss
 from zoo.callbacks.loss_by_quartile import LossByQuartile
 from zoo.callbacks.progress import Progress
 from zoo.callbacks.sample_grid import SampleGrid
+from zoo.callbacks.scale_by_std import ScaleByStd
 from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.training_state import TrainingState
 
@@ -18,6 +19,7 @@ __all__ = [
     "LossByQuartile",
     "Progress",
     "SampleGrid",
+    "ScaleByStd",
     "Throughput",
     "TrainingState",
     "averaged",
