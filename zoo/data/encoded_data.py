@@ -28,7 +28,12 @@ class EncodedData(ImageData):
         split_seed: seed of that split, fixed apart from the training seed.
         on_broken: "stop" or "skip", see ``Decoder``.
         memory_limit_gb: see ``Decoder``.
+        crop_from: training looks at random squares of ``image_size``, cut out of centre squares of
+            this larger side; all other uses of the images are as without it.
         options: see ``ImageData``.
+
+    Raises:
+        ValueError: ``crop_from`` is smaller than the images.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class EncodedData(ImageData):
         split_seed: int = 0,
         on_broken: str = "stop",
         memory_limit_gb: float = 4.0,
+        crop_from: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(name, image_size, channels, num_classes, **options)
@@ -51,6 +57,9 @@ class EncodedData(ImageData):
         self.test_fraction = test_fraction
         self.split_seed = split_seed
         self.decoder = Decoder(image_size, channels, on_broken, memory_limit_gb)
+        if crop_from is not None and crop_from < image_size:
+            raise ValueError(f"crop_from is at least image_size={image_size}, got {crop_from}")
+        self.crop_from = crop_from
 
     @abstractmethod
     def rows(self) -> tuple[Rows, Rows | None]:
@@ -70,13 +79,19 @@ class EncodedData(ImageData):
             raise ValueError(f"{self.name}: one of train and test has labels, the other has not")
         if train.labels is not None and test.labels is not None:
             names = classes([*train.labels, *test.labels], self.names)
+        if self.crop_from is not None:
+            limit = self.decoder.memory_limit / 1e9
+            larger = Decoder(self.crop_from, self.channels, self.decoder.on_broken, limit)
+            self.uncut = self._decoded(train, names, "train", larger)
         return self._decoded(train, names, "train"), self._decoded(test, names, "test")
 
-    def _decoded(self, rows: Rows, names: tuple[str, ...], which: str) -> ImageSet:
+    def _decoded(
+        self, rows: Rows, names: tuple[str, ...], which: str, decoder: Decoder | None = None
+    ) -> ImageSet:
         if rows.captions is None and self.caption_of_class is not None and rows.labels is not None:
             words = [label if isinstance(label, str) else names[label] for label in rows.labels]
             rows = replace(rows, captions=[self.caption(word) for word in words])
-        return self.decoder.image_set(rows, names, f"{self.name}/{which}")
+        return (decoder or self.decoder).image_set(rows, names, f"{self.name}/{which}")
 
     def caption(self, word: str) -> str:
         """The caption of an image of this class, "a" before a vowel read as "an".

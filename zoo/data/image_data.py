@@ -37,6 +37,8 @@ class ImageData(LightningDataModule, ABC):
 
     train: ImageSet
     test: ImageSet
+    uncut: ImageSet | None = None
+    """The train split at a larger size, where training looks at random squares of it."""
 
     def __init__(
         self,
@@ -133,7 +135,7 @@ class ImageData(LightningDataModule, ABC):
         """The training stream; a resumed run goes on exactly where the interrupted one stopped."""
         rank, world_size = self._process()
         return TrainStream(
-            self.train,
+            self.train if self.uncut is None else self.uncut,
             self.condition,
             self.batch_size,
             self.seed,
@@ -142,6 +144,7 @@ class ImageData(LightningDataModule, ABC):
             world_size,
             self.steps_per_epoch,
             self._batches_consumed,
+            None if self.uncut is None else self.image_size,
         )
 
     def val_dataloader(self) -> EvalBatches:

@@ -31,6 +31,18 @@ def condition_of(images: ImageSet, kind: str, indices: Tensor) -> Raw:
     return None
 
 
+def cut(images: Tensor, places: Tensor, side: int) -> Tensor:
+    """Squares (B, C, side, side) of images (B, C, H, W), at places (B, 2) in [0, 1)."""
+    spare = torch.tensor(images.shape[2:]) - side + 1
+    corners = (places * spare).long().tolist()
+    return torch.stack(
+        [
+            image[:, top : top + side, left : left + side]
+            for image, (top, left) in zip(images, corners, strict=True)
+        ]
+    )
+
+
 class TrainStream:
     """An endless stream of positions in batches: position p is image p mod N of epoch p // N.
 
@@ -49,9 +61,10 @@ class TrainStream:
         world_size: how many processes share a batch.
         length: steps that Lightning calls an epoch; iterating does not stop there.
         start_step: says how many batches were consumed so far, when iteration starts.
+        crop: cut a square of this side out of each image, at a random place anew in each epoch.
 
     Raises:
-        ValueError: the batch cannot be shared equally.
+        ValueError: the batch cannot be shared equally, or the images are smaller than the square.
     """
 
     def __init__(
@@ -65,7 +78,10 @@ class TrainStream:
         world_size: int = 1,
         length: int | None = None,
         start_step: Callable[[], int] = lambda: 0,
+        crop: int | None = None,
     ) -> None:
+        if crop is not None and crop > min(images.shape[1:]):
+            raise ValueError(f"squares of {crop} cannot be cut out of images {images.shape}")
         if batch_size < 1 or batch_size % world_size:
             raise ValueError(
                 f"batch_size counts the images of all {world_size} processes together and must be "
@@ -80,7 +96,9 @@ class TrainStream:
         self.world_size = world_size
         self.length = length if length is not None else max(1, len(images) // batch_size)
         self.start_step = start_step
+        self.crop = crop
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
+        self._places = lru_cache(maxsize=4)(self._make_places)
 
     def __len__(self) -> int:
         return self.length
@@ -99,22 +117,33 @@ class TrainStream:
         """This process's share of the batch at ``step``."""
         indices, flips = self.positions(step)
         images = self.images.gather(indices)
+        if self.crop is not None:
+            images = cut(images, self.places(step), self.crop)
         if self.flip:
             images[flips] = images[flips].flip(-1)
         return Batch(to_float(images), condition_of(self.images, self.condition, indices))
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """Which images a step looks at, (B,) int64, and which of them mirrored, (B,) bool."""
+        parts = [(self._epoch(epoch), rows) for epoch, rows in self._parts(step)]
+        return (
+            torch.cat([order[rows] for (order, _), rows in parts]),
+            torch.cat([flip[rows] for (_, flip), rows in parts]),
+        )
+
+    def places(self, step: int) -> Tensor:
+        """Where a step's images are cut, (B, 2) in [0, 1): down and across."""
+        return torch.cat([self._places(epoch)[rows] for epoch, rows in self._parts(step)])
+
+    def _parts(self, step: int) -> list[tuple[int, slice]]:
+        """The epochs that this process's share of a batch lies in, and which rows of each."""
         share = self.batch_size // self.world_size
         first = step * self.batch_size + self.rank * share
         last, size = first + share, len(self.images)
-        orders, flips = [], []
-        for epoch in range(first // size, (last - 1) // size + 1):
-            order, flip = self._epoch(epoch)
-            rows = slice(max(first - epoch * size, 0), min(last - epoch * size, size))
-            orders.append(order[rows])
-            flips.append(flip[rows])
-        return torch.cat(orders), torch.cat(flips)
+        return [
+            (epoch, slice(max(first - epoch * size, 0), min(last - epoch * size, size)))
+            for epoch in range(first // size, (last - 1) // size + 1)
+        ]
 
     def _make_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
         size = len(self.images)
@@ -122,9 +151,13 @@ class TrainStream:
         flip = Draw(self.seed, [epoch], "data/flip").generators[0]
         return torch.randperm(size, generator=order), torch.rand(size, generator=flip) < 0.5
 
+    def _make_places(self, epoch: int) -> Tensor:
+        place = Draw(self.seed, [epoch], "data/crop").generators[0]
+        return torch.rand(len(self.images), 2, generator=place)
+
     def state_dict(self) -> dict[str, Any]:
         """What the order depends on; the position itself is the trainer's number of batches."""
-        names = ("seed", "batch_size", "flip")
+        names = ("seed", "batch_size", "flip", "crop")
         return {"num_images": len(self.images), **{name: getattr(self, name) for name in names}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -119,3 +119,30 @@ def test_refuses_what_does_not_fit(fill, tmp_path):
     (folder / "metadata.jsonl").write_text('{"file_name": "1.png"}\n{"file_name"\n')
     with pytest.raises(ValueError, match=r"metadata\.jsonl, line 2: "):
         data(folder)
+
+
+def test_training_looks_at_random_squares_and_the_rest_at_the_centre(tmp_path):
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from zoo.data import Folder
+
+    gradient = np.tile(np.arange(12, dtype=np.uint8) * 20, (12, 1))
+    for index in range(10):
+        Image.fromarray(gradient).save(tmp_path / f"{index}.png")
+    data = Folder(
+        str(tmp_path), name="folder", image_size=8, channels=1, crop_from=12, condition="none",
+        batch_size=4,
+    )  # fmt: skip
+    data.setup()
+    assert data.train.shape == (1, 8, 8) and data.uncut.shape == (1, 12, 12)
+    batch = data.train_dataloader().batch(0).images
+    assert batch.shape == (4, 1, 8, 8)
+    values = ((batch + 1) * 127.5).round().long()
+    assert all(row.tolist() == sorted({*row.tolist()}) for row in values[:, 0, 0])
+    assert set(values.unique().tolist()) <= set(range(0, 240, 20))  # cut, not resized
+    validation = next(iter(data.val_dataloader())).images
+    assert torch.equal(data.test.gather([0]).float() / 127.5 - 1, validation)
+    with pytest.raises(ValueError, match="at least image_size=8, got 6"):
+        Folder(str(tmp_path), name="folder", image_size=8, crop_from=6)

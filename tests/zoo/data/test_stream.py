@@ -128,3 +128,26 @@ def test_eval_batches_hold_the_split_once(images, world_size):
     assert min(len(batch) for batches in ranks for batch in batches) > 0
     labels = [batches[k].condition for k in range(3) for batches in ranks]
     assert torch.cat(labels).tolist() == list(range(SIZE))
+
+
+def test_random_squares_differ_by_epoch_and_not_by_process():
+    size = 400
+    column = torch.arange(6, dtype=torch.uint8).expand(size, 1, 6, 6)
+    pixels = ImageSet(column.contiguous(), torch.arange(size))
+    cropping = stream(pixels, batch_size=size, crop=4)
+    lefts = []
+    for step in range(2):
+        batch = cropping.batch(step)
+        squares = ((batch.images + 1) * 127.5).round().long()
+        assert squares.shape == (size, 1, 4, 4)
+        left = squares[:, 0, 0, 0]
+        assert (squares == left.view(-1, 1, 1, 1) + torch.arange(4)).all()
+        lefts.append(left[batch.condition.argsort()])
+        shares = [stream(pixels, batch_size=size, crop=4, rank=r, world_size=2) for r in range(2)]
+        assert torch.equal(torch.cat([s.batch(step).images for s in shares]), batch.images)
+    for left in lefts:
+        counts = left.bincount(minlength=3)
+        assert len(counts) == 3 and counts.min() > size / 3 - 60
+    assert not torch.equal(*lefts)
+    with pytest.raises(ValueError, match="squares of 7 cannot be cut"):
+        stream(pixels, crop=7)
