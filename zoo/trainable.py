@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -101,10 +103,13 @@ class Trainable(Part, LightningModule):
     training_seed: int = 0
     """The seed of the training draws; set by the entry point, never saved in the config."""
 
+    origin: Mapping[str, Any] = MappingProxyType({})
+    """Where weights that were not trained here come from; goes into a saved file's provenance."""
+
     def save(
         self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
     ) -> Path:
         """Writes weights, config and provenance into one file; see ``zoo.checkpoint.save``."""
         from zoo.checkpoint import save
 
-        return save(self, path, provenance, **options)
+        return save(self, path, {**self.origin, **(provenance or {})}, **options)

@@ -1,0 +1,80 @@
+"""A reference's arguments: its defaults filled in, and no argument passed over unread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zoo.complaint import suggestion
+
+
+def complete(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], what: str, unread: Iterable[str] = ()
+) -> dict[str, Any]:
+    """``defaults`` with ``given`` over them.
+
+    Args:
+        given: arguments by the reference's names.
+        defaults: every argument that is read, with the reference's default; None where it has none.
+        what: whose arguments they are, for the message.
+        unread: known arguments that say nothing about the model.
+
+    Raises:
+        ValueError: an argument is unknown.
+    """
+    ignored = set(unread)
+    for name in given:
+        if name not in defaults and name not in ignored:
+            known = sorted({*defaults, *ignored})
+            raise ValueError(
+                f"{what} takes no '{name}', it takes {', '.join(sorted(defaults))}"
+                + suggestion(str(name), known)
+            )
+    return {**defaults, **{name: value for name, value in given.items() if name in defaults}}
+
+
+def need(arguments: Mapping[str, Any], names: Iterable[str], what: str) -> None:
+    """Raises ValueError where an argument without a default is not given."""
+    if missing := [name for name in names if arguments.get(name) is None]:
+        raise ValueError(f"{what} needs {', '.join(missing)}")
+
+
+def refuse(arguments: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], what: str) -> None:
+    """Raises ValueError where an argument has a value that the zoo's networks do not know.
+
+    Args:
+        arguments: complete ones.
+        fixed: argument to its possible values.
+        what: whose arguments they are, for the message.
+    """
+    for name, possible in fixed.items():
+        if arguments[name] not in possible:
+            shown = " or ".join(map(repr, possible))
+            raise ValueError(
+                f"{what}: {name}={arguments[name]!r} has no counterpart here: possible is {shown}"
+            )
+
+
+def numbers(text: Any, kind: type = int) -> tuple[Any, ...]:
+    """Numbers of a list, or of a text such as "1,2,2,2".
+
+    >>> numbers("32,16,8"), numbers([1, 2]), numbers("0.5,1", float)
+    ((32, 16, 8), (1, 2), (0.5, 1.0))
+    """
+    if isinstance(text, str):
+        text = [word for word in text.split(",") if word.strip()]
+    elif isinstance(text, int | float):
+        text = [text]
+    return tuple(kind(word) for word in text)
+
+
+def factors(side: int, resolutions: Iterable[int], num_levels: int) -> tuple[int, ...]:
+    """The downsampling factors at which attention stands, from the sides it stands at.
+
+    Sides that no level has are passed over, as the references do.
+
+    >>> factors(256, (32, 16, 8), 6), factors(256, (16,), 4)
+    ((8, 16, 32), ())
+    """
+    levels = {2**level for level in range(num_levels)}
+    return tuple(sorted({side // resolution for resolution in resolutions} & levels))

@@ -1,0 +1,140 @@
+"""Latent diffusion's and Stable Diffusion's conditioners: classes, BERT-like and CLIP's text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from zoo.conditioner import BERTText, ClassToken, CLIPText, Unconditional
+from zoo.convert import keys
+from zoo.convert.arguments import complete, need
+from zoo.convert.keys import below
+
+DROPPED = 0.1
+"""The share of conditions that the guided models were trained without; their configs lack it."""
+
+_WITH_NULL = 1001  # the ImageNet classes and the null class of cin256-v2
+_BERT_LAYERS: dict[str, Any] = {
+    "token_embedding": "token_emb",
+    "position_embedding": "pos_emb.emb",
+    "norm": "norm",
+}
+_BERT_ATTENTION: dict[str, Any] = {
+    "norm1": "0",
+    "qkv": ["1.to_q", "1.to_k", "1.to_v"],
+    "out": "1.to_out",
+}
+_BERT_FEED_FORWARD = {"norm2": "0", "feed_forward_in": "1.net.0.0", "feed_forward_out": "1.net.2"}
+
+
+def conditioner(config: Any, state: Mapping[str, Tensor], trainable: bool = False) -> Any:
+    """Our conditioner for a ``cond_stage_config``, with weights (the reference's keys below it).
+
+    Text conditioners come without a tokenizer, which the files lack: ``set_tokenizer`` gives them
+    one.
+
+    Raises:
+        ValueError: the config names a conditioner that the zoo lacks, or the weights do not fit.
+    """
+    if config is None or config == "__is_unconditional__":
+        keys.load(_nothing(), state, "no conditioner")
+        return Unconditional()
+    if isinstance(config, str):
+        raise ValueError(
+            f"a cond_stage_config of '{config}' concatenates images, which no conditioner here "
+            "does: zoo.convert.compvis.denoiser converts the U-Net alone"
+        )
+    name = str(config.get("target", "")).rpartition(".")[2]
+    params = config.get("params") or {}
+    if name == "ClassEmbedder":
+        return _classes(params, state)
+    if name == "BERTEmbedder":
+        return _bert(params, state, trainable)
+    if name == "FrozenCLIPEmbedder":
+        return _clip(params, state)
+    raise ValueError(
+        f"there is no counterpart of the conditioner '{name}': possible are ClassEmbedder, "
+        "BERTEmbedder, FrozenCLIPEmbedder and __is_unconditional__; "
+        "zoo.convert.compvis.denoiser converts the U-Net alone"
+    )
+
+
+def _classes(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> ClassToken:
+    given = complete(
+        params, {"embed_dim": None, "n_classes": 1000, "ucg_rate": None}, "ClassEmbedder", ("key",)
+    )
+    need(given, ("embed_dim",), "ClassEmbedder")
+    rows, dropout = given["n_classes"], given["ucg_rate"]
+    if dropout is None:
+        dropout = DROPPED if rows == _WITH_NULL else 0.0
+    null = dropout > 0
+    module = ClassToken(rows - null, given["embed_dim"], float(dropout), null_row=null)
+    names = keys.table(module, {"embedding": "embedding"})
+    keys.load(module, keys.translate(module, state, names, "ClassEmbedder"), "ClassEmbedder")
+    return module
+
+
+def _bert(params: Mapping[str, Any], state: Mapping[str, Tensor], trainable: bool) -> BERTText:
+    defaults = {
+        "n_embed": None,
+        "n_layer": None,
+        "vocab_size": 30_522,
+        "max_seq_len": 77,
+        "embedding_dropout": 0.0,
+    }
+    given = complete(params, defaults, "BERTEmbedder", ("device", "use_tokenizer"))
+    need(given, ("n_embed", "n_layer"), "BERTEmbedder")
+    module = BERTText(
+        vocab_size=given["vocab_size"],
+        width=given["n_embed"],
+        layers=given["n_layer"],
+        max_length=given["max_seq_len"],
+        embedding_dropout=float(given["embedding_dropout"]),
+        dropout=DROPPED,
+        trainable=trainable,
+    )
+    layers = below("network", "transformer", _BERT_LAYERS)
+    for index in range(given["n_layer"]):
+        ours, theirs = f"network.layers.{index}", "transformer.attn_layers.layers"
+        layers |= below(ours, f"{theirs}.{2 * index}", _BERT_ATTENTION)
+        layers |= below(ours, f"{theirs}.{2 * index + 1}", _BERT_FEED_FORWARD)
+    used = keys.without(state, "", drop=("transformer.to_logits.",))  # of a language model
+    return _text(module, used, keys.table(module, layers), "BERTEmbedder")
+
+
+def _clip(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> CLIPText:
+    complete(params, {}, "FrozenCLIPEmbedder", ("version", "device", "max_length", "freeze"))
+    used = keys.without(state, "transformer.", drop=("text_model.embeddings.position_ids",))
+    embeddings = "text_model.embeddings"
+    table, places = (f"{embeddings}.{n}_embedding.weight" for n in ("token", "position"))
+    inner = "text_model.encoder.layers.0.mlp.fc1.weight"
+    if missing := [f"transformer.{key}" for key in (table, places, inner) if key not in used]:
+        raise ValueError(f"FrozenCLIPEmbedder: the weights lack {keys.listed(missing)}")
+    layers = {key.split(".")[3] for key in used if key.startswith("text_model.encoder.layers.")}
+    width = used[table].shape[1]
+    module = CLIPText(
+        vocab_size=used[table].shape[0],
+        width=width,
+        layers=len(layers),
+        heads=max(1, width // 64),  # every CLIP's heads are 64 wide
+        max_length=used[places].shape[0],
+        feed_forward=used[inner].shape[0],
+        dropout=DROPPED,
+    )
+    names = {
+        key: [key.removeprefix("network.")] for key in module.state_dict() if key != "tokenizer"
+    }
+    return _text(module, used, names, "FrozenCLIPEmbedder")
+
+
+def _text(module: Any, state: Mapping[str, Tensor], names: keys.Table, what: str) -> Any:
+    found = keys.translate(module, state, names, what)
+    return keys.load(module, {**found, "tokenizer": module.tokenizer}, what)
+
+
+def _nothing() -> Any:
+    from torch import nn
+
+    return nn.Identity()

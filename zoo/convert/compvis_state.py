@@ -1,0 +1,124 @@
+"""The parts of a latent-diffusion checkpoint, and averaged weights in place of the last ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.convert.keys import listed, without
+from zoo.schedule import NoiseSchedule
+
+UNET, FIRST, CONDITION = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
+_EMA = "model_ema."
+_EMA_COUNTERS = {f"{_EMA}decay", f"{_EMA}num_updates"}
+_BUFFERS = {
+    "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod", "posterior_variance", "posterior_log_variance_clipped",
+    "posterior_mean_coef1", "posterior_mean_coef2", "lvlb_weights", "logvar", "scale_factor",
+}  # fmt: skip
+_LOSS = "loss."
+
+
+class Parts(NamedTuple):
+    """A checkpoint taken apart; each part's keys without its prefix.
+
+    Attributes:
+        unet: of ``model.diffusion_model.``, averaged where the file has averages.
+        first_stage: of ``first_stage_model.``, without a loss's weights.
+        conditioner: of ``cond_stage_model.``.
+        buffers: the schedule's tables and the scale factor.
+        origin: for the provenance: which weights these are.
+    """
+
+    unet: dict[str, Tensor]
+    first_stage: dict[str, Tensor]
+    conditioner: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+    origin: dict[str, Any]
+
+
+def parts(state: Mapping[str, Tensor]) -> Parts:
+    """Takes a checkpoint apart.
+
+    Raises:
+        ValueError: averages are missing or surplus, or there are keys of no part.
+    """
+    weights, origin = averaged(state, "model.")
+    buffers = {key: value for key, value in weights.items() if key in _BUFFERS}
+    strays = [
+        key
+        for key in weights
+        if key not in _BUFFERS and not key.startswith((UNET, FIRST, CONDITION))
+    ]
+    if strays:
+        raise ValueError(f"compvis checkpoint: surplus {listed(strays)}")
+    return Parts(
+        without(weights, UNET),
+        without(weights, FIRST, drop=(_LOSS,)),
+        without(weights, CONDITION),
+        buffers,
+        origin,
+    )
+
+
+def autoencoder_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An autoencoder's own weights, without those of its loss, and which they are."""
+    weights, origin = averaged(state, "")
+    found = without(weights, "", drop=(_LOSS,))
+    return found, origin | {"left_out": "the loss"} if len(found) < len(weights) else origin
+
+
+def averaged(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state with averages in place of the weights below ``prefix`` that they are averages of.
+
+    An average is called ``model_ema.`` and the weight's name below ``prefix`` without its dots.
+
+    Returns:
+        The state without averages, and a note for the provenance.
+
+    Raises:
+        ValueError: a weight has no average though others do, or an average has no weight.
+    """
+    averages = {key for key in state if key.startswith(_EMA)} - _EMA_COUNTERS
+    found = {key: value for key, value in state.items() if not key.startswith(_EMA)}
+    if not averages:
+        return found, {"weights": "as in the file, which has no averages (model_ema)"}
+    missing = []
+    for key in found:
+        if key.startswith(prefix) and not key.startswith(_LOSS):
+            name = _EMA + key.removeprefix(prefix).replace(".", "")
+            if name in averages:
+                found[key] = state[name]
+                averages.discard(name)
+            else:
+                missing.append(name)
+    left = [key for key in averages if not key.startswith(f"{_EMA}loss")]
+    if missing or left:
+        problems = [f"missing {listed(missing)}"] if missing else []
+        problems += [f"surplus {listed(left)}"] if left else []
+        raise ValueError(f"compvis checkpoint: averages are {'; '.join(problems)}")
+    return found, {"weights": "the averages (model_ema)"}
+
+
+def check_schedule(schedule: NoiseSchedule, buffers: Mapping[str, Tensor]) -> None:
+    """Refuses a config whose schedule is not the one that the file holds.
+
+    Raises:
+        ValueError: shows the first and last alpha^2 of both.
+    """
+    table = buffers.get("alphas_cumprod")
+    if table is None:
+        return
+    theirs = table.double().flatten()
+    times = torch.arange(1, int(schedule.end) + 1, dtype=torch.float64)
+    ours = schedule.log_snr(times).sigmoid()
+    if theirs.shape != ours.shape or not torch.allclose(ours, theirs, rtol=1e-4, atol=1e-7):
+        raise ValueError(
+            f"the config's schedule has alphas_cumprod {ours[0]:.6g} to {ours[-1]:.6g} in "
+            f"{len(ours)} steps, the file's {theirs[0]:.6g} to {theirs[-1]:.6g} in {len(theirs)}: "
+            "set beta_schedule, linear_start, linear_end and timesteps as it was trained"
+        )
