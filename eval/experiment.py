@@ -21,7 +21,7 @@ from zoo import checkpoint, entry, paths
 from zoo.device import accelerator
 from zoo.train import train
 
-_OWN = ("models", "retrain", "force", "run_dir", "protocol", "extractor", "autoencoder")
+_OWN = ("models", "retrain", "force", "run_dir", "protocol", "extractor", "metric", "autoencoder")
 _SMALL = {"Small": "small_extractor", "SmallClip": "small_clip"}
 
 
@@ -148,7 +148,7 @@ class Experiment:
         protocol = self.cfg.protocol
         counts = protocol.fid_counts or {len(data.test), protocol.num_images}
         counts = sorted({min(count, protocol.num_images) for count in counts})
-        return measure(data, *found, counts, protocol.batch_size)
+        return measure(data, *found, counts, protocol.batch_size, verbs.metrics(self.cfg))
 
     def _evaluate(
         self, name: str, path: Path, data: Any, found: verbs.Extractors, yardstick: Yardstick
@@ -254,4 +254,4 @@ def _key(override: str) -> str:
 
 def _quoted(path: Path) -> str:
     """A path in hydra's override grammar."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return entry.quoted(str(path))

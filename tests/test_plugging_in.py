@@ -67,19 +67,22 @@ def test_there_is_an_example_of_each_and_none_is_long() -> None:
     }
     assert len(MODULES) == 6
     for name, content in FILES.items():
-        assert len(content.splitlines()) <= 26, name
+        assert len([line for line in content.splitlines() if line]) <= 20, name
         assert all(len(line) <= 100 for line in content.splitlines()), name
     for group, name in KINDS.items():
         assert any(f"{group}={name}" in command for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_run_as_they_stand(command: str, project: Path) -> None:
+def test_the_commands_run_as_they_stand(
+    command: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if "runs/plain/model.safetensors" in command:
         run(COMMANDS[COMMANDS.index(command) - 1])
     run(command)
     made = [*project.rglob("model.safetensors"), *project.rglob("*.png")]
-    assert made
+    said = capsys.readouterr().out
+    assert "properties hold" in said and "FAIL" not in said if "zoo check" in command else made
 
 
 def test_a_model_of_nothing_but_ones_own_parts_is_saved_and_loaded(project: Path) -> None:

@@ -85,7 +85,7 @@ def compose(
 
     _teach_arithmetic()
     sources = [*_sources(), *(f"file://{Path(folder).absolute()}" for folder in folders)]
-    search = [f"hydra.searchpath=[{','.join(map(_quoted, sources))}]"] if sources else []
+    search = [f"hydra.searchpath=[{','.join(map(quoted, sources))}]"] if sources else []
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -113,7 +113,7 @@ def _sources() -> list[str]:
     ]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text in hydra's override grammar."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 

@@ -76,8 +76,18 @@ def groups(file: Path) -> dict[str, Any]:
             for key, name in entry.items():
                 words = key.split()
                 if "override" not in words and "${" not in str(name):
-                    chosen[words[-1].lstrip("/").partition("@")[0]] = name
+                    group = words[-1].lstrip("/").partition("@")[0]
+                    chosen[group] = name
+                    chosen |= _within(file.with_name(group) / f"{name}.yaml", group)
     return chosen
+
+
+def _within(file: Path, group: str) -> dict[str, Any]:
+    """The groups inside a group's chosen config, such as ``recipe/time_sampler``."""
+    if not file.is_file() or "defaults:" not in file.read_text(encoding="utf-8"):
+        return {}
+    found = groups(file).items()
+    return {f"{group}/{name}": chosen for name, chosen in found if (file.parent / name).is_dir()}
 
 
 def _offered(chosen: dict[str, Any], own: Sequence[Path]) -> str:

@@ -19,23 +19,30 @@ class TimeSampler(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """What was learned, as tensors and plain containers, for a training's state."""
-        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up what an earlier part of the training had learned."""
 
 
-class Uniform(TimeSampler):
+class _Memoryless:
+    def update(self, t: Tensor, loss: Tensor) -> None:
+        """Nothing to learn."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing was learned."""
+
+
+class Uniform(_Memoryless):
     """Every integer time is equally likely."""
 
     def sample(self, uniform: Tensor, end: float) -> tuple[Tensor, Tensor]:
         return (uniform * end).floor() + 1, torch.ones_like(uniform)
 
-    def update(self, t: Tensor, loss: Tensor) -> None:
-        """Nothing to learn."""
 
-
-class Stratified(TimeSampler):
+class Stratified(_Memoryless):
     """One time in each of B equal strata, so a batch covers all noise levels evenly.
 
     Stratum ``j`` goes to example ``j``, hence the draw depends on the position in the batch.
@@ -46,11 +53,8 @@ class Stratified(TimeSampler):
         spread = (strata + uniform) / len(uniform)
         return (spread * end).floor() + 1, torch.ones_like(uniform)
 
-    def update(self, t: Tensor, loss: Tensor) -> None:
-        """Nothing to learn."""
 
-
-class LossSecondMoment(TimeSampler):
+class LossSecondMoment:
     """Times in proportion to sqrt(E[loss^2]), weighted back (Improved DDPM, section 3.3).
 
     Uniform until every time has a full history. The times follow the losses of all processes, so
