@@ -23,7 +23,18 @@ import zoo
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
 from zoo.records import Condition
-from zoo.sampler import DDIM, Ancestral, DPMSolver, Heun, Sampler
+from zoo.sampler import (
+    DDIM,
+    PLMS,
+    Ancestral,
+    DPMSolver,
+    DPMSolver3M,
+    DPMSolverSDE,
+    EulerAncestral,
+    Heun,
+    Sampler,
+    UniPC,
+)
 from zoo.schedule import Linear
 
 BATCH, SHAPE = 8, (3, 16, 16)
@@ -109,10 +120,21 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     torch.set_num_threads(1)  # one thread: a loop of small operations has nothing to share out
     rows = []
-    for sampler in (DDIM(50), Heun(25), DPMSolver(50), Ancestral(50), DDIM(50, eta=1.0)):
+    for name, noisy, sampler in (
+        ("DDIM", False, DDIM(50)),
+        ("PLMS", False, PLMS(50)),
+        ("Heun", False, Heun(25)),
+        ("DPMSolver", False, DPMSolver(50)),
+        ("DPMSolver3M", False, DPMSolver3M(50)),
+        ("UniPC order 2", False, UniPC(50)),
+        ("UniPC order 3", False, UniPC(50, order=3)),
+        ("Ancestral", True, Ancestral(50)),
+        ("DDIM (eta 1)", True, DDIM(50, eta=1.0)),
+        ("EulerAncestral", True, EulerAncestral(50)),
+        ("Heun (churn)", True, Heun(25, s_churn=10.0)),
+        ("DPMSolverSDE", True, DPMSolverSDE(50)),
+    ):
         run, evaluations = ours(sampler)
-        noisy = isinstance(sampler, Ancestral) or bool(getattr(sampler, "eta", 0))
-        name = type(sampler).__name__ + (" (eta 1)" if getattr(sampler, "eta", 0) else "")
         rows.append((f"zoo {name}", evaluations, noisy, overhead(run, evaluations, repeats)))
     for scheduler in (DDIMScheduler(), DDPMScheduler()):
         run = theirs(scheduler, 50)
