@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.conditioner import ClassLabel, Conditioner, Unconditional
+from zoo.conditioner import ClassLabel, Unconditional
 from zoo.convert.diffusers_autoencoder import (
     Autoencoder,
     kl_autoencoder,
@@ -186,7 +186,7 @@ def _set_scale(
     state |= read_unfolded(folder, state)
 
 
-def _conditioner(folder: Path, parts: list[str], unet: UNet) -> Conditioner:
+def _conditioner(folder: Path, parts: list[str], unet: UNet) -> Any:
     if "text_encoder" in parts:
         return read_text_encoder(folder / "text_encoder", folder / "tokenizer")
     if "conditioner" in parts:
@@ -194,7 +194,7 @@ def _conditioner(folder: Path, parts: list[str], unet: UNet) -> Conditioner:
     return _labels(unet)
 
 
-def _labels(unet: UNet) -> Conditioner:
+def _labels(unet: UNet) -> Any:
     return Unconditional() if unet.num_classes is None else ClassLabel(unet.num_classes)
 
 
@@ -202,7 +202,7 @@ def _scheduler_config(folder: Path, name: str | None) -> dict[str, Any]:
     """The scheduler's config as the pipeline sees it: some pipelines change it."""
     config = read_json(folder / "scheduler" / "scheduler_config.json")
     if name == "DDIMPipeline":
-        config = {k: v for k, v in config.items() if k not in ("variance_type", "skip_prk_steps")}
+        config = {k: v for k, v in config.items() if k != "variance_type"}
         config["_class_name"] = "DDIMScheduler"
     if name == "StableDiffusionPipeline":
         config["steps_offset"] = 1
@@ -232,7 +232,7 @@ def _is_old(config: Mapping[str, Any]) -> bool:
 def _assembled(
     unet: UNet,
     first_stage: Any,
-    conditioner: Conditioner,
+    conditioner: Any,
     scheduled: Scheduled,
     image_size: list[int],
 ) -> DiffusionModule:

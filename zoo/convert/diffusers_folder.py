@@ -8,7 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from zoo.convert.weights import read
+
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+_ENDS = (".safetensors", ".safetensors.index.json", ".bin")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -41,12 +44,10 @@ def weights_file(folder: Path) -> Path:
     there = sorted(path.name for path in folder.glob("*") if path.is_file())
     variant = any(".fp16." in name for name in there)
     raise ValueError(
-        f"{folder}: no weights; looked for {names[0]} and the like, found {', '.join(there) or '-'}"
+        f"{folder}: no weights; looked for {names[0]} and the like, "
+        f"found {', '.join(there) or 'no file'}"
         + (" (a variant: rename it to be taken)" if variant else "")
     )
-
-
-_ENDS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -55,27 +56,4 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: no weights, or a file that cannot be read.
     """
-    path = weights_file(folder)
-    if not path.name.endswith(".index.json"):
-        return _read(path)
-    found: dict[str, Tensor] = {}
-    parts = sorted({str(name) for name in read_json(path).get("weight_map", {}).values()})
-    for name in parts:
-        if Path(name).name != name:
-            raise ValueError(f"{path}: names a part outside its folder: {name!r}")
-        found |= _read(folder / name)
-    return found
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: {error}") from error
-    from zoo.convert.pickle_reader import read_pickle
-
-    return read_pickle(path)
+    return read(weights_file(folder))

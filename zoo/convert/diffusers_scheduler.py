@@ -46,6 +46,23 @@ _OF_THE_SCHEDULE = (
     "tensor_format",
     "timestep_values",
 )
+_CLIPS = ("DDPMScheduler", "DDIMScheduler")
+_OF_OTHERS = (
+    "algorithm_type",
+    "final_sigmas_type",
+    "interpolation_type",
+    "lower_order_final",
+    "set_alpha_to_one",
+    "skip_prk_steps",
+    "solver_order",
+    "solver_type",
+    "steps_offset",
+    "timestep_type",
+    "use_beta_sigmas",
+    "use_exponential_sigmas",
+    "use_karras_sigmas",
+    "variance_type",
+)
 COSINE = {"offset": 0.008, "max_beta": 0.999}  # the only ones of diffusers' squaredcos_cap_v2
 _DEFAULTS = {
     "num_train_timesteps": 1000,
@@ -117,7 +134,7 @@ def read_scheduler(
     options = Options(config, name, _DEFAULTS | _OWN_DEFAULTS.get(name, {}))
     schedule = _schedule(options)
     parameterization, variance = _parameterization(options), _variance(options, name)
-    bounds = _bounds(options, clips=name in ("DDPMScheduler", "DDIMScheduler"))
+    bounds = _bounds(options, clips=name in _CLIPS)
     if sampler is None:
         num_steps = min(num_steps, int(schedule.end))
         walk = _WALKS.get(name, _not_native)
@@ -127,6 +144,7 @@ def read_scheduler(
             if name == "DDIMScheduler":
                 bounds = None  # it clips x0 itself, and keeps the noise that was predicted
         else:
+            options.ignore(*_OF_OTHERS)  # a config made from another scheduler's keeps its options
             options.finish()
     return Scheduled(schedule, parameterization, variance, sampler, bounds)
 
@@ -296,6 +314,8 @@ def _adapter(name: str, options: Options, num_steps: int) -> Sampler:
     plain = {k: v for k, v in options.given.items() if k not in _OF_THE_SCHEDULE}
     if options.take("predict_epsilon") is False:
         plain["prediction_type"] = "sample"
+    if name not in _CLIPS:
+        plain = {k: v for k, v in plain.items() if k not in ("clip_sample", "clip_sample_range")}
     if name == "DDIMScheduler":
         plain.setdefault("clip_sample", True)  # the adapter's own default is not to clip
     return DiffusersScheduler(num_steps, name, plain)

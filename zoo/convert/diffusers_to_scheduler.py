@@ -24,7 +24,7 @@ from zoo.schedule import (
 )
 
 _TRAILING = {"timestep_spacing": "trailing", "steps_offset": 0, "set_alpha_to_one": True}
-_OUTPUTS = {Epsilon: "epsilon", X0: "sample", Velocity: "v_prediction"}
+_OUTPUTS: dict[type, str] = {Epsilon: "epsilon", X0: "sample", Velocity: "v_prediction"}
 
 
 def scheduler_config(module: DiffusionModule) -> dict[str, Any]:
@@ -129,7 +129,8 @@ def _walk(module: DiffusionModule, output: str, bounds: Any) -> dict[str, Any]:
 
 def _spacing(sampler: Sampler) -> dict[str, Any] | None:
     """The options that stand for a grid, or None."""
-    grid, options = sampler.grid, {}
+    grid: Any = sampler.grid
+    options: dict[str, Any] = {}
     if isinstance(grid, functools.partial):
         grid, options = grid.func, dict(grid.keywords)
     name = getattr(grid, "__name__", "")
