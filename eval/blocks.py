@@ -17,7 +17,8 @@ class Blocks:
 
     Block r holds the images of consecutive indices, and so of the same seeds in every model: blocks
     of two models are paired. A metric of sums is kept once a block and pooled by ``merge_state``;
-    one that needs every feature keeps them once.
+    one that needs every feature keeps them once. Metrics are given ``label`` (B,) beside the
+    features, where images have one.
 
     Args:
         make: a fresh metric.
@@ -36,6 +37,8 @@ class Blocks:
     def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds a batch, each row to its own block."""
         count = min(len(images.images), self.bounds[-1][1] - self._seen)
+        if images.labels is not None:
+            features = {**features, "label": images.labels}
         if self._rows is not None:
             rows = {name: values[:count] for name, values in features.items()}
             self._rows.update(rows, as_batch(images.rows(0, count)))
@@ -73,6 +76,9 @@ class Blocks:
 
     def _pooled(self, parts: Sequence[Metric]) -> dict[str, float]:
         pooled = self.make()
+        if pooled.averaged:
+            found = [part.compute() for part in parts]
+            return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
         for part in parts:
             pooled.merge_state(part)
         return pooled.compute()

@@ -102,6 +102,11 @@ def title_of(name: str, value: Value) -> str:
         return f"FID-{value.num_images}{extractor}"
     known = {
         "bits_per_dim": "bits/dim",
+        "class_accuracy": "class accuracy",
+        "cmmd": "CMMD",
+        "inception_score": "Inception Score",
+        "kid": "KID",
+        "sfid": "sFID",
         "clip_score": "CLIP score",
         "images_per_second": "images/s",
         "nearest_training_image": "nearest training image",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 import re
 from datetime import UTC, datetime
@@ -12,10 +13,12 @@ from typing import Any
 
 import torch
 
-from eval.flops import Cost
-from eval.result import Budget, Environment, FirstStageUsed, Subject
+from eval.flops import Cost, parameters
+from eval.result import Budget, Environment, FirstStageUsed, GuidingNetwork, Subject
 from eval.typed import build
+from zoo.checkpoint import sha256 as sha256_of
 from zoo.device import device_name
+from zoo.guidance import networks
 from zoo.part import config_of
 from zoo.versions import git_commit, versions
 
@@ -27,7 +30,7 @@ def subject(
     name: str,
     sampler: Any,
     guidance: Any,
-    network_evaluations: float,
+    network_evaluations: dict[str, float],
     cost: Cost,
     facts: dict[str, Any],
     sha256: str | None,
@@ -39,7 +42,7 @@ def subject(
         name: the row's name.
         sampler: the one that was used.
         guidance: the one that was used.
-        network_evaluations: per image, counted.
+        network_evaluations: per image, counted; of ``evaluations``.
         cost: of ``eval.flops``.
         facts: the checkpoint's provenance; empty for a model that never was in a file.
         sha256: of the checkpoint file.
@@ -54,14 +57,34 @@ def subject(
         sampler=settings(sampler, without=("num_steps", "grid")),
         grid=_function_name(sampler.grid),
         num_steps=sampler.num_steps,
-        network_evaluations=network_evaluations,
+        network_evaluations=sum(
+            network_evaluations[name]
+            for name in ["", *(n for n, net in networks(guidance) if hasattr(net, "denoiser"))]
+        ),
         guidance=_guidance(guidance),
         weights="EMA" if weights == "ema" else weights,
         weights_sha256=sha256,
         config_hash=config_hash(module),
         training_seconds=_seconds(facts),
         first_stage=_first_stage(cost, facts.get("autoencoder")),
+        guidance_settings=_all_settings(guidance),
+        guided_by=[
+            GuidingNetwork(
+                name,
+                type(network).__name__,
+                _sha256(network),
+                parameters(network),
+                network_evaluations[name],
+            )
+            for name, network in networks(guidance)
+        ],
     )
+
+
+def evaluations(module: Any, guidance: Any, num_images: int) -> dict[str, float]:
+    """Network evaluations per image: under "" the model's, under their names the guidance's."""
+    counted = [("", module), *networks(guidance)]
+    return {name: network.network_evaluations / num_images for name, network in counted}
 
 
 def budget(facts: dict[str, Any]) -> Budget:
@@ -118,12 +141,44 @@ def config_hash(module: Any) -> str:
 
 
 def _guidance(guidance: Any) -> str:
-    """As ``settings``, the class in words: "classifier-free, scale 2"."""
+    """The class in words, its scale, and what differs from the default: "classifier-free, scale 2".
+
+    A network is named by the beginning of its file's sha256.
+    """
     if type(guidance).__name__ == "Unguided":
         return "none"
-    name, *rest = settings(guidance).split(", ")
-    words = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
-    return ", ".join([words, *rest])
+    words = [re.sub(r"(?<!^)(?=[A-Z])", "-", type(guidance).__name__).lower()]
+    held = getattr(guidance, "networks", {})
+    for key, parameter in inspect.signature(type(guidance)).parameters.items():
+        value = getattr(guidance, key, None)
+        if key in held:
+            words.append(f"{key} {_sha256(value)[:12]}")
+        elif key == "guidance" and type(value).__name__ != "Unguided":
+            words.append(f"of {_guidance(value)}")
+        elif key == "scale" or (key != "guidance" and value != parameter.default):
+            words.append(f"{key} {_in_words(value)}")
+    return ", ".join(words)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " to ".join(_in_words(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _all_settings(guidance: Any) -> dict[str, Any]:
+    """The guidance's config, a network in it as the sha256 of its file."""
+    config = config_of(guidance)
+    for name, network in getattr(guidance, "networks", {}).items():
+        config[name] = {"_target_": config[name]["_target_"], "sha256": _sha256(network)}
+    if (inner := getattr(guidance, "guidance", None)) is not None:
+        config["guidance"] = _all_settings(inner)
+    return config
+
+
+def _sha256(network: Any) -> str:
+    path = getattr(network, "loaded_from", None)
+    return "not from a file" if path is None else sha256_of(path)
 
 
 def _first_stage(cost: Cost, facts: dict[str, Any] | None) -> FirstStageUsed | None:

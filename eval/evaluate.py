@@ -41,6 +41,7 @@ def evaluate(
     fid_counts: Sequence[int] | None = None,
     seed: int = 0,
     batch_size: int = 256,
+    metrics: Sequence[Any] = (),
     bits_images: int = 0,
     bits_steps: int | None = None,
     sampler: Any = None,
@@ -66,6 +67,8 @@ def evaluate(
         fid_counts: set sizes of FID; as many images as are held out, and all, when None.
         seed: of the generation.
         batch_size: images at a time.
+        metrics: further metrics of ``eval.metric``, as classes or partials of them; each is
+            measured with every extractor that suits it.
         bits_images: how many held-out images bits per dimension are measured on; 0 for none.
         bits_steps: of their chain; the schedule's own T when None.
         sampler: in place of the model's own.
@@ -84,6 +87,7 @@ def evaluate(
     from eval import describe, images, one_pass
     from eval.flops import cost
     from eval.yardstick import measure
+    from zoo.guidance import networks
 
     stored = isinstance(subject, images.StoredImages)
     num_images = len(subject) if stored else num_images
@@ -92,7 +96,7 @@ def evaluate(
     if shape != list(data.shape):
         raise ValueError(f"images are {tuple(shape)}, {data.name} has {tuple(data.shape)}")
     if yardstick is None:
-        yardstick = measure(data, fid, clip, counts, batch_size)
+        yardstick = measure(data, fid, clip, counts, batch_size, metrics)
     if yardstick.counts != counts:
         raise ValueError(f"the yardstick is for fid_counts={yardstick.counts}, not {counts}")
     facts = facts or {}
@@ -102,10 +106,11 @@ def evaluate(
         made = images.from_dataset(subject, batch_size)
         title = name or subject.name
     else:
-        want = images.wanted(subject, data, num_images)
         sampler = sampler if sampler is not None else subject.sampler
         guidance = guidance if guidance is not None else subject.guidance
-        subject.network_evaluations = 0
+        want = images.wanted(subject, data, num_images, guidance)
+        for counted in (subject, *(network for _, network in networks(guidance))):
+            counted.network_evaluations = 0
         made = images.generated(subject, want, num_images, seed, batch_size, sampler, guidance)
         title = name or type(subject).__name__
     scored = clip if want.captions else ()
@@ -118,9 +123,9 @@ def evaluate(
         description = _stored(title)
     else:
         raw = None if want.condition is None else want.condition[:1]
-        per_image = subject.network_evaluations / num_images
+        counts_per_image = describe.evaluations(subject, guidance, num_images)
         description = describe.subject(
-            subject, title, sampler, guidance, per_image, cost(subject, raw), facts, sha256
+            subject, title, sampler, guidance, counts_per_image, cost(subject, raw), facts, sha256
         )
     protocol = one_pass.protocol_of(data, want, yardstick, num_images, seed, subject)
     absent = {}

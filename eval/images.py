@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.guidance import num_classes as labels_of
 from zoo.progress import sampling
 from zoo.records import Batch
 
@@ -57,19 +58,23 @@ class Wanted(NamedTuple):
     captions: list[str] | None
 
 
-def wanted(module: Any, data: Any, num_images: int) -> Wanted:
+def wanted(module: Any, data: Any, num_images: int, guidance: Any = None) -> Wanted:
     """Balanced classes for a class-conditional model, held-out captions for a text model.
+
+    A guidance that reads labels makes an unconditional model a class-conditional one.
 
     Image i has class i modulo the number of classes, so that every run of as many images as there
     are classes is balanced, whatever set it is put into.
     """
     num_classes = getattr(module.conditioner, "num_classes", None)
+    if not num_classes and _unconditional(module):  # a classifier may know what the model does not
+        num_classes = labels_of(guidance)
     if num_classes:
         labels = torch.arange(num_images) % num_classes
         sentences = class_captions(data, num_classes)
         captions = [sentences[label] for label in labels.tolist()] if sentences else None
         return Wanted(f"balanced: image i has class i mod {num_classes}", labels, captions)
-    if type(module.conditioner).__name__ == "Unconditional":
+    if _unconditional(module):
         return Wanted("unconditional", None, None)
     if data.test.captions is None:
         raise ValueError(
@@ -78,6 +83,10 @@ def wanted(module: Any, data: Any, num_images: int) -> Wanted:
         )
     captions = [data.test.captions[i % len(data.test)] for i in range(num_images)]
     return Wanted("image i has the caption of held-out image i", captions, captions)
+
+
+def _unconditional(module: Any) -> bool:
+    return type(module.conditioner).__name__ == "Unconditional"
 
 
 def class_captions(data: Any, num_classes: int) -> list[str] | None:

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from eval.blocks import Blocks
 from eval.images import Images, StoredImages, Wanted
-from eval.metric import ClipScore, FrechetDistance
+from eval.lineup import Entry
+from eval.metric import ClassAccuracy, ClipScore, FrechetDistance
 from eval.nearest import percentiles
 from eval.result import Protocol, Value
 from eval.uncertainty import BLOCKS, Estimate, estimable
-from eval.yardstick import FidSets, Yardstick, every, nearest_to_training
+from eval.yardstick import FidSets, Yardstick, nearest_to_training
 
 
 class Measured(NamedTuple):
@@ -28,12 +29,14 @@ class Measured(NamedTuple):
         images: (N, C, H, W) uint8.
         fid: (extractor's name, set size) to one metric in blocks, or to those of several sets.
         clip: extractor's name to the metric in blocks.
+        further: the other metrics of the line-up, in blocks.
         seconds: that making the images took.
     """
 
     images: Tensor
     fid: dict[tuple[str, int], FidSets | Blocks]
     clip: dict[str, Blocks]
+    further: dict[Entry, Blocks]
     seconds: float
 
 
@@ -51,6 +54,8 @@ def one_pass(
         for count in yardstick.counts
     }
     scores = {e.name: Blocks(partial(ClipScore, e.text, e.name), num_images) for e in clip}
+    reference = yardstick.further
+    further = {e: Blocks(partial(reference.fresh, e), num_images) for e in reference.entries}
     kept, seconds = [], 0.0
     while True:
         started = time.perf_counter()
@@ -59,14 +64,19 @@ def one_pass(
             break
         seconds += time.perf_counter() - started
         kept.append(batch.images)
-        for extractor in every(fid, clip):
+        if batch.labels is None:  # no class was asked for, so none can be right
+            further = {e: blocks for e, blocks in further.items() if e.kind is not ClassAccuracy}
+        for extractor in yardstick.extractors:
             features = extractor(batch.images)
+            for entry, blocks in further.items():
+                if entry.extractor.name == extractor.name:
+                    blocks.update(features, batch)
             for (name, _), metric in sets.items():
                 if name == extractor.name:
                     metric.update(features, batch)
             if extractor.name in scores:
                 scores[extractor.name].update(features, batch)
-    return Measured(torch.cat(kept), sets, scores, seconds)
+    return Measured(torch.cat(kept), sets, scores, further, seconds)
 
 
 def _fid(yardstick: Yardstick, name: str, count: int, num_images: int) -> FidSets | Blocks:
@@ -80,7 +90,7 @@ def _fid(yardstick: Yardstick, name: str, count: int, num_images: int) -> FidSet
 def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
     """Every number, with its definition and what it has to be read beside."""
     values: dict[str, Value] = {}
-    sha256 = {e.name: e.sha256 for e in every(yardstick.fid, yardstick.clip)}
+    sha256 = {e.name: e.sha256 for e in yardstick.extractors}
     for (extractor, count), sets in measured.fid.items():
         floor, floor_images = yardstick.floors[extractor, count]
         found = sets.compute() if isinstance(sets, FidSets) else []
@@ -118,6 +128,8 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
             chance=yardstick.chance.get(extractor),
         )
         values[name] = with_interval(value, estimate)
+    for entry, blocks in measured.further.items():
+        values |= _further(entry, blocks, yardstick, len(measured.images))
     values["nearest_training_image"] = _nearest(measured.images, yardstick)
     values["images_per_second"] = Value(
         value=len(measured.images) / measured.seconds,
@@ -126,6 +138,29 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
         num_images=len(measured.images),
     )
     return values
+
+
+def _further(
+    entry: Entry, blocks: Blocks, yardstick: Yardstick, num_images: int
+) -> dict[str, Value]:
+    """The numbers of one metric of the line-up."""
+    metric = yardstick.further.fresh(entry)
+    return {
+        name: with_interval(
+            Value(
+                value=estimate.value,
+                definition=metric.define(name),
+                higher_is_better=entry.kind.higher_is_better,
+                extractor=entry.extractor.name,
+                sha256=entry.extractor.sha256,
+                num_images=num_images,
+                floor=yardstick.further_floors.get(name),
+                floor_images=len(yardstick.data.test),
+            ),
+            estimate,
+        )
+        for name, estimate in blocks.estimates().items()
+    }
 
 
 def with_interval(value: Value, estimate: Estimate) -> Value:
@@ -168,9 +203,13 @@ def protocol_of(
     data: Any, want: Wanted, yardstick: Yardstick, num_images: int, seed: int, subject: Any
 ) -> Protocol:
     """How it was measured."""
-    extractors = every(yardstick.fid, yardstick.clip)
+    extractors = yardstick.extractors
     metrics = {f"fid_{e.name}": "Fréchet distance, float64, pooled features" for e in yardstick.fid}
     metrics |= {f"clip_score_{e.name}": ClipScore.definition for e in yardstick.clip}
+    metrics |= {
+        f"{entry.kind.stem}_{entry.extractor.name}": entry.settings
+        for entry in yardstick.further.entries
+    }
     stored = isinstance(subject, StoredImages)
     return Protocol(
         data=data.name,

@@ -132,6 +132,25 @@ class FirstStageUsed:
 
 
 @dataclass(frozen=True)
+class GuidingNetwork:
+    """A network beside the model's own, that its guidance asked.
+
+    Attributes:
+        name: what the guidance calls it: "classifier" or "weak".
+        model: the class.
+        sha256: of its file.
+        parameters: of it.
+        evaluations: per image, counted; a classifier's each come with a gradient.
+    """
+
+    name: str
+    model: str
+    sha256: str
+    parameters: int
+    evaluations: float
+
+
+@dataclass(frozen=True)
 class Subject:
     """What is compared.
 
@@ -144,13 +163,16 @@ class Subject:
         sampler: class and settings.
         grid: which times the sampler visits.
         num_steps: of the sampler.
-        network_evaluations: per image, counted: a guided step makes two.
+        network_evaluations: per image, counted: a guided step makes two. A weaker model's are
+            among them, a classifier's are not.
         guidance: class and settings.
         weights: "EMA" or "raw", or None where the file does not say.
         weights_sha256: of the checkpoint file.
         config_hash: sha256 of the resolved architecture config.
         training_seconds: of this model alone; None is "not recorded".
         first_stage: the autoencoder, or None for a pixel model.
+        guidance_settings: all of them, resolved; a network by its file's sha256.
+        guided_by: the networks of the guidance.
     """
 
     name: str
@@ -168,6 +190,8 @@ class Subject:
     config_hash: str | None = None
     training_seconds: float | None = None
     first_stage: FirstStageUsed | None = None
+    guidance_settings: dict[str, Any] = field(default_factory=dict)
+    guided_by: list[GuidingNetwork] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def evaluate(cfg: DictConfig) -> Path:
         "fid_counts": cfg.fid_counts,
         "seed": cfg.seed,
         "batch_size": cfg.batch_size,
+        "metrics": metrics(cfg),
         "bits_images": cfg.bits_per_dim.num_images,
         "bits_steps": cfg.bits_per_dim.num_steps,
     }
@@ -131,6 +132,11 @@ def extractors(cfg: DictConfig, device: str) -> Extractors:
         [extractor for extractor in made if not hasattr(extractor, "text")],
         [extractor for extractor in made if hasattr(extractor, "text")],
     )
+
+
+def metrics(cfg: DictConfig) -> list[Any]:
+    """The metrics of ``cfg.metric``, as partials that still want a reference."""
+    return [instantiate(node, _convert_="all") for node in (cfg.metric or {}).values()]
 
 
 def shipped_or_as_given(path: str) -> Path:

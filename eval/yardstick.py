@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from eval.blocks import Blocks
 from eval.feature_statistics import FeatureStatistics
 from eval.images import Images, as_batch, from_dataset
-from eval.metric import ClipScore, FrechetDistance
+from eval.lineup import lineup
+from eval.metric import ClassAccuracy, ClipScore, FrechetDistance, Metric
 from eval.nearest import nearest_distances
+from eval.reference import Reference
 from zoo.draw import Draw
 from zoo.progress import track
 from zoo.records import Batch
@@ -70,6 +74,8 @@ class Yardstick:
         ceiling: extractor's name to the CLIP score of held-out images with their captions.
         chance: the same with shuffled captions.
         nearest: distances of held-out images to the training set.
+        further: the training split as the other metrics compare with it.
+        further_floors: the other metrics' numbers for held-out images, by name.
     """
 
     data: Any
@@ -81,6 +87,14 @@ class Yardstick:
     ceiling: dict[str, float] = field(default_factory=dict)
     chance: dict[str, float] = field(default_factory=dict)
     nearest: Tensor = field(default_factory=lambda: torch.empty(0))
+    further: Reference = field(default_factory=lambda: Reference([]))
+    further_floors: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def extractors(self) -> list[Any]:
+        """The distinct extractors, each once though two metrics read it."""
+        entries = (entry.extractor for entry in self.further.entries)
+        return list({e.name: e for e in (*self.fid, *self.clip, *entries)}.values())
 
 
 def measure(
@@ -89,6 +103,7 @@ def measure(
     clip: Sequence[Any],
     counts: Sequence[int],
     batch_size: int = 256,
+    metrics: Sequence[Callable[..., Metric]] = (),
 ) -> Yardstick:
     """Runs the training split and the held-out split through the extractors, once each.
 
@@ -98,21 +113,31 @@ def measure(
         clip: extractors that CLIP score is given with.
         counts: set sizes of FID.
         batch_size: images at a time.
+        metrics: further ones, as classes or partials; each with every extractor that suits it.
 
     Raises:
-        ValueError: a count has no covariance (below two).
+        ValueError: a count has no covariance (below two), or no extractor suits a metric.
     """
     if any(count < 2 for count in counts):
         raise ValueError(f"FID needs sets of at least 2 images, got fid_counts={list(counts)}")
     yardstick = Yardstick(data, fid, clip, list(counts))
     yardstick.reference = {extractor.name: FeatureStatistics() for extractor in fid}
-    for batch in _tracked(data.train, batch_size, "reference") if fid else ():
-        for extractor in fid:
-            yardstick.reference[extractor.name].update(extractor(batch.images)["pool"])
+    entries = lineup(metrics, yardstick.extractors, getattr(data, "num_classes", None))
+    yardstick.further = Reference(entries)
+    read = [e for e in yardstick.extractors if e in fid or yardstick.further.reads(e)]
+    first = 0
+    for batch in _tracked(data.train, batch_size, "reference") if read else ():
+        for extractor in read:
+            features = extractor(batch.images)
+            if extractor in fid:
+                yardstick.reference[extractor.name].update(features["pool"])
+            yardstick.further.update(extractor, features, first, len(data.train))
+        first += len(batch.images)
+    yardstick.further.finish()
     _held_out(yardstick, batch_size)
-    first = data.test.gather(torch.arange(min(_NEAREST, len(data.test))))
+    test = data.test.gather(torch.arange(min(_NEAREST, len(data.test))))
     training = data.train.gather(torch.arange(len(data.train)))
-    yardstick.nearest = nearest_distances(first, training, data.flip)
+    yardstick.nearest = nearest_distances(test, training, data.flip)
     return yardstick
 
 
@@ -120,11 +145,6 @@ def nearest_to_training(images: Tensor, data: Any) -> Tensor:
     """Distances of the first images to the training set; at most a thousand of them."""
     training = data.train.gather(torch.arange(len(data.train)))
     return nearest_distances(images[:_NEAREST], training, data.flip)
-
-
-def every(fid: Sequence[Any], clip: Sequence[Any]) -> list[Any]:
-    """The distinct extractors, each once though two metrics read it."""
-    return list({extractor.name: extractor for extractor in (*fid, *clip)}.values())
 
 
 def _held_out(yardstick: Yardstick, batch_size: int) -> None:
@@ -137,14 +157,22 @@ def _held_out(yardstick: Yardstick, batch_size: int) -> None:
         for count in yardstick.counts
     }
     clip = [e for e in yardstick.clip if test.captions is not None]
+    further = {
+        entry: Blocks(partial(yardstick.further.fresh, entry), num)
+        for entry in yardstick.further.entries
+        if entry.kind is not ClassAccuracy or test.labels is not None
+    }
     true = {e.name: ClipScore(e.text, e.name) for e in clip}
     random = {e.name: ClipScore(e.text, e.name) for e in clip}
     shuffled = torch.randperm(num, generator=Draw(0, [0], "eval/chance").generators[0]).tolist()
     first = 0
     for batch in _tracked(test, batch_size, "noise floor"):
         last = first + len(batch.images)
-        for extractor in every(yardstick.fid, clip):
+        for extractor in yardstick.extractors:
             features = extractor(batch.images)
+            for entry, blocks in further.items():
+                if entry.extractor.name == extractor.name:
+                    blocks.update(features, batch)
             for (name, _), metric in sets.items():
                 if name == extractor.name:
                     metric.update(features, batch)
@@ -156,6 +184,8 @@ def _held_out(yardstick: Yardstick, batch_size: int) -> None:
     for key, metric in sets.items():
         found = metric.compute()
         yardstick.floors[key] = (sum(found) / len(found), metric.size)
+    for blocks in further.values():
+        yardstick.further_floors |= {name: e.value for name, e in blocks.estimates().items()}
     yardstick.ceiling = {name: metric.compute()[metric.name] for name, metric in true.items()}
     yardstick.chance = {name: metric.compute()[metric.name] for name, metric in random.items()}
 

@@ -15,6 +15,7 @@ class Extractor(Protocol):
     Attributes:
         name: stands in every result beside its numbers.
         sha256: of the weights' file, 64 hexadecimal digits.
+        provides: the names of its features; ("pool",) where it is absent.
         resize: how images reach the network's input size and number of channels, in words.
     """
 

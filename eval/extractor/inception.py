@@ -43,6 +43,7 @@ class Inception:
     """
 
     name = "inception"
+    provides = ("pool", "logits", "spatial")
     resize = "bilinear to 299x299 as TensorFlow 1 does it; one channel is repeated three times"
 
     def __init__(

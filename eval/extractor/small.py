@@ -26,11 +26,13 @@ class Small:
         ValueError: there is no such file, or another model in it.
     """
 
+    provides = ("pool", "logits")
     resize = "none: images of the size it was trained on"
 
     def __init__(self, path: str | Path, name: str = "small", device: str = "cpu") -> None:
         self.name = name
         self.network = _loaded(path, "SmallExtractor", "small_extractor").to(device)
+        self.num_classes = self.network.num_classes
         self.sha256 = checkpoint.sha256(path)
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from eval.metric.class_accuracy import ClassAccuracy as ClassAccuracy
 from eval.metric.clip_score import ClipScore as ClipScore
 from eval.metric.clip_score import clip_score as clip_score
 from eval.metric.frechet import FrechetDistance as FrechetDistance
+from eval.metric.frechet import SpatialFrechetDistance as SpatialFrechetDistance
 from eval.metric.frechet import frechet_distance as frechet_distance
+from eval.metric.inception_score import InceptionScore as InceptionScore
+from eval.metric.inception_score import inception_score as inception_score
+from eval.metric.kernel import ClipKernelDistance as ClipKernelDistance
+from eval.metric.kernel import KernelDistance as KernelDistance
+from eval.metric.kernel import gaussian_mmd as gaussian_mmd
+from eval.metric.kernel import kernel_distance as kernel_distance
 from eval.metric.metric import Metric as Metric
+from eval.metric.neighbours import DensityCoverage as DensityCoverage
+from eval.metric.neighbours import PrecisionRecall as PrecisionRecall
+from eval.metric.neighbours import neighbours as neighbours

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from eval.metric.metric import Metric
 from eval.result import Value
+from eval.uncertainty import BLOCKS, block_bounds, jackknife
 from zoo.records import Batch
 
 NAME = "bits_per_dim"
@@ -91,7 +92,7 @@ def bits_per_dim(
         )
     from zoo.progress import track
 
-    metric = BitsPerDim()
+    metric, seen = BitsPerDim(), []
     chosen = torch.linspace(0, len(data.test) - 1, num_images, dtype=torch.float64).round().long()
     parts = chosen.split(batch_size)
     for number, rows in enumerate(track(parts, description="bits per dimension")):
@@ -101,6 +102,7 @@ def bits_per_dim(
         indices = range(first, first + len(rows))
         bits = module.bits_per_dim(images, condition, num_steps, seed, indices=indices)
         metric.update({NAME: bits.cpu()}, Batch(images, condition))
+        seen.append(bits.double().cpu())
     found = metric.compute()
     return Value(
         value=found[NAME],
@@ -111,7 +113,17 @@ def bits_per_dim(
         higher_is_better=False,
         num_images=num_images,
         standard_error=found["standard_error"],
+        blocks=_block_means(torch.cat(seen)),
     )
+
+
+def _block_means(bits: Tensor) -> list[float]:
+    """Block by block of the images, as pseudo-values of the mean; every model is given the same."""
+    if len(bits) < 2 * BLOCKS:
+        return []
+    blocks = [bits[first:last] for first, last in block_bounds(len(bits))]
+    without = [(bits.sum() - b.sum()).item() / (len(bits) - len(b)) for b in blocks]
+    return list(jackknife(bits.mean().item(), without).pseudo)
 
 
 def steps_in_words(num_steps: int | None) -> str:

@@ -76,6 +76,7 @@ class FrechetDistance(Metric):
     """
 
     stem = "fid"
+    against = "statistics"
     definition = "Fréchet distance between Gaussians fitted to the features of both sets"
     higher_is_better = False
     first: Tensor
@@ -131,3 +132,20 @@ class FrechetDistance(Metric):
     def compute(self) -> dict[str, float]:
         """The distance, under this metric's name."""
         return {self.name: frechet_distance(self.statistics(), self.reference)}
+
+
+class SpatialFrechetDistance(FrechetDistance):
+    """sFID (arXiv:2103.03841): of spatial features, which know where in the image things are."""
+
+    stem = "sfid"
+    definition = (
+        "Fréchet distance of spatial features: as FID, but of where things are in an image rather "
+        "than of what there is."
+    )
+    reads = "spatial"
+    needs = "an extractor with spatial features (inception)"
+
+    def __init__(
+        self, reference: FeatureStatistics, extractor: str, feature: str = "spatial"
+    ) -> None:
+        super().__init__(reference, extractor, feature)

@@ -53,8 +53,13 @@ class InceptionScore(Metric):
     """
 
     stem = "inception_score"
-    definition = "exponential of the mean divergence of p(class | image) from p(class)"
+    definition = (
+        "How sure a classifier is of each image and how various its answers are: the exponential "
+        "of the mean divergence of p(class | image) from p(class), averaged over 10 splits."
+    )
     higher_is_better = True
+    reads, needs = "logits", "an extractor with class logits (inception, small)"
+    averaged = True
     p: Tensor
     negative_entropy: Tensor
     count: Tensor

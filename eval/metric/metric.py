@@ -23,10 +23,19 @@ class Metric(torchmetrics.Metric):
         stem: what the metric is called; its numbers are named ``<stem>_<extractor>``.
         higher_is_better: which direction is better.
         definition: what the number is, in one sentence.
+        against: what it is made with: a reference's "statistics", its "rows", or "nothing".
+        reads: the feature it reads unless told otherwise.
+        needs: what an extractor has to give, in words.
+        averaged: its blocks' numbers are averaged, for that is how it is defined; others are
+            computed anew over all images.
     """
 
     stem: ClassVar[str]
     definition: ClassVar[str]
+    against: ClassVar[str] = "nothing"
+    reads: ClassVar[str] = "pool"
+    needs: ClassVar[str] = "an extractor of images alone"
+    averaged: ClassVar[bool] = False
     full_state_update = False  # two batches' states may be summed
     is_differentiable = False
 
@@ -39,6 +48,15 @@ class Metric(torchmetrics.Metric):
     def name(self) -> str:
         """The number's name, such as ``fid_small``."""
         return f"{self.stem}_{self.extractor}"
+
+    @classmethod
+    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
+        """Whether it can be measured with this extractor on data of so many classes."""
+        return cls.reads in provided(extractor) and not hasattr(extractor, "text")
+
+    def define(self, name: str) -> str:
+        """What the number of this name is, in one sentence."""
+        return self.definition
 
     def read(self, features: dict[str, Tensor]) -> Tensor:
         """This metric's feature (B, D).
@@ -67,3 +85,9 @@ class Metric(torchmetrics.Metric):
         if isinstance(incoming_state, torchmetrics.Metric):
             self._update_count += incoming_state._update_count
             self._computed = None
+
+
+def provided(extractor: Any) -> tuple[str, ...]:
+    """The features that an extractor gives; ``pool`` where it does not say."""
+    found: tuple[str, ...] = getattr(extractor, "provides", ("pool",))
+    return found

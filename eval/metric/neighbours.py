@@ -165,6 +165,16 @@ class _Shares(RowsMetric):
     """Two of the four shares, each named after itself."""
 
     shares: ClassVar[tuple[str, str]]
+    definitions: ClassVar[dict[str, str]] = {
+        "precision": "Share of generated images that look like some training image: inside a ball "
+        "that reaches from a training image to its third neighbour.",
+        "recall": "Share of training images that look like some generated image: inside a ball "
+        "that reaches from a generated image to its third neighbour.",
+        "density": "In how many training images' balls (to the fifth neighbour) a generated image "
+        "lies, over 5. About 1 for equal crowds.",
+        "coverage": "Share of training images whose ball (to the fifth neighbour) holds a "
+        "generated image.",
+    }
 
     def of(self, features: Tensor) -> dict[str, float]:
         return self._named(neighbours(features, self.reference))
@@ -176,6 +186,9 @@ class _Shares(RowsMetric):
         found = neighbours(features, self.reference, blocks=bounds)
         return self._named(found), [self._named(one) for one in found.without]
 
+    def define(self, name: str) -> str:
+        return self.definitions[name.removesuffix(f"_{self.extractor}")]
+
     def _named(self, found: Neighbours) -> dict[str, float]:
         return {f"{share}_{self.extractor}": getattr(found, share) for share in self.shares}
 
@@ -184,7 +197,7 @@ class PrecisionRecall(_Shares):
     """Improved precision and recall of the images seen, k = 3."""
 
     stem, shares = "precision", ("precision", "recall")
-    definition = "share of generated images inside the real ones' balls (to neighbour 3)"
+    definition = "shares of images inside the other set's balls to the third neighbour"
     higher_is_better = True
 
 
@@ -192,5 +205,5 @@ class DensityCoverage(_Shares):
     """Density and coverage of the images seen, k = 5."""
 
     stem, shares = "density", ("density", "coverage")
-    definition = "real balls (to neighbour 5) a generated image lies in, over 5"
+    definition = "training images' balls to the fifth neighbour, and which are hit"
     higher_is_better = True

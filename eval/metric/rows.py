@@ -46,6 +46,7 @@ class RowsMetric(Metric):
         feature: which of its features.
     """
 
+    against = "rows"
     rows: list[Tensor] | Tensor  # one tensor where processes have been gathered
 
     def __init__(self, reference: Tensor, extractor: str, feature: str = "pool") -> None:

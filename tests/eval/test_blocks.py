@@ -9,9 +9,15 @@ from torch import Tensor
 from eval.blocks import Blocks
 from eval.feature_statistics import FeatureStatistics
 from eval.images import Images
+from eval.metric.class_accuracy import ClassAccuracy
 from eval.metric.frechet import FrechetDistance, frechet_distance
 from eval.metric.inception_score import InceptionScore, inception_score
-from eval.metric.kernel import ClipKernelDistance, gaussian_mmd
+from eval.metric.kernel import (
+    ClipKernelDistance,
+    KernelDistance,
+    gaussian_mmd,
+    kernel_distance,
+)
 from eval.metric.metric import Metric
 from eval.metric.neighbours import PrecisionRecall, neighbours
 
@@ -26,10 +32,6 @@ CASES: dict[str, tuple[Callable[[], Metric], Callable[[Tensor], float]]] = {
     "fid_small": (
         lambda: FrechetDistance(STATISTICS, "small"),
         lambda rows: frechet_distance(FeatureStatistics(rows), STATISTICS),
-    ),
-    "inception_score_small": (
-        lambda: InceptionScore("small", "pool"),
-        lambda rows: float(inception_score(rows, 1)),
     ),
     "cmmd_small": (
         lambda: ClipKernelDistance(REFERENCE, "small"),
@@ -59,6 +61,42 @@ def test_value_and_interval_are_those_of_the_definition(name: str, batch: int) -
         without = of(torch.cat([FEATURES[:first], FEATURES[last:]]))
         want = BLOCKS * of(FEATURES) - (BLOCKS - 1) * without
         assert pseudo == pytest.approx(want, rel=1e-7)
+
+
+def test_inception_score_is_the_mean_of_its_splits() -> None:
+    found = fed(lambda: InceptionScore("small", "pool"), 30).estimates()["inception_score_small"]
+    splits = [float(inception_score(FEATURES[a:b], 1)) for a, b in BOUNDS]
+    assert found.value == pytest.approx(sum(splits) / BLOCKS)
+    assert found.pseudo == pytest.approx(splits)
+
+
+def test_interval_of_kid_is_that_of_the_estimate_over_all_pairs() -> None:
+    blocks = fed(lambda: KernelDistance(REFERENCE, "small", subset_size=50), 30)
+    found = blocks.estimates()["kid_small"]
+    assert found.value == pytest.approx(
+        float(kernel_distance(FEATURES, REFERENCE, 100, 50).mean()), rel=1e-9
+    )
+
+    def over(rows: Tensor) -> float:
+        x, y = rows.double(), REFERENCE.double()
+        xx, xy, yy = ((a @ b.T / SIZE + 1) ** 3 for a, b in ((x, x), (x, y), (y, y)))
+        own = (xx.sum() - xx.trace()) / (len(x) * (len(x) - 1))
+        return float(own + (yy.sum() - yy.trace()) / (len(y) * (len(y) - 1)) - 2 * xy.mean())
+
+    for (first, last), pseudo in zip(BOUNDS, found.pseudo, strict=True):
+        without = over(torch.cat([FEATURES[:first], FEATURES[last:]]))
+        want = found.value - (BLOCKS - 1) * (without - over(FEATURES))
+        assert pseudo == pytest.approx(want, rel=1e-9)
+
+
+def test_labels_reach_metrics_that_ask_for_them() -> None:
+    blocks = Blocks(lambda: ClassAccuracy("small", "pool"), 40, BLOCKS)
+    labels = FEATURES[:40].argmax(dim=1)
+    labels[:10] = (labels[:10] + 1) % SIZE
+    blocks.update({"pool": FEATURES[:40]}, Images(torch.zeros(40, 1, 2, 2), labels))
+    found = blocks.estimates()["class_accuracy_small"]
+    assert found.value == 0.75
+    assert found.pseudo == pytest.approx([0.0, 1.0, 1.0, 1.0])
 
 
 def test_counts_are_watched() -> None:

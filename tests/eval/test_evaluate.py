@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,16 @@ from eval.compare import compare
 from eval.evaluate import evaluate
 from eval.feature_statistics import FeatureStatistics
 from eval.images import StoredImages, class_captions
-from eval.metric import clip_score, frechet_distance
+from eval.metric import (
+    ClassAccuracy,
+    ClipKernelDistance,
+    InceptionScore,
+    KernelDistance,
+    PrecisionRecall,
+    clip_score,
+    frechet_distance,
+    neighbours,
+)
 from eval.result import Result
 from eval.yardstick import FidSets, measure
 from zoo import DDPM
@@ -231,3 +241,58 @@ def test_a_class_has_its_most_frequent_caption(data):
     train = ImageSet(images, labels, ["a", "b", "b", "c", "c", "d"], ("x", "y"))
     assert class_captions(SimpleNamespace(train=train), 2) == ["b", "c"]
     assert class_captions(SimpleNamespace(train=train), 3) is None
+
+
+class Classifier:
+    """The same projection without captions, and as many logits as there are classes."""
+
+    sha256 = "00" * 32
+    resize = "none"
+    provides = ("pool", "logits")
+    num_classes = 3
+
+    def __init__(self):
+        self.name, self.projection = "judge", Projection("judge")
+
+    def __call__(self, images):
+        pool = self.projection(images)["pool"]
+        return {"pool": pool, "logits": pool[:, :3]}
+
+
+def test_further_metrics_come_with_floor_interval_and_definition(data):
+    judge, clip = Classifier(), Projection("clip")
+    chosen = [partial(KernelDistance, subsets=5), PrecisionRecall, ClassAccuracy]
+    chosen += [InceptionScore, ClipKernelDistance]
+    images = StoredImages(data.test.images, "a folder", data.test.labels)
+    found = evaluate(images, data, [judge], [clip], fid_counts=[20], metrics=chosen).result
+    names = {"kid_judge", "precision_judge", "recall_judge", "inception_score_judge", "cmmd_clip"}
+    names.add("class_accuracy_judge")
+    assert names <= set(found.values)
+    features = {
+        split: judge(getattr(data, split).images)["pool"].float() for split in ("train", "test")
+    }
+    want = neighbours(features["test"], features["train"])
+    assert found.values["precision_judge"].value == pytest.approx(want.precision)
+    assert found.values["recall_judge"].value == pytest.approx(want.recall)
+    for name in names:
+        value = found.values[name]
+        assert value.floor == pytest.approx(value.value)  # these are the held-out images
+        assert value.definition and len(value.blocks) == 10
+        assert value.interval[0] <= value.value <= value.interval[1]
+    assert "subsets 5" in found.protocol.metrics["kid_judge"]
+    assert Result.from_json(found.to_json()) == found
+
+
+def test_each_extractor_runs_once_though_many_metrics_read_it(data):
+    extractor = Projection("small")
+    model = _model(ClassLabel(3))
+    evaluate(
+        model, data, [extractor], [extractor], num_images=40, fid_counts=[40], batch_size=10,
+        metrics=[ClipKernelDistance],
+    )  # fmt: skip
+    assert sum(extractor.seen) == len(data.train) + len(data.test) + 40
+
+
+def test_a_metric_without_an_extractor_says_what_it_needs(data):
+    with pytest.raises(ValueError, match="class_accuracy needs a classifier of the data's own"):
+        evaluate(_model(ClassLabel(3)), data, [Projection("a")], metrics=[ClassAccuracy])

@@ -44,6 +44,9 @@ def test_mean_and_standard_error_are_those_of_all_images(data, batch_size) -> No
     assert value.value == pytest.approx(each.mean().item(), rel=1e-6)
     assert value.standard_error == pytest.approx(each.std().item() / math.sqrt(20), rel=1e-5)
     assert (value.num_images, value.higher_is_better) == (20, False)
+    torch.testing.assert_close(
+        torch.tensor(value.blocks).double(), each.reshape(10, 2).mean(1), rtol=1e-5, atol=0
+    )
 
 
 def test_images_are_spread_over_the_split_and_come_with_their_labels(data) -> None:

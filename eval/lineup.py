@@ -1,0 +1,72 @@
+"""Which metric is measured with which extractor, and what each is made with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from eval.metric.metric import Metric
+
+
+class Entry(NamedTuple):
+    """One metric with one extractor.
+
+    Attributes:
+        factory: the metric's class, perhaps with settings (a hydra partial).
+        extractor: whose features it reads.
+    """
+
+    factory: Callable[..., Metric]
+    extractor: Any
+
+    @property
+    def kind(self) -> type[Metric]:
+        """The metric's class."""
+        return class_of(self.factory)
+
+    @property
+    def settings(self) -> str:
+        """What is measured, for the protocol: class, settings, feature, and what with."""
+        given = self.factory.keywords if isinstance(self.factory, partial) else {}
+        told = ", ".join([self.kind.__name__, *(f"{k} {v}" for k, v in given.items())])
+        against = {"statistics": ", all training images", "rows": ", up to 10,000 training images"}
+        return f"{told}, feature {self.kind.reads}{against.get(self.kind.against, '')}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The extractor's name and the feature that is read."""
+        return self.extractor.name, self.kind.reads
+
+
+def lineup(
+    metrics: Sequence[Callable[..., Metric]], extractors: Sequence[Any], num_classes: int | None
+) -> list[Entry]:
+    """Each metric with every extractor that gives what it reads.
+
+    Args:
+        metrics: classes, or partials of them.
+        extractors: those at hand.
+        num_classes: of the data, or None.
+
+    Raises:
+        ValueError: no extractor suits a metric.
+    """
+    found = []
+    for factory in metrics:
+        kind = class_of(factory)
+        suited = [e for e in extractors if kind.suits(e, num_classes)]
+        if not suited:
+            names = ", ".join(e.name for e in extractors) or "none"
+            raise ValueError(
+                f"metric {kind.stem} needs {kind.needs}; the extractors are {names}: add one with "
+                "extractor=[...], or leave the metric out"
+            )
+        found += [Entry(factory, extractor) for extractor in suited]
+    return found
+
+
+def class_of(factory: Callable[..., Metric]) -> type[Metric]:
+    """The class behind a partial."""
+    kind: Any = factory.func if isinstance(factory, partial) else factory
+    return kind
