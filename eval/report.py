@@ -75,10 +75,11 @@ def to_markdown(table: Table, title: str, command: str) -> str:
         lines += [f"- {_plain(str(difference))}" for difference in table.differences]
     if table.warnings:
         lines += ["", "Warnings:", ""] + [f"- {_plain(warning)}" for warning in table.warnings]
+    if table.verdicts:
+        lines += ["", "## Which differences are more than chance?", "", _plain(VERDICT_NOTE)]
     for metric, said in sentences(table.verdicts).items():
-        lines += ["", f"## Which differences are more than chance: {_plain(metric)}", ""]
-        lines += [f"- {_plain(sentence)}" for sentence in said]
-        lines += ["", _plain(VERDICT_NOTE)]
+        title = next(column.title for column in table.columns if column.key == metric)
+        lines += ["", f"{_plain(title)}:", ""] + [f"- {_plain(sentence)}" for sentence in said]
     for heading, record in (("Budget", table.budget), ("Protocol", table.protocol)):
         lines += ["", f"## {heading}", ""]
         lines += [f"- {field}: {_plain(told(value))}" for field, value in record.items()]

@@ -142,3 +142,27 @@ def test_the_page_sorts_in_a_browser(results, samples, tmp_path):
     rows = re.findall(r'<th scope="row" data-key="(\w+)"', done.stdout)
     assert rows[:4] == list(reversed(NAMES))  # twice clicked: descending
     assert 'aria-sort="descending"' in done.stdout
+
+
+def test_page_and_markdown_say_which_differences_are_more_than_chance(results, samples):
+    def measured(result, centre):
+        blocks = [centre + 0.01 * k for k in range(10)]
+        value = replace(
+            result.values["fid_small_1000"],
+            value=centre, blocks=blocks, interval=[centre - 0.02, centre + 0.02],
+        )  # fmt: skip
+        return replace(result, values={**result.values, "fid_small_1000": value})
+
+    rows = [measured(result, centre) for result, centre in zip(results, (2, 2, 3, 4), strict=True)]
+    table = compare(rows)
+    markdown, text = (
+        report.to_markdown(table, "t", "c"),
+        page(table, rows, samples, "t", "c"),
+    )
+    for written in (markdown, text):
+        assert "ddpm is better than latent_diffusion by 1 (p" in written
+        assert "ddpm and improved_ddpm are not distinguishable (p = 1)" in written
+        assert "Said of these weights" in written
+    assert "95 %: 1.98 to 2.02" in markdown
+    assert 'href="#verdicts"' in text
+    assert "verdicts" not in page(compare(results), results, samples, "t", "c")
