@@ -235,6 +235,8 @@ def test_the_grid_is_a_picture_of_the_final_model(config, tmp_path):
         (["trainer.accelerator=gpu"], "use trainer=auto or trainer=cpu"),
         (["callbacks.sample_grid.every_n_steps=0"], "every_n_steps"),
         (["recipe.ema.decay=1.0"], r"EMA decay must be in \[0, 1\)"),
+        (["schedule=zero_terminal_snr"], "Epsilon cannot be read .* use parameterization=velocity"),
+        (["objective=min_snr", "variance=learned"], "gives a learned variance no gradient"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(
@@ -246,6 +248,19 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
     with pytest.raises(Exception, match=message):
         train(config(run_dir, "trainer.max_steps=1", *overrides))
     assert not run_dir.exists()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["schedule=zero_terminal_snr", "parameterization=velocity", "objective=min_snr"],
+        ["schedule=quad", "parameterization=x0", "objective=simple_l1"],
+    ],
+)
+def test_other_schedules_and_objectives_train_and_generate(config, tmp_path, overrides):
+    module = zoo.load(train(config(tmp_path, "trainer.max_steps=2", *overrides)))
+    assert module.generate(2).float().std() > 0
+    assert module.bits_per_dim(torch.zeros(1, 1, 16, 16), num_steps=3).isfinite().all()
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_state(
