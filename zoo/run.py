@@ -80,11 +80,11 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     if _wants_autoencoder(cfg):
         arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
     if cfg.text_encoder is not None:
-        arguments["conditioner"] = text_encoder.load_text_encoder(cfg)
+        arguments["conditioner"] = text_encoder.load_text_encoder(cfg.text_encoder, cfg.conditioner)
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
     check(config_of(model), trust=None)  # what could not be saved is heard of before training
     _check_data(model, data)
-    text_encoder.prepare(model, cfg, data)
+    text_encoder.prepare(model, data, cfg.text_encoder is not None, cfg.tokenizer)
     model.training_seed = cfg.seed
     if cfg.channels_last:
         model.to(memory_format=torch.channels_last)

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.conditioner.text import TextConditioner
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
-
-def load_text_encoder(cfg: DictConfig) -> TextConditioner:
-    """The text conditioner out of ``cfg.text_encoder``, with the config's dropout and freezing.
+def load_text_encoder(path: str, asked: Mapping[str, Any]) -> TextConditioner:
+    """The text conditioner out of a file, with the dropout and the freezing that are ``asked``.
 
     Raises:
-        ValueError: there is no file, no text conditioner in it, or the config asks for none.
+        ValueError: there is no file, no text conditioner in it, or none is asked for.
     """
     from zoo.checkpoint import load
 
-    saved = load(cfg.text_encoder)
+    saved = load(path)
     found = getattr(saved, "conditioner", saved)
     if not isinstance(found, TextConditioner):
         raise ValueError(
-            f"text_encoder={cfg.text_encoder} holds a {type(found).__name__}, no text encoder: "
+            f"text_encoder={path} holds a {type(found).__name__}, no text encoder: "
             "give the file of a CLIPText, a BERTText, or of a model with one"
         )
-    if "trainable" not in cfg.conditioner:
+    if "trainable" not in asked:
         raise ValueError(
-            f"text_encoder={cfg.text_encoder} is for a model that reads captions: choose "
+            f"text_encoder={path} is for a model that reads captions: choose "
             "conditioner=clip_text or conditioner=bert_text"
         )
-    found.dropout = cfg.conditioner.dropout
-    found.set_trainable(cfg.conditioner.trainable)
+    found.dropout = asked["dropout"]
+    found.set_trainable(asked["trainable"])
     return found
 
 
-def prepare(model: Any, cfg: DictConfig, data: Any) -> None:
+def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
     """Sees to it that a text conditioner can read the data's captions; others are left alone.
+
+    Args:
+        model: whose ``conditioner`` it is.
+        data: the data module.
+        loaded: whether the conditioner's weights come from a file.
+        tokenizer: the path of a ``tokenizer.json``; None keeps the conditioner's own, or learns one
+            from the captions.
 
     Raises:
         ValueError: the data gives no captions, there is no such tokenizer, or the text encoder
@@ -51,15 +56,15 @@ def prepare(model: Any, cfg: DictConfig, data: Any) -> None:
             f"{type(conditioner).__name__} needs captions, but data.condition={data.condition}: "
             "set data.condition=caption, or conditioner=unconditional"
         )
-    if not conditioner.trainable and cfg.text_encoder is None:
+    if not conditioner.trainable and not loaded:
         raise ValueError(
             f"this {type(conditioner).__name__} is frozen at random weights: give "
             "text_encoder=FILE of a trained one, or let it learn with conditioner.trainable=true"
         )
-    if cfg.tokenizer is not None:
-        if not Path(cfg.tokenizer).is_file():
-            raise ValueError(f"tokenizer={cfg.tokenizer}: no such file")
-        conditioner.set_tokenizer(Path(cfg.tokenizer).read_bytes())
+    if tokenizer is not None:
+        if not Path(tokenizer).is_file():
+            raise ValueError(f"tokenizer={tokenizer}: no such file")
+        conditioner.set_tokenizer(Path(tokenizer).read_bytes())
     elif not conditioner.tokenizer_bytes:
         captions = getattr(data.train, "captions", None)
         if not captions:

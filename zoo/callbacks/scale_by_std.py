@@ -24,7 +24,8 @@ class ScaleByStd(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.fit_loop.epoch_loop.batch_progress.total.processed:
+        total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+        if total.processed:
             return
         first_stage: Any = getattr(pl_module, "first_stage", None)
         if not hasattr(first_stage, "set_scale"):

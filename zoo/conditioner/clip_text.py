@@ -73,7 +73,7 @@ class CLIPTextNetwork(nn.Module):
         self, vocab_size: int, width: int, layers: int, heads: int, max_length: int, inner: int
     ) -> None:
         super().__init__()
-        tower = nn.Module()
+        tower: Any = nn.Module()
         tower.embeddings = nn.ModuleDict(
             {
                 "token_embedding": nn.Embedding(vocab_size, width),
@@ -84,7 +84,7 @@ class CLIPTextNetwork(nn.Module):
             {"layers": nn.ModuleList(_Layer(width, heads, inner) for _ in range(layers))}
         )
         tower.final_layer_norm = nn.LayerNorm(width)
-        self.text_model: Any = tower
+        self.text_model = tower
         for table in tower.embeddings.values():
             nn.init.normal_(table.weight, std=0.02)
 

@@ -109,7 +109,8 @@ class Autoencoder(Trainable):
 
     def _against(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
         """One step of the autoencoder, then one of the discriminator on the changed one."""
-        autoencoder, discriminator = self.optimizers()  # type: ignore[misc]
+        optimizers: Any = self.optimizers()
+        autoencoder, discriminator = optimizers
         step = self.global_step
         self.toggle_optimizer(autoencoder)
         passed = self._pass(images, "posterior")

@@ -275,15 +275,16 @@ def test_validation_logs_the_error_of_the_mean_reconstruction(tmp_path: Path) ->
     assert values["validation/loss"] == pytest.approx(float(error), rel=1e-5)
 
 
-def test_the_config_composes_for_every_data_set() -> None:
+@pytest.mark.parametrize(("name", "kind"), [("", KLAutoencoder), ("vq_", VQAutoencoder)])
+def test_the_config_composes_for_every_data_set(name: str, kind: type) -> None:
     from omegaconf import OmegaConf
 
+    from zoo.entry import compose
     from zoo.target import build
 
-    path = Path(__file__).parents[3] / "configs" / "model" / "autoencoder.yaml"
-    for channels, size in ((1, 16), (3, 32)):
-        config = OmegaConf.create({"data": {"channels": channels, "image_size": size}})
-        config.model = OmegaConf.load(path)
+    for data, channels, size in (("digits", 1, 16), ("cifar10", 3, 32)):
+        config = compose("train", [f"model={name}autoencoder", f"data={data}"])
         module = build(OmegaConf.to_container(config.model, resolve=True))
+        assert isinstance(module.first_stage, kind)
         assert module.first_stage.latent_shape((channels, size, size)) == (4, size // 2, size // 2)
         assert sum(p.numel() for p in module.parameters()) < 400_000
