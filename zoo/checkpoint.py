@@ -71,6 +71,8 @@ def save(
 def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
     """The module that was saved, on the CPU and in evaluation mode. Nothing is unpickled.
 
+    Its ``loaded_from`` is the path.
+
     Args:
         path: a file that ``save`` wrote.
         trust: packages, beside ``zoo`` and ``torch.nn``, whose classes the config may name.
@@ -97,7 +99,9 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
     except SafetensorError as error:
         raise ValueError(f"{path}: {error}") from error
     _fit(module, weights, path)
-    return module.eval()
+    loaded: Any = module.eval()
+    loaded.loaded_from = Path(path)
+    return loaded
 
 
 def config(path: str | Path) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.guidance import networks
+from zoo.guiding_network import check_network
+
 if TYPE_CHECKING:
     from zoo.guidance import Guidance
     from zoo.module import DiffusionModule
@@ -15,17 +18,36 @@ def check_parts(module: DiffusionModule) -> None:
     """Raises ValueError where the parts of ``module`` cannot work together."""
     _check_latents(module)
     _check_conditions(module)
+    check_own_guidance(module.guidance)
     check_guidance(module, module.guidance)
 
 
-def check_guidance(module: DiffusionModule, guidance: Guidance) -> None:
-    """Raises ValueError where ``guidance`` needs a null condition that was never trained."""
-    if guidance.needs_null and module.conditioner.dropout == 0:
+def check_own_guidance(guidance: Guidance) -> None:
+    """Raises ValueError where a model's default guidance holds a network: it would not be saved."""
+    for name, network in networks(guidance):
+        raise ValueError(
+            f"a model's own guidance cannot hold another network ({name}, a "
+            f"{type(network).__name__}): hand it to generate(guidance=...), or to zoo sample and "
+            f"zoo evaluate as guidance=... guidance.{name}=FILE"
+        )
+
+
+def check_guidance(module: DiffusionModule, guidance: Guidance, negative: bool = False) -> None:
+    """Raises ValueError where ``guidance`` needs what the model, or another network, lacks.
+
+    Args:
+        module: the model that is guided.
+        guidance: how.
+        negative: whether conditions are given in place of the null condition.
+    """
+    if guidance.needs_null and module.conditioner.dropout == 0 and not negative:
         raise ValueError(
             f"guidance scale {getattr(guidance, 'scale', '?')} mixes in the null condition, which "
             f"this {type(module).__name__} was never trained on (conditioner.dropout is 0): "
             "use guidance.scale=1, or train with conditioner.dropout=0.1"
         )
+    for name, network in networks(guidance):
+        check_network(module, name, network)
 
 
 def _check_latents(module: DiffusionModule) -> None:

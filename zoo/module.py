@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.compatibility import check_guidance, check_parts
+from zoo.compatibility import check_guidance, check_own_guidance, check_parts
 from zoo.conditioner import Conditioner, Unconditional
 from zoo.diffusion.bound import Bound, variational_bound
 from zoo.diffusion.clock import DiscreteClock
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
-from zoo.guidance import Guidance, Unguided
+from zoo.guidance import Guidance, Unguided, networks, num_classes
 from zoo.recipe import Recipe
 from zoo.records import Batch, Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler, grid
@@ -155,6 +156,17 @@ class DiffusionModule(Trainable):
             self.first_stage.eval()
         return self
 
+    def save(
+        self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
+    ) -> Path:
+        """Writes weights, config and provenance into one file; see ``zoo.checkpoint.save``.
+
+        Raises:
+            ValueError: the default guidance holds another network, which the file would lack.
+        """
+        check_own_guidance(self.guidance)
+        return super().save(path, provenance, **options)
+
     # Generation
 
     def generate(
@@ -177,7 +189,8 @@ class DiffusionModule(Trainable):
 
         Args:
             num_images: N.
-            condition: N labels or captions, or a ``Condition``; drawn at random when None.
+            condition: N labels or captions, or a ``Condition``; drawn at random when None. An
+                unconditional model hands labels on to a guidance that reads them.
             sampler: in place of the model's own.
             guidance: in place of the model's own.
             seed: of every draw.
@@ -210,7 +223,9 @@ class DiffusionModule(Trainable):
         """``generate``, a batch at a time."""
         sampler = sampler if sampler is not None else self.sampler
         guidance = guidance if guidance is not None else self.guidance
-        check_guidance(self, guidance)
+        check_guidance(self, guidance, negative is not None)
+        for _, network in networks(guidance):
+            network.to(self.device)
         indices = list(range(num_images) if indices is None else indices)
         for name, rows in (("indices", indices), ("condition", condition), ("negative", negative)):
             if rows is not None and not isinstance(rows, Condition) and len(rows) != num_images:
@@ -240,7 +255,7 @@ class DiffusionModule(Trainable):
         was_training = self.training
         self.eval()
         try:
-            condition = self._condition(raw, indices, seed)
+            condition = self._condition(raw, indices, seed, num_classes(guidance))
             null = None
             if guidance.needs_null:
                 null = (
@@ -261,11 +276,20 @@ class DiffusionModule(Trainable):
         finally:
             self.train(was_training)
 
-    def _condition(self, raw: Raw | Condition, indices: Sequence[int], seed: int) -> Condition:
+    def _condition(
+        self,
+        raw: Raw | Condition,
+        indices: Sequence[int],
+        seed: int,
+        num_classes: int | None = None,
+    ) -> Condition:
         if isinstance(raw, Condition):
             return raw.to(self.device)
         if raw is None:
-            raw = self.conditioner.random(Draw(seed, indices, "condition"))
+            draw = Draw(seed, indices, "condition")
+            raw = self.conditioner.random(draw)
+            if raw is None and num_classes is not None:  # the guidance alone knows labels
+                raw = draw.integers(num_classes)
         return self.conditioner(raw).to(self.device)
 
     def _clip(self, x0: Tensor) -> Tensor:

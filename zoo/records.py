@@ -90,7 +90,10 @@ class Condition:
 
     @staticmethod
     def cat(parts: list[Condition]) -> Condition:
-        """Concatenates along the batch; a field that one part lacks must be absent in all."""
+        """Concatenates along the batch; a field that one part lacks must be absent in all.
+
+        Only ``raw`` may be lacking in some, such as null conditions, and is then left out.
+        """
         joined: dict[str, Any] = {}
         for name in ("vector", "tokens", "mask", "image"):
             values = [getattr(part, name) for part in parts]
@@ -98,7 +101,15 @@ class Condition:
                 if any(value is None for value in values):
                     raise ValueError(f"cannot join conditions: only some have '{name}'")
                 joined[name] = torch.cat(values)
-        return Condition(**joined)
+        return Condition(**joined, raw=_joined([part.raw for part in parts]))
+
+
+def _joined(raws: list[Any]) -> Raw:
+    if all(isinstance(raw, Tensor) for raw in raws):
+        return torch.cat(raws)
+    if all(isinstance(raw, list) for raw in raws):
+        return [row for raw in raws for row in raw]
+    return None
 
 
 class Noised(NamedTuple):
@@ -118,11 +129,14 @@ class Prediction(NamedTuple):
         variance_fraction: 0 is the posterior variance, 1 is beta, between them the logarithm is
             interpolated (Improved DDPM, eq. 15); a float where fixed, else a tensor like x0.
         score: a classifier's gradient, already inside ``x0``.
+        reading: (c_x, c_out) of x0 = c_x x + c_out output, before x0 was guided or clipped; None
+            where no network's output was read.
     """
 
     x0: Tensor
     variance_fraction: Tensor | float = 0.0
     score: Tensor | None = None
+    reading: tuple[Any, Any] | None = None
 
 
 Predict = Callable[[Tensor, Level], Prediction]

@@ -73,7 +73,7 @@ class ClassToken(Part, nn.Module):
 
     def forward(self, raw: Raw, draw: Draw | None = None) -> Condition:
         labels = as_labels(raw, self.num_classes)
-        return self._tokens(drop(labels, self.num_classes, self.dropout, draw))
+        return self._tokens(drop(labels, self.num_classes, self.dropout, draw), labels)
 
     def null(self, size: int) -> Condition:
         check_null(self.dropout)
@@ -82,8 +82,9 @@ class ClassToken(Part, nn.Module):
     def random(self, draw: Draw) -> Raw:
         return draw.integers(self.num_classes)
 
-    def _tokens(self, labels: Tensor) -> Condition:
-        return Condition(tokens=self.embedding(labels.to(self.embedding.weight.device))[:, None])
+    def _tokens(self, labels: Tensor, raw: Raw = None) -> Condition:
+        tokens = self.embedding(labels.to(self.embedding.weight.device))[:, None]
+        return Condition(tokens=tokens, raw=raw)
 
 
 def as_labels(raw: Any, num_classes: int) -> Tensor:

@@ -8,7 +8,7 @@ from zoo.records import Condition, Raw
 
 
 class Unconditional(Part):
-    """Whatever condition a batch has is not looked at."""
+    """Whatever condition a batch has is not looked at, only kept for guidance by others."""
 
     dropout = 0.0
     num_classes = None
@@ -17,7 +17,7 @@ class Unconditional(Part):
         pass
 
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:
-        return Condition()
+        return Condition(raw=raw)
 
     def null(self, size: int) -> Condition:
         return Condition()

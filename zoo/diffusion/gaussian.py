@@ -63,8 +63,11 @@ class GaussianDiffusion(Part):
         prediction, fraction = self.variance.split(output)
         c_x, c_out = self.parameterization.reading(level.alpha, level.sigma)
         if isinstance(c_x, float):
-            return Prediction((x * c_x).add_(prediction, alpha=c_out), fraction)
-        return Prediction(per_image(c_x, x) * x + per_image(c_out, x) * prediction, fraction)
+            x0 = (x * c_x).add_(prediction, alpha=c_out)
+        else:
+            c_x, c_out = per_image(c_x, x), per_image(c_out, x)
+            x0 = c_x * x + c_out * prediction
+        return Prediction(x0, fraction, reading=(c_x, c_out))
 
     def losses(self, noised: Noised, output: Tensor) -> dict[str, Tensor]:
         """Every term (B,), "loss" among them, in float32."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
+
+from torch import nn
 
 from zoo.records import Clip, Condition, Predict, RawPredict
 
 
 class Guidance(Protocol):
-    """Mixes predictions; samplers do not know it exists."""
+    """Mixes predictions; samplers do not know it exists.
+
+    Two attributes more are read where they are there: ``networks``, name to network, of a guidance
+    that holds others than the model's own; and ``num_classes`` of one that needs labels in
+    ``condition.raw``, so that labels can be drawn for a model that knows none.
+    """
 
     @property
     def needs_null(self) -> bool:
@@ -25,3 +32,17 @@ class Guidance(Protocol):
             null: the same number of null conditions; given where ``needs_null``.
             clip: x0 to x0.
         """
+
+
+def networks(guidance: Any) -> list[tuple[str, nn.Module]]:
+    """The networks beside the model's own, by name: the guidance's, and those of one inside it."""
+    found = list(getattr(guidance, "networks", {}).items())
+    inner = getattr(guidance, "guidance", None)
+    return found if inner is None else found + networks(inner)
+
+
+def num_classes(guidance: Any) -> int | None:
+    """How many labels the guidance, or one inside it, knows; None where it needs none."""
+    classes = getattr(guidance, "num_classes", None)
+    inner = getattr(guidance, "guidance", None)
+    return num_classes(inner) if classes is None and inner is not None else classes
