@@ -95,10 +95,11 @@ class LossSecondMoment:
 
     def update(self, t: Tensor, loss: Tensor) -> None:
         times, losses = _of_all_processes(t, loss)
-        for row, value in zip(times.long().tolist(), losses.double().tolist(), strict=True):
-            self._allot(row)
-            self._losses[row - 1, self._counts[row - 1] % self.history] = value
-            self._counts[row - 1] += 1
+        self._allot(int(times.max()))
+        kept, counts = self._losses.numpy(), self._counts.numpy()  # the tensors' own memory
+        for row, value in zip((times.long() - 1).tolist(), losses.tolist(), strict=True):
+            kept[row, counts[row] % self.history] = value
+            counts[row] += 1
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": self._losses.clone(), "counts": self._counts.clone()}
