@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import cli, entry, listing, paths, usage
+from zoo import cli, entry, listing, paths, published, usage
 
-VERBS = ["train", "sample", "evaluate", "compare", "check", "list", "doctor"]
+VERBS = ["train", "sample", "evaluate", "compare", "check", "convert", "list", "doctor"]
 PRIMARY = sorted(file.stem for file in paths.configs().glob("*.yaml"))
 GROUPED = sorted(
     (file.parent.name, file.stem)
@@ -208,7 +208,9 @@ def test_shipped_checkpoints_are_listed_and_broken_ones_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = list(paths.checkpoints().rglob("*.safetensors"))
-    assert len(listing.entries("checkpoints")) == len(shipped)
+    listed = listing.entries("checkpoints")
+    assert len(listed) == len(shipped) + len(published.published())
+    assert "FID 3.60" in listed["ldm_cin256_v2"]
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits" / "torn.safetensors").write_bytes(b"\x10\0\0\0")
     monkeypatch.setattr(paths, "checkpoints", lambda: tmp_path)

@@ -14,6 +14,7 @@ ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 EVAL = sorted((ROOT / "eval").rglob("*.py"))
 
 ENTRANCES = {
+    "zoo/conversion.py",
     "zoo/entry.py",
     "zoo/run.py",
     "zoo/train.py",

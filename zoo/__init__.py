@@ -41,6 +41,7 @@ _MODULES = (
     "checkpoint",
     "classifier",
     "conditioner",
+    "convert",
     "data",
     "denoiser",
     "diffusion",

@@ -13,6 +13,7 @@ _VERBS = {
     "evaluate": ("eval.evaluate", "measure a saved model, or a folder of images"),
     "compare": ("eval.compare", "train and measure several models under one budget"),
     "check": ("zoo.check", "run the conformance suite on a sampler, such as your own"),
+    "convert": ("zoo.conversion", "turn published weights into one file of this zoo"),
     "list": ("zoo.listing", "show what exists: models, data, samplers, metrics, checkpoints"),
     "doctor": ("eval.doctor", "show what is installed, which device is used, what is missing"),
 }

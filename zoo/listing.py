@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo import own, paths
+from zoo import own, paths, published
 from zoo.complaint import suggestion
 from zoo.tables import show
 from zoo.usage import options
@@ -63,7 +63,8 @@ def entries(kind: str, folders: Sequence[Path] = ()) -> dict[str, str]:
     if kind == "checkpoints":
         home = paths.checkpoints()
         files = sorted(home.rglob("*.safetensors"))
-        return {str(file.relative_to(home).with_suffix("")): about(file) for file in files}
+        shipped = {str(file.relative_to(home).with_suffix("")): about(file) for file in files}
+        return shipped | {name: published.line(e) for name, e in published.published().items()}
     if kind == "metrics":
         return _metrics()
     return options(folder(kind), folders)
