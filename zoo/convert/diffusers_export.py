@@ -22,7 +22,7 @@ from zoo.convert.diffusers_text import (
     tokenizer_files,
 )
 from zoo.convert.diffusers_to_scheduler import scheduler_config
-from zoo.convert.diffusers_unet import unet_config
+from zoo.convert.diffusers_to_unet import unet_config
 from zoo.denoiser import UNet
 from zoo.first_stage import Identity
 from zoo.module import DiffusionModule

@@ -1,4 +1,4 @@
-"""Diffusers' configs of UNet2DModel and UNet2DConditionModel as our UNet's arguments, and back."""
+"""Diffusers' configs of UNet2DModel and UNet2DConditionModel as our UNet's arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.convert.diffusers_options import Options, multipliers
-from zoo.denoiser import UNet
 
 PIXEL_DEFAULTS = {
     "in_channels": 3,
@@ -212,102 +211,3 @@ def _heads(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:
             "attention_head_dim", "heads must be equally many or equally wide at all levels"
         )
     return {"head_channels": int(size)}
-
-
-def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
-    """The config with which diffusers builds the same network.
-
-    Args:
-        unet: ours.
-        sample_size: height and width of what is diffused.
-
-    Raises:
-        ValueError: a fact that diffusers' U-Nets do not have.
-    """
-    text = unet.context_dim is not None
-    widths = [int(mult * unet.channels) for mult in unet.channel_mult]
-    if widths[0] != unet.channels:
-        raise ValueError(
-            f"diffusers' U-Nets embed time as widely as the first level ({widths[0]}), "
-            f"this one has channels={unet.channels}"
-        )
-    if text and (unet.resblock_updown or not unet.mid_attention):
-        what = "resblock_updown=True" if unet.resblock_updown else "mid_attention=False"
-        raise ValueError(f"UNet2DConditionModel has no {what} beside cross-attention")
-    height, width = sample_size
-    config: dict[str, Any] = {
-        "_class_name": "UNet2DConditionModel" if text else "UNet2DModel",
-        "sample_size": height if height == width else [height, width],
-        "in_channels": unet.in_channels,
-        "out_channels": unet.out_channels,
-        "block_out_channels": widths,
-        "layers_per_block": unet.num_res_blocks,
-        "downsample_padding": 0 if unet.asymmetric_padding else 1,
-        "dropout": unet.dropout,
-        "norm_num_groups": unet.norm_groups,
-        "norm_eps": unet.norm_eps,
-        "resnet_time_scale_shift": "scale_shift" if unet.scale_shift_norm else "default",
-        "flip_sin_to_cos": not unet.sine_first,
-        "freq_shift": _whole(unet.frequency_shift),
-        "num_class_embeds": unet.num_classes,
-        "act_fn": "silu",
-    }
-    there = [2**level in unet.attention_at for level in range(len(widths))]
-    config |= _block_types(there, "CrossAttn" if text else "Attn", unet.resblock_updown)
-    if text:
-        return config | _text_options(unet, widths)
-    return config | {
-        "attention_head_dim": _head_dim(unet, widths, there),
-        "attn_norm_num_groups": unet.norm_groups,
-        "add_attention": unet.mid_attention,
-    }
-
-
-def _block_types(there: list[bool], attention: str, resnet: bool) -> dict[str, Any]:
-    plain = (
-        ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D")
-        if resnet
-        else (
-            "DownBlock2D",
-            "UpBlock2D",
-        )
-    )
-    config: dict[str, Any] = {
-        "down_block_types": [f"{attention}DownBlock2D" if a else plain[0] for a in there],
-        "up_block_types": [f"{attention}UpBlock2D" if a else plain[1] for a in there[::-1]],
-    }
-    if attention == "Attn":
-        kind = "resnet" if resnet else "conv"
-        config |= {"downsample_type": kind, "upsample_type": kind}
-    return config
-
-
-def _text_options(unet: UNet, widths: list[int]) -> dict[str, Any]:
-    heads: Any = unet.num_heads
-    if unet.head_channels is not None:
-        heads = [max(1, width // unet.head_channels) for width in widths]
-    return {
-        "attention_head_dim": heads,
-        "cross_attention_dim": unet.context_dim,
-        "transformer_layers_per_block": unet.transformer_depth,
-        "use_linear_projection": False,
-    }
-
-
-def _head_dim(unet: UNet, widths: list[int], there: list[bool]) -> int | None:
-    if unet.head_channels is not None:
-        return unet.head_channels
-    if unet.num_heads == 1:
-        return None  # one head as wide as its level
-    used = {width for width, attends in zip(widths, there, strict=True) if attends}
-    used |= {widths[-1]} if unet.mid_attention else set()
-    if len(used) > 1:
-        raise ValueError(
-            f"UNet2DModel's heads are equally wide at all levels, this U-Net has num_heads="
-            f"{unet.num_heads} at widths {sorted(used)}"
-        )
-    return used.pop() // unet.num_heads if used else None
-
-
-def _whole(value: float) -> float:
-    return int(value) if float(value).is_integer() else value

@@ -194,7 +194,7 @@ def test_every_option_of_diffusers_is_known_with_its_default(name: str) -> None:
     scheduler._variance(options, name), scheduler._bounds(options, clips=True)
     for spacing in ("leading", "trailing"):
         options.given |= {"timestep_spacing": spacing, "clip_sample": False, "skip_prk_steps": True}
-        scheduler._WALKS[name](options, 10)
+        scheduler.WALKS[name](options, 10)
     assert set(defaults) <= options._asked  # none is taken for another scheduler's
 
 
@@ -248,6 +248,13 @@ PUBLISHED = [  # as they lie in folders of that time
 @pytest.mark.parametrize(("config", "sampler"), PUBLISHED)
 def test_published_configs(config: dict[str, Any], sampler: Any) -> None:
     assert config_of(read_scheduler(config, 50).sampler) == config_of(sampler)
+
+
+def test_options_of_another_scheduler_are_not_handed_on() -> None:
+    config = {"_class_name": "DDIMScheduler", "skip_prk_steps": True, "solver_order": 2}
+    found = read_scheduler(config, 10)
+    assert isinstance(found.sampler, DiffusersScheduler)
+    assert len(found.sampler.levels(found.schedule)) == 11
 
 
 def test_old_options() -> None:
