@@ -81,6 +81,25 @@ def subject(
     )
 
 
+def extractor(extractor: Any) -> list[str]:
+    """What its features depend on: class, weights, and the resize where it has a fixed one."""
+    resize = vars(extractor).get("resize", getattr(type(extractor), "resize", ""))
+    told = resize if isinstance(resize, str) else "the model's own"  # asking might load a network
+    return [type(extractor).__name__, extractor.sha256, told]
+
+
+def generation(module: Any, sampler: Any, guidance: Any, sha256: str | None) -> dict[str, Any]:
+    """Everything beside seed and labels that a generated image depends on."""
+    return {
+        "weights": sha256,
+        "config": config_hash(module),
+        "sampler": config_of(sampler),
+        "guidance": _all_settings(guidance),
+        "dtype": str(module.dtype),
+        "device": module.device.type,
+    }
+
+
 def evaluations(module: Any, guidance: Any, num_images: int) -> dict[str, float]:
     """Network evaluations per image: under "" the model's, under their names the guidance's."""
     counted = [("", module), *networks(guidance)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval.result import Result, Subject
@@ -11,6 +13,7 @@ from zoo import entry
 if TYPE_CHECKING:  # torch would cost `zoo evaluate --help` more than it may take
     from torch import Tensor
 
+    from eval.cache import Cache
     from eval.yardstick import Yardstick
 
 
@@ -19,7 +22,8 @@ class Evaluation(NamedTuple):
 
     Attributes:
         result: the record.
-        images: (N, C, H, W) uint8, all that were measured.
+        images: (N, C, H, W) uint8, all that were measured; the first ones of an evaluation that
+            was found in the cache.
     """
 
     result: Result
@@ -49,7 +53,8 @@ def evaluate(
     name: str | None = None,
     facts: dict[str, Any] | None = None,
     sha256: str | None = None,
-    yardstick: Yardstick | None = None,
+    yardstick: Yardstick | Callable[[], Yardstick] | None = None,
+    cache: Cache | None = None,
 ) -> Evaluation:
     """Measures a model, or images that were made elsewhere, against a data set.
 
@@ -76,7 +81,9 @@ def evaluate(
         name: the row's name; the class when None.
         facts: the checkpoint's provenance.
         sha256: of the checkpoint file.
-        yardstick: of ``measure`` for the same data, extractors and counts; measured when None.
+        yardstick: of ``measure`` for the same data, extractors and counts, or a function that
+            gives it; measured when None.
+        cache: of evaluations made before, for a model whose ``sha256`` is known or stored images.
 
     Raises:
         ValueError: a count is larger than the number of images, or the model and the data differ
@@ -85,7 +92,9 @@ def evaluate(
     import torch
 
     from eval import describe, images, one_pass
+    from eval.cache import content
     from eval.flops import cost
+    from eval.lineup import settings_of
     from eval.yardstick import measure
     from zoo.guidance import networks
 
@@ -95,31 +104,61 @@ def evaluate(
     shape = list(subject.images.shape[1:]) if stored else list(subject.image_shape)
     if shape != list(data.shape):
         raise ValueError(f"images are {tuple(shape)}, {data.name} has {tuple(data.shape)}")
+    facts = facts or {}
+    title = name or (subject.name if stored else type(subject).__name__)
+    if not stored:
+        sampler = sampler if sampler is not None else subject.sampler
+        guidance = guidance if guidance is not None else subject.guidance
+
+    generation: dict[str, Any] = {"data": data.fingerprint, "seed": seed}
+    if stored:
+        generation["images"] = content(subject.images) if cache is not None else ""
+    else:
+        generation |= describe.generation(subject, sampler, guidance, sha256)
+    asked = {
+        **generation,
+        "num_images": num_images,
+        "fid_counts": counts,
+        "extractors": {e.name: describe.extractor(e) for e in (*fid, *clip)},
+        "clip": [e.name for e in clip],
+        "metrics": [settings_of(metric) for metric in metrics],
+        "bits": [bits_images, bits_steps],
+    }
+    cache = cache if stored or sha256 else None
+    known = cache.find(asked) if cache is not None else None
+    if known is not None:
+        result, shown = known
+        return Evaluation(replace(result, subject=replace(result.subject, name=title)), shown)
+
     if yardstick is None:
         yardstick = measure(data, fid, clip, counts, batch_size, metrics)
+    elif callable(yardstick):
+        yardstick = yardstick()
     if yardstick.counts != counts:
         raise ValueError(f"the yardstick is for fid_counts={yardstick.counts}, not {counts}")
-    facts = facts or {}
 
+    batches = None
     if stored:
         want = images.Wanted("as given", None, None)
         made = images.from_dataset(subject, batch_size)
-        title = name or subject.name
     else:
-        sampler = sampler if sampler is not None else subject.sampler
-        guidance = guidance if guidance is not None else subject.guidance
         want = images.wanted(subject, data, num_images, guidance)
-        for counted in (subject, *(network for _, network in networks(guidance))):
-            counted.network_evaluations = 0
-        made = images.generated(subject, want, num_images, seed, batch_size, sampler, guidance)
-        title = name or type(subject).__name__
+        counted = dict([("", subject), *networks(guidance)])
+        for network in counted.values():
+            network.network_evaluations = 0
+        make = functools.partial(
+            images.generated, subject, want, num_images, seed, batch_size, sampler, guidance
+        )
+        made = make()
+        if cache is not None:
+            batches = cache.batches({**generation, "labels": want.protocol})
+            made = batches.resumed(lambda first: make(first=first), want, num_images, counted)
     scored = clip if want.captions else ()
     measured = one_pass.one_pass(made, num_images, fid, scored, yardstick)
 
     device = torch.device("cpu") if stored else subject.device
     values = one_pass.values_of(measured, yardstick)
     if stored:
-        del values["images_per_second"]
         description = _stored(title)
     else:
         raw = None if want.condition is None else want.condition[:1]
@@ -142,6 +181,10 @@ def evaluate(
         facts,
         absent,
     )
+    if cache is not None:
+        cache.keep(asked, result, measured.images)
+    if batches is not None:
+        batches.remove()
     return Evaluation(result, measured.images)
 
 

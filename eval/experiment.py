@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,17 @@ from zoo import checkpoint, entry, paths
 from zoo.device import accelerator
 from zoo.train import train
 
-_OWN = ("models", "retrain", "force", "run_dir", "protocol", "extractor", "metric", "autoencoder")
+_OWN = (
+    "models",
+    "retrain",
+    "force",
+    "run_dir",
+    "protocol",
+    "extractor",
+    "metric",
+    "cache",
+    "autoencoder",
+)
 _SMALL = {"Small": "small_extractor", "SmallClip": "small_clip"}
 
 
@@ -65,7 +76,7 @@ class Experiment:
         self._settle_extractors(data)
         # before the trainings, so that missing weights are heard of at once
         found = verbs.extractors(self.cfg, self.device)
-        yardstick = self._yardstick(data, found)
+        yardstick = functools.cache(lambda: self._yardstick(data, found))
         files = {name: self._checkpoint(name, data) for name in self.cfg.models}
         evaluations = []
         for name, path in files.items():
@@ -145,17 +156,26 @@ class Experiment:
     # Numbers and report
 
     def _yardstick(self, data: Any, found: verbs.Extractors) -> Yardstick:
+        size = self.cfg.protocol.batch_size
+        return measure(data, *found, self._counts(data), size, verbs.metrics(self.cfg))
+
+    def _counts(self, data: Any) -> list[int]:
         protocol = self.cfg.protocol
         counts = protocol.fid_counts or {len(data.test), protocol.num_images}
-        counts = sorted({min(count, protocol.num_images) for count in counts})
-        return measure(data, *found, counts, protocol.batch_size, verbs.metrics(self.cfg))
+        return sorted({min(count, protocol.num_images) for count in counts})
 
     def _evaluate(
-        self, name: str, path: Path, data: Any, found: verbs.Extractors, yardstick: Yardstick
+        self,
+        name: str,
+        path: Path,
+        data: Any,
+        found: verbs.Extractors,
+        yardstick: Callable[[], Yardstick],
     ) -> Evaluation:
         protocol: Any = OmegaConf.to_container(self.cfg.protocol, resolve=True)
         bits = protocol.pop("bits_per_dim")
-        protocol |= {"fid_counts": yardstick.counts, "yardstick": yardstick}
+        protocol |= {"fid_counts": self._counts(data), "yardstick": yardstick}
+        protocol |= {"metrics": verbs.metrics(self.cfg), "cache": verbs.cache(self.cfg)}
         protocol |= {"bits_images": bits["num_images"], "bits_steps": bits["num_steps"]}
         asked = self.training(name).model  # so that sampler=... works on checkpoints that are there
         for part in ("sampler", "guidance"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,11 +25,13 @@ class Images(NamedTuple):
         images: (B, C, H, W) uint8 on the CPU.
         labels: (B,) int64, or None.
         captions: B sentences, or None.
+        seconds: that making them took; 0 for images that were there.
     """
 
     images: Tensor
     labels: Tensor | None = None
     captions: list[str] | None = None
+    seconds: float = 0.0
 
     def rows(self, start: int, stop: int) -> Images:
         """The images from ``start`` to ``stop``."""
@@ -56,6 +59,16 @@ class Wanted(NamedTuple):
     protocol: str
     condition: Any
     captions: list[str] | None
+
+    def batch(self, images: Tensor, first: int) -> Images:
+        """Images ``first`` and following with what they should show."""
+        rows = slice(first, first + len(images))
+        labels = self.condition if isinstance(self.condition, Tensor) else None
+        return Images(
+            images,
+            None if labels is None else labels[rows],
+            None if self.captions is None else self.captions[rows],
+        )
 
 
 def wanted(module: Any, data: Any, num_images: int, guidance: Any = None) -> Wanted:
@@ -111,21 +124,28 @@ def generated(
     batch_size: int = 256,
     sampler: Any = None,
     guidance: Any = None,
+    first: int = 0,
 ) -> Iterator[Images]:
-    """Images of a model; image i depends on ``seed`` and i alone, whatever the batch size."""
-    labels = want.condition if isinstance(want.condition, Tensor) else None
-    first = 0
-    with sampling(module, num_images, batch_size, sampler) as watched:
-        for images in module.generate_batches(
-            num_images, want.condition, watched, guidance, seed, batch_size
-        ):
-            last = first + len(images)
-            yield Images(
-                images,
-                None if labels is None else labels[first:last],
-                None if want.captions is None else want.captions[first:last],
-            )
-            first = last
+    """Images of a model from index ``first`` on; image i depends on ``seed`` and i alone."""
+    count = num_images - first
+    condition = None if want.condition is None else want.condition[first:num_images]
+    with sampling(module, count, batch_size, sampler) as watched:
+        made = module.generate_batches(
+            count,
+            condition,
+            watched,
+            guidance,
+            seed,
+            batch_size,
+            indices=range(first, num_images),
+        )
+        while True:
+            started = time.perf_counter()
+            images = next(made, None)
+            if images is None:
+                return
+            yield want.batch(images, first)._replace(seconds=time.perf_counter() - started)
+            first += len(images)
 
 
 def from_dataset(split: Any, batch_size: int = 256) -> Iterator[Images]:

@@ -28,8 +28,7 @@ class Entry(NamedTuple):
     @property
     def settings(self) -> str:
         """What is measured, for the protocol: class, settings, feature, and what with."""
-        given = self.factory.keywords if isinstance(self.factory, partial) else {}
-        told = ", ".join([self.kind.__name__, *(f"{k} {v}" for k, v in given.items())])
+        told = settings_of(self.factory)
         against = {"statistics": ", all training images", "rows": ", up to 10,000 training images"}
         return f"{told}, feature {self.kind.reads}{against.get(self.kind.against, '')}"
 
@@ -64,6 +63,12 @@ def lineup(
             )
         found += [Entry(factory, extractor) for extractor in suited]
     return found
+
+
+def settings_of(factory: Callable[..., Metric]) -> str:
+    """A metric's class and settings in words."""
+    given = factory.keywords if isinstance(factory, partial) else {}
+    return ", ".join([class_of(factory).__name__, *(f"{k} {v}" for k, v in given.items())])
 
 
 def class_of(factory: Callable[..., Metric]) -> type[Metric]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -57,12 +56,8 @@ def one_pass(
     reference = yardstick.further
     further = {e: Blocks(partial(reference.fresh, e), num_images) for e in reference.entries}
     kept, seconds = [], 0.0
-    while True:
-        started = time.perf_counter()
-        batch = next(made, None)
-        if batch is None:
-            break
-        seconds += time.perf_counter() - started
+    for batch in made:
+        seconds += batch.seconds
         kept.append(batch.images)
         if batch.labels is None:  # no class was asked for, so none can be right
             further = {e: blocks for e, blocks in further.items() if e.kind is not ClassAccuracy}
@@ -131,12 +126,13 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
     for entry, blocks in measured.further.items():
         values |= _further(entry, blocks, yardstick, len(measured.images))
     values["nearest_training_image"] = _nearest(measured.images, yardstick)
-    values["images_per_second"] = Value(
-        value=len(measured.images) / measured.seconds,
-        definition="Images generated per second on the machine named above, decoding included.",
-        higher_is_better=True,
-        num_images=len(measured.images),
-    )
+    if measured.seconds:
+        values["images_per_second"] = Value(
+            value=len(measured.images) / measured.seconds,
+            definition="Images generated per second on the machine named above, decoding included.",
+            higher_is_better=True,
+            num_images=len(measured.images),
+        )
     return values
 
 

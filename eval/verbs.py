@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from eval.cache import Cache
 from eval.column import notes, short, title_of
 from eval.evaluate import Evaluation
 from eval.evaluate import evaluate as measure_one
@@ -49,6 +50,7 @@ def evaluate(cfg: DictConfig) -> Path:
         "seed": cfg.seed,
         "batch_size": cfg.batch_size,
         "metrics": metrics(cfg),
+        "cache": cache(cfg),
         "bits_images": cfg.bits_per_dim.num_images,
         "bits_steps": cfg.bits_per_dim.num_steps,
     }
@@ -137,6 +139,11 @@ def extractors(cfg: DictConfig, device: str) -> Extractors:
 def metrics(cfg: DictConfig) -> list[Any]:
     """The metrics of ``cfg.metric``, as partials that still want a reference."""
     return [instantiate(node, _convert_="all") for node in (cfg.metric or {}).values()]
+
+
+def cache(cfg: DictConfig) -> Cache | None:
+    """The cache of evaluations, unless ``cache=false``."""
+    return Cache() if cfg.cache else None
 
 
 def shipped_or_as_given(path: str) -> Path:
