@@ -45,6 +45,7 @@ class Held:
     """A tensor while its pickle is read: nothing can be called on it or set."""
 
     __slots__ = ("tensor",)
+    tensor: Tensor
 
     def __init__(self, tensor: Tensor) -> None:
         object.__setattr__(self, "tensor", tensor)

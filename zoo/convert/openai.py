@@ -68,6 +68,7 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
     net, steps = denoiser(state_dict, config), int(given["diffusion_steps"])
     fixed = FixedVariance(0.0 if given["sigma_small"] else 1.0)
     variance: Variance = LearnedVariance() if given["learn_sigma"] else fixed
+    labels: Any = None if net.num_classes is None else ClassLabel(net.num_classes)
     module: Any = (ImprovedDDPM if given["learn_sigma"] else DDPM)(
         denoiser=net,
         diffusion=GaussianDiffusion(
@@ -78,7 +79,7 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
         ),
         image_shape=(3, given["image_size"], given["image_size"]),
         sampler=sampler(given["timestep_respacing"], steps),
-        conditioner=None if net.num_classes is None else ClassLabel(net.num_classes),
+        conditioner=labels,
         clock=clock(given, config),
     )
     return module.eval()

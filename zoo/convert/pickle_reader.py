@@ -83,6 +83,7 @@ class _Allowed:
     """A function that a pickle may call; nothing can be set on it."""
 
     __slots__ = ("_function",)
+    _function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "_function", function)
@@ -135,7 +136,9 @@ def _read_archive(file: BinaryIO) -> Any:
         names = set(archive.namelist())
         pickles = [name for name in names if name.endswith("/data.pkl") or name == "data.pkl"]
         if len(pickles) != 1:
-            raise ValueError("the archive holds no data.pkl")
+            packed = [name for name in names if name.endswith((".ckpt", ".pt", ".pth"))]
+            hint = f"; unpack {packed[0]} first" if packed else ""
+            raise ValueError(f"the archive is not one of torch's{hint}")
         root = pickles[0].removesuffix("data.pkl")
         if f"{root}constants.pkl" in names:
             raise ValueError("a TorchScript archive, which is a program: take the state dict")

@@ -235,7 +235,8 @@ def test_the_port_of_ddpm_draws() -> None:
     assert from_compvis(state, case.config["params"]).diffusion.variance.fraction == 0
 
 
-def test_the_text_encoder_of_latent_diffusion() -> None:
+def bert() -> dict[str, Tensor]:
+    """The weights of a small BERTEmbedder, as the golden output's were made."""
     shapes = {"token_emb.weight": (30, 24), "pos_emb.emb.weight": (9, 24)}
     for layer in range(0, 4, 2):
         at, after = f"attn_layers.layers.{layer}", f"attn_layers.layers.{layer + 1}"
@@ -246,16 +247,53 @@ def test_the_text_encoder_of_latent_diffusion() -> None:
         shapes |= {f"{p}.0.{kind}": (24,) for p in (at, after) for kind in ("weight", "bias")}
     shapes |= {"norm.weight": (24,), "norm.bias": (24,)}
     shapes |= {"to_logits.weight": (30, 24), "to_logits.bias": (30,)}
-    state = {f"transformer.{key}": v for key, v in golden.weights(shapes).items()}
-    params = {"n_embed": 24, "n_layer": 2, "vocab_size": 30, "max_seq_len": 9}
-    config = {"target": "ldm.modules.encoders.modules.BERTEmbedder", "params": params}
+    return {f"transformer.{key}": value for key, value in golden.weights(shapes).items()}
+
+
+BERT = {
+    "target": "ldm.modules.encoders.modules.BERTEmbedder",
+    "params": {"n_embed": 24, "n_layer": 2, "vocab_size": 30, "max_seq_len": 9},
+}
+
+
+def test_the_text_encoder_of_latent_diffusion() -> None:
+    state = bert()
     theirs = load_file(ROOT / "tests" / "golden" / "conditioner.safetensors")
     with torch.no_grad(), golden.default_dtype(torch.float64):
-        tokens = conditioner(config, state)(theirs["bert.ids"]).tokens
+        tokens = conditioner(BERT, state)(theirs["bert.ids"]).tokens
     assert golden.difference(tokens, theirs["bert.tokens"]) < 1e-10
     state["transformer.attn_layers.layers.0.2.weight"] = torch.ones(1)
     with pytest.raises(ValueError, match=r"BERTEmbedder.*surplus 'transformer\.attn_layers"):
-        conditioner(config, state)
+        conditioner(BERT, state)
+
+
+def test_a_text_to_image_model_draws_by_token_ids_and_is_saved(tmp_path: Path) -> None:
+    names = ("unet_stable_diffusion", "vq")
+    config = whole(*names, BERT, cond_stage_trainable=True)
+    module = from_compvis(checkpoint(*names, bert()), config)
+    assert type(module) is zoo.GuidedLatentDiffusion
+    assert (module.guidance.scale, module.conditioner.dropout) == (5.0, 0.1)
+    again = zoo.load(module.save(tmp_path / "model.safetensors"))
+    words, none = torch.tensor([[1, 5, 2] + [0] * 6]), torch.tensor([[1, 2] + [0] * 7])
+    drawn = [
+        m.generate(1, condition=words, negative=none, sampler=DDIM(2)) for m in (module, again)
+    ]
+    assert torch.equal(*drawn)
+    other = module.generate(1, condition=words.flip(1), negative=none, sampler=DDIM(2))
+    assert not torch.equal(other, drawn[0])
+    with pytest.raises(ValueError, match="no tokenizer"):
+        module.generate(1, condition=["a caption"])
+
+
+def test_a_diffusion_of_pixels_has_no_first_stage() -> None:
+    name = "unet_heads_by_width"
+    state = {k: v for k, v in checkpoint(name, "vq").items() if not k.startswith("first_stage")}
+    config = whole(name, "vq", first_stage_config=None, channels=3, v_posterior=1)
+    module = from_compvis(state, config)
+    assert type(module) is zoo.DDPM
+    assert module.image_shape == [3, 8, 8]
+    assert module.diffusion.variance.fraction == 1
+    assert module.generate(1, sampler=DDIM(2)).shape == (1, 3, 8, 8)
 
 
 def test_the_text_encoder_of_stable_diffusion() -> None:

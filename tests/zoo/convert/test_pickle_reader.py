@@ -241,6 +241,14 @@ def test_programs_of_torchscript_are_refused(tmp_path: Path) -> None:
         read_pickle(path)
 
 
+def test_an_archive_around_a_checkpoint_is_to_be_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "celeba.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.ckpt", b"...")
+    with pytest.raises(ValueError, match=r"unpack model\.ckpt first"):
+        read(path)
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     for text in (b"hello", pickle.dumps({"a": 1}), b"PK\x03\x04"):
