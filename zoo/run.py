@@ -80,7 +80,9 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     if _wants_autoencoder(cfg):
         arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
     if cfg.text_encoder is not None:
-        arguments["conditioner"] = text_encoder.load_text_encoder(cfg.text_encoder, cfg.conditioner)
+        arguments["conditioner"] = text_encoder.load_text_encoder(
+            cfg.text_encoder, cfg.conditioner, list(cfg.trust)
+        )
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
     check(config_of(model), trust=None)  # what could not be saved is heard of before training
     _check_data(model, data)
@@ -113,7 +115,8 @@ def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:
     if path is None:
         raise ValueError(
             "a latent model needs an autoencoder: train one with `zoo train model=autoencoder "
-            "data=...` and pass autoencoder=PATH of its model.safetensors"
+            "data=...`, or convert a published one with `zoo convert`, and pass autoencoder=PATH "
+            "of its file"
         )
     saved = load(path, trust)
     if not isinstance(getattr(saved, "first_stage", None), nn.Module):

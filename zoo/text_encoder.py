@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.conditioner.text import TextConditioner
 
 
-def load_text_encoder(path: str, asked: Mapping[str, Any]) -> TextConditioner:
+def load_text_encoder(
+    path: str, asked: Mapping[str, Any], trust: Sequence[str] = ()
+) -> TextConditioner:
     """The text conditioner out of a file, with the dropout and the freezing that are ``asked``.
+
+    Args:
+        path: the file.
+        asked: the config of the conditioner.
+        trust: packages, beside the zoo's own, whose classes the file may name.
 
     Raises:
         ValueError: there is no file, no text conditioner in it, or none is asked for.
     """
     from zoo.checkpoint import load
 
-    saved = load(path)
+    saved = load(path, trust)
     found = getattr(saved, "conditioner", saved)
     if not isinstance(found, TextConditioner):
         raise ValueError(
