@@ -14,8 +14,19 @@ from pathlib import Path
 
 from _table import write
 
-from zoo.sampler import DDIM, Ancestral, DPMSolver, Heun
-from zoo.sampler.grid import trailing, uniform_log_snr, uniform_time
+from zoo.sampler import (
+    DDIM,
+    PLMS,
+    Ancestral,
+    DPMSolver,
+    DPMSolver3M,
+    DPMSolverSDE,
+    Euler,
+    EulerAncestral,
+    Heun,
+    UniPC,
+)
+from zoo.sampler.grid import karras, trailing, uniform_log_snr, uniform_time
 from zoo.schedule import Cosine, Linear, ScaledLinear
 
 _oracle = Path(__file__).parents[1] / "tests/zoo/sampler/gaussian.py"
@@ -34,6 +45,11 @@ def main() -> None:
         *((DDIM, n, g) for n in (1, 10, 50, 500) for g in (trailing, uniform_time)),
         *((Heun, n, g) for n in (1, 10, 25, 50) for g in (uniform_log_snr, uniform_time)),
         *((DPMSolver, n, g) for n in (1, 10, 20, 30) for g in (uniform_log_snr, uniform_time)),
+        *((PLMS, n, g) for n in (10, 50) for g in (uniform_log_snr, trailing)),
+        *((kind, n, karras) for kind in (Euler, EulerAncestral) for n in (10, 50, 250)),
+        *((DPMSolver3M, n, uniform_log_snr) for n in (10, 20, 30)),
+        *((DPMSolverSDE, n, uniform_log_snr) for n in (10, 25, 50)),
+        *((UniPC, n, g) for n in (10, 20, 30) for g in (uniform_log_snr, uniform_time)),
     ]
     for schedule in (Linear(), Cosine(), ScaledLinear()):
         for kind, num_steps, grid in runs:

@@ -61,6 +61,9 @@ def show(name: str, verdicts: Sequence[Verdict]) -> int:
     failed = sum(verdict.passed is False for verdict in verdicts)
     console = Console()
     console.print(table)
+    for verdict in verdicts:
+        if verdict.passed is False:
+            console.print(f"{verdict.property}: {verdict.asks}", highlight=False, markup=False)
     asked = sum(verdict.passed is not None for verdict in verdicts)
     console.print(f"{name}: {asked - failed} of {asked} properties hold", highlight=False)
     return failed

@@ -32,11 +32,12 @@ CHECKS: tuple[Check, ...] = (
 def conformance(sampler: Sampler) -> Iterator[Verdict]:
     """Every check's verdict on a sampler; an exception within a check is a failure of it."""
     for check in CHECKS:
+        asks = (check.__doc__ or "").partition("\n")[0]
         try:
-            yield check(sampler)
+            yield check(sampler)._replace(asks=asks)
         except Exception as error:  # whatever a user's sampler raises is the verdict
             words = check.__name__.replace("_", " ")
-            yield Verdict(words, False, f"{type(error).__name__}: {error}")
+            yield Verdict(words, False, f"{type(error).__name__}: {error}", asks)
 
 
 __all__ = ["CHECKS", "Check", "Verdict", "conformance"]

@@ -15,11 +15,13 @@ class Verdict(NamedTuple):
         property: what was looked at.
         passed: None where it cannot be asked of this sampler.
         detail: what was measured, in words.
+        asks: what the check asks and why, in a line; ``conformance`` fills it in.
     """
 
     property: str
     passed: bool | None
     detail: str
+    asks: str = ""
 
 
 Check = Callable[[Sampler], Verdict]

@@ -153,7 +153,7 @@ def _sharpen(scheduler: Any, schedule: NoiseSchedule) -> None:
 def _levels(scheduler: Any, schedule: NoiseSchedule) -> list[Level]:
     """The levels its steps begin at, and the one that the last ends at: clean, or t = 1."""
     begins = [min(float(t) + 1, schedule.end) for t in scheduler.timesteps]
-    sigmas = getattr(scheduler, "sigmas", ())
+    sigmas: Any = getattr(scheduler, "sigmas", ())
     if len(sigmas) == len(begins) + 1:
         last = float(sigmas[-1])
         stop = schedule.time_at(-2 * np.log(last)) if last > 0 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -55,7 +56,7 @@ class UniPC(Sampler):
     def steps(
         self, predict: Predict, x: Tensor, levels: list[Level], draw: Draw, schedule: NoiseSchedule
     ) -> Iterator[Tensor]:
-        table = self._table(levels)
+        table = _table(tuple(levels), self.order, self.variant)
         history: list[Tensor] = []  # x0 predictions, the newest first
         base, corrector = x, None
         for (now, _), weights in zip(pairwise(levels), table, strict=True):
@@ -72,18 +73,6 @@ class UniPC(Sampler):
                 x.add_(term, alpha=weight)
             yield x
 
-    def _table(self, levels: list[Level]) -> list[_Weights]:
-        """Every step's weights, so that the loop solves nothing."""
-        half = [0.5 * level.log_snr for level in levels]
-        table: list[_Weights] = []
-        for k, (now, to) in enumerate(pairwise(levels)):
-            left = len(levels) - 1 - k if to.sigma == 0 or levels[-1].sigma == 0 else self.order
-            known = sum(1 for value in half[max(0, k - self.order + 1) : k] if math.isfinite(value))
-            order = min(self.order, left, known + 1)
-            earlier = [half[k - j] - half[k] for j in range(1, order)]
-            table.append(_step(now, to, half[k + 1] - half[k], earlier, self.variant))
-        return table
-
 
 class _Weights(NamedTuple):
     """One step: x_to = x x + x0 x0 + the sum of ``predictor``, later of ``corrector``, and x0s."""
@@ -92,6 +81,20 @@ class _Weights(NamedTuple):
     x0: float
     predictor: list[float]  # of this level's x0 and the earlier ones, the newest first
     corrector: list[float] | None  # of the next level's x0, this one's and the earlier ones
+
+
+@lru_cache(maxsize=16)
+def _table(levels: tuple[Level, ...], order: int, variant: str) -> list[_Weights]:
+    """Every step's weights, so that the loop solves nothing, nor does the next batch's."""
+    half = [0.5 * level.log_snr for level in levels]
+    count, ends_clean = len(levels) - 1, levels[-1].sigma == 0
+    table: list[_Weights] = []
+    for k, (now, to) in enumerate(pairwise(levels)):
+        left = count - k if ends_clean else order
+        known = sum(math.isfinite(value) for value in half[max(0, k - order + 1) : k])
+        earlier = [half[k - j] - half[k] for j in range(1, min(order, left, known + 1))]
+        table.append(_step(now, to, half[k + 1] - half[k], earlier, variant))
+    return table
 
 
 def _step(now: Level, to: Level, h: float, earlier: list[float], variant: str) -> _Weights:

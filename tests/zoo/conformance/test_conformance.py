@@ -169,7 +169,7 @@ def test_a_users_own_sampler_is_found_beside_its_yaml(tmp_path, monkeypatch, cap
     assert left.value.code == 1
     printed = capsys.readouterr().out
     assert "FAIL" in printed
-    assert "Gaussian data" in printed
+    assert "Gaussian data: With the optimal denoiser" in printed
 
 
 def test_the_known_data_are_what_they_say() -> None:
