@@ -53,11 +53,12 @@ def check_guidance(module: DiffusionModule, guidance: Guidance, negative: bool =
 def _check_latents(module: DiffusionModule) -> None:
     channels, *size = module.latent_shape
     denoiser = module.denoiser
+    beside = getattr(module.conditioner, "image_channels", 0)
     _same(
         "denoiser.in_channels",
         getattr(denoiser, "in_channels", None),
-        channels,
-        "the channels of what is diffused",
+        channels + beside,
+        "the channels of what is diffused" + (" and of the condition's image" if beside else ""),
     )
     factor = module.diffusion.variance.channels_factor
     _same(

@@ -4,6 +4,7 @@ from zoo.conditioner.bert_text import BERTText
 from zoo.conditioner.class_label import ClassLabel, ClassToken
 from zoo.conditioner.clip_text import CLIPText
 from zoo.conditioner.conditioner import Conditioner
+from zoo.conditioner.low_resolution import LowResolution
 from zoo.conditioner.text import TextConditioner
 from zoo.conditioner.unconditional import Unconditional
 
@@ -13,6 +14,7 @@ __all__ = [
     "ClassLabel",
     "ClassToken",
     "Conditioner",
+    "LowResolution",
     "TextConditioner",
     "Unconditional",
 ]

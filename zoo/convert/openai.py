@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.conditioner import ClassLabel
+from zoo.conditioner import ClassLabel, LowResolution
 from zoo.convert import keys
 from zoo.convert.arguments import complete, factors, numbers
 from zoo.convert.family import expect
@@ -49,26 +49,26 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
         config: ``script_util``'s arguments; those left out have its defaults.
 
     Returns:
-        ``ImprovedDDPM`` where sigma is learned, else ``DDPM``; ``NoisyClassifier`` for the weights
-        of a classifier.
+        ``ImprovedDDPM`` where sigma is learned, else ``DDPM``, upsamplers included, whose
+        conditioner takes the smaller images; ``NoisyClassifier`` for a classifier's weights.
 
     Raises:
-        ValueError: the keys are of another layout, the weights do not fit the config, the config
-            asks for what the zoo lacks, or it is an upsampler, which ``denoiser`` converts.
+        ValueError: the keys are of another layout, the weights do not fit the config, or the
+            config asks for what the zoo lacks.
     """
     expect(state_dict, "openai")
     if _is_classifier(state_dict):
         return from_openai_classifier(state_dict, config)
     given = _complete(_with_classes(state_dict, config))
-    if given["large_size"]:
-        raise ValueError(
-            "an upsampler needs a low-resolution image for each that it draws, which no model of "
-            "the zoo hands it: zoo.convert.openai.denoiser(state_dict, config) gives its network"
-        )
     net, steps = denoiser(state_dict, config), int(given["diffusion_steps"])
     fixed = FixedVariance(0.0 if given["sigma_small"] else 1.0)
     variance: Variance = LearnedVariance() if given["learn_sigma"] else fixed
-    labels: Any = None if net.num_classes is None else ClassLabel(net.num_classes)
+    size = given["large_size"] or given["image_size"]
+    conditioner: Any = None
+    if given["large_size"]:
+        conditioner = LowResolution(size, 3, net.num_classes)
+    elif net.num_classes is not None:
+        conditioner = ClassLabel(net.num_classes)
     module: Any = (ImprovedDDPM if given["learn_sigma"] else DDPM)(
         denoiser=net,
         diffusion=GaussianDiffusion(
@@ -77,9 +77,9 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
             variance=variance,
             objective=objective(given, config),
         ),
-        image_shape=(3, given["image_size"], given["image_size"]),
+        image_shape=(3, size, size),
         sampler=sampler(given["timestep_respacing"], steps),
-        conditioner=labels,
+        conditioner=conditioner,
         clock=clock(given, config),
     )
     return module.eval()

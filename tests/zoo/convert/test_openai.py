@@ -186,7 +186,6 @@ def test_respacing_is_the_references() -> None:
         ("guided_adm", dict(channel_mult=""), "no widths for image_size=16"),
         ("guided_adm", dict(class_cond=False), "surplus 'label_emb.weight'"),
         ("guided_legacy_order_heads", dict(num_heads_upsample=2), "num_heads_upsample=2"),
-        ("improved_upsampler", {}, "zoo.convert.openai.denoiser"),
     ],
 )
 def test_what_does_not_go_is_said_in_one_line(name: str, changes: dict, words: str) -> None:
@@ -194,6 +193,27 @@ def test_what_does_not_go_is_said_in_one_line(name: str, changes: dict, words: s
         model(name, **changes)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_upsampler_enlarges(tmp_path: Path) -> None:
+    module = model("improved_upsampler", diffusion_steps=100)
+    assert module.image_shape == [3, 64, 64]
+    small, labels = golden.values("small", 2, 3, 16, 16).float(), torch.tensor([3, 998])
+    condition = module.conditioner.of(small, labels)
+    again = zoo.load(module.save(tmp_path / "model.safetensors"))
+    drawn = [m.generate(2, condition=condition, sampler=DDIM(2)) for m in (module, again)]
+    assert drawn[0].shape == (2, 3, 64, 64)
+    assert torch.equal(*drawn)
+    other = module.conditioner.of(-small, labels)
+    assert not torch.equal(module.generate(2, condition=other, sampler=DDIM(2)), drawn[0])
+    for mistake, words in (
+        (lambda: module.generate(2, sampler=DDIM(2)), "needs smaller images"),
+        (lambda: module.conditioner.of(small), "knows 1000 classes"),
+        (lambda: module.conditioner.of(small[:, :1], labels), "floats (B, 3, h, w)"),
+    ):
+        with pytest.raises(ValueError) as raised:
+            mistake()
+        assert words in str(raised.value)
 
 
 def test_a_classifier_is_told_by_its_weights() -> None:
