@@ -15,7 +15,7 @@ import torch
 
 import zoo
 from zoo import conversion, published
-from zoo.convert import network
+from zoo.convert import from_compvis, network, to_diffusers
 from zoo.convert.compvis import described
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +119,20 @@ def test_a_published_name_says_what_the_file_is(
     with pytest.raises(SystemExit):
         run("name=tiny", "source=model.ckpt")
     assert "not the published file, or torn: its sha256" in capsys.readouterr().err
+
+
+def test_a_diffusers_folder_goes_there_and_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state, config = case("compvis", "ddpm_port")
+    module = from_compvis(state, config)
+    to_diffusers(module, tmp_path / "folder")
+    run("source=folder", "out=back.safetensors")
+    back = zoo.load("back.safetensors")
+    ours, theirs = module.denoiser.state_dict(), back.denoiser.state_dict()
+    assert all(torch.equal(theirs[key], value) for key, value in ours.items())
+    assert zoo.checkpoint.provenance("back.safetensors")["converted"]["family"] == "diffusers"
 
 
 @pytest.mark.parametrize(
