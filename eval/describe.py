@@ -171,7 +171,7 @@ def _guidance(guidance: Any) -> str:
     for key, parameter in inspect.signature(type(guidance)).parameters.items():
         value = getattr(guidance, key, None)
         if key in held:
-            words.append(f"{key} {_sha256(value)[:12]}")
+            words.append(f"{key} {_sha256(value).rpartition(' ')[2][:12]}")
         elif key == "guidance" and type(value).__name__ != "Unguided":
             words.append(f"of {_guidance(value)}")
         elif key == "scale" or (key != "guidance" and value != parameter.default):
@@ -196,8 +196,15 @@ def _all_settings(guidance: Any) -> dict[str, Any]:
 
 
 def _sha256(network: Any) -> str:
+    """Of its file; of its weights where it was never in one."""
     path = getattr(network, "loaded_from", None)
-    return "not from a file" if path is None else sha256_of(path)
+    if path is not None:
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    return f"of weights in no file: {digest.hexdigest()}"
 
 
 def _first_stage(cost: Cost, facts: dict[str, Any] | None) -> FirstStageUsed | None:
