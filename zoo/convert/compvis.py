@@ -3,64 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.conditioner import BERTText, CLIPText
 from zoo.convert import keys
 from zoo.convert.arguments import complete, need, numbers
 from zoo.convert.compvis_autoencoder import autoencoder, load_autoencoder, scale_of
 from zoo.convert.compvis_conditioner import conditioner
-from zoo.convert.compvis_ddpm import ddpm, ddpm_unet, load_ddpm_unet, plain_linear
-from zoo.convert.compvis_state import (
-    UNET,
-    autoencoder_weights,
-    check_schedule,
-    parts,
+from zoo.convert.compvis_ddpm import ddpm, ddpm_unet, load_ddpm_unet
+from zoo.convert.compvis_options import (
+    LATENT_DIFFUSION,
+    UNREAD,
+    chain,
+    fraction,
+    guidance,
+    objective,
+    parameterization,
+    schedule,
+    walk,
 )
+from zoo.convert.compvis_state import UNET, autoencoder_weights, check_schedule, parts
 from zoo.convert.family import expect
 from zoo.convert.openai_unet import heads_first, layers, unet
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
-from zoo.diffusion.parameterization import X0, Epsilon
 from zoo.diffusion.variance import FixedVariance
-from zoo.diffusion.weighting import Objective, Simple, SimpleL1
-from zoo.guidance import ClassifierFree
 from zoo.models.autoencoder import Autoencoder
 from zoo.models.ddpm import DDPM
 from zoo.models.guided_latent_diffusion import GuidedLatentDiffusion
 from zoo.models.latent_diffusion import LatentDiffusion
-from zoo.sampler import DDIM, Ancestral, grid
-from zoo.schedule import Cosine, FromBetas, NoiseSchedule, ScaledLinear
-
-_LATENT_DIFFUSION: dict[str, Any] = {
-    "unet_config": None,
-    "first_stage_config": None,
-    "cond_stage_config": "__is_unconditional__",
-    "image_size": 256,
-    "channels": 3,
-    "timesteps": 1000,
-    "beta_schedule": "linear",
-    "linear_start": 1e-4,
-    "linear_end": 2e-2,
-    "cosine_s": 8e-3,
-    "given_betas": None,
-    "v_posterior": 0.0,
-    "parameterization": "eps",
-    "loss_type": "l2",
-    "scale_factor": 1.0,
-    "cond_stage_trainable": False,
-}
-_UNREAD = {  # how it is trained and logged
-    "num_timesteps_cond", "log_every_t", "first_stage_key", "cond_stage_key", "concat_mode",
-    "conditioning_key", "cond_stage_forward", "scale_by_std", "monitor", "use_ema", "ckpt_path",
-    "ignore_keys", "load_only_unet", "clip_denoised", "original_elbo_weight", "l_simple_weight",
-    "scheduler_config", "use_positional_encodings", "learn_logvar", "logvar_init", "ema_decay",
-}  # fmt: skip
-_SCALES = {BERTText: 5.0, CLIPText: 7.5}  # of guidance, as the repositories' scripts have them
-_CLASS_SCALE = 1.5  # the paper's for ImageNet (arXiv:2112.10752, table 3)
 
 
 def from_compvis(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
@@ -162,14 +134,14 @@ def described(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[Any, dict]:
-    given = complete(params, _LATENT_DIFFUSION, "latent diffusion", _UNREAD)
+    given = complete(params, LATENT_DIFFUSION, "latent diffusion", UNREAD)
     need(given, ("unet_config",), "latent diffusion")
     held = parts(state)
     process = GaussianDiffusion(
-        schedule=_schedule(given),
-        parameterization=_parameterization(given["parameterization"]),
-        variance=FixedVariance(_fraction(given["v_posterior"])),
-        objective=_objective(given["loss_type"]),
+        schedule=schedule(given),
+        parameterization=parameterization(given["parameterization"]),
+        variance=FixedVariance(fraction(given["v_posterior"])),
+        objective=objective(given["loss_type"]),
     )
     check_schedule(process.schedule, held.buffers)
     net = denoiser(held.unet, given["unet_config"])
@@ -180,7 +152,7 @@ def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[
     sides = size * 2 if len(size) == 1 else size
     if given["first_stage_config"] is None:
         return (
-            DDPM(net, process, (given["channels"], *sides), _chain(process.schedule), condition),
+            DDPM(net, process, (given["channels"], *sides), chain(process.schedule), condition),
             held.origin,
         )
     _, first_params = described(given["first_stage_config"])
@@ -190,58 +162,9 @@ def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[
         diffusion=process,
         first_stage=first,
         image_shape=(first.image_channels, *(side * first.downsampling for side in sides)),
-        sampler=_walk(process.schedule),
+        sampler=walk(process.schedule),
         conditioner=condition,
     )
     if not condition.dropout:
         return LatentDiffusion(**whole), held.origin
-    scale = _SCALES.get(type(condition), _CLASS_SCALE)
-    return GuidedLatentDiffusion(**whole, guidance=ClassifierFree(scale)), held.origin
-
-
-def _walk(schedule: NoiseSchedule) -> DDIM:
-    """The repository's DDIM sampler: 50 steps at times 2, 22, ..., that end at t = 1."""
-    times = partial(grid.leading, first=2, stop=1)
-    return DDIM(min(50, max(1, int(schedule.end) // 2)), times)
-
-
-def _chain(schedule: NoiseSchedule) -> Ancestral:
-    return Ancestral(int(schedule.end))
-
-
-def _schedule(given: Mapping[str, Any]) -> NoiseSchedule:
-    if given["given_betas"] is not None:
-        return FromBetas(list(given["given_betas"]))
-    name, steps = given["beta_schedule"], given["timesteps"]
-    start, end = given["linear_start"], given["linear_end"]
-    if name == "linear":  # in the square root of beta, whatever its name
-        return ScaledLinear(steps, start, end)
-    if name == "sqrt_linear":
-        return plain_linear(steps, start, end)
-    if name == "cosine":
-        return Cosine(steps, given["cosine_s"])
-    raise ValueError(
-        f"there is no counterpart of beta_schedule '{name}': possible are linear, sqrt_linear, "
-        "cosine"
-    )
-
-
-def _parameterization(name: str) -> Epsilon | X0:
-    if name not in ("eps", "x0"):
-        raise ValueError(f"there is no parameterization '{name}': possible are eps, x0")
-    return Epsilon() if name == "eps" else X0()
-
-
-def _fraction(v_posterior: float) -> float:
-    if v_posterior not in (0, 1):
-        raise ValueError(
-            f"v_posterior={v_posterior} has no counterpart here: variances are mixed by their "
-            "logarithms, so possible is 0 or 1"
-        )
-    return float(v_posterior)
-
-
-def _objective(loss_type: str) -> Objective:
-    if loss_type not in ("l1", "l2"):
-        raise ValueError(f"there is no loss_type '{loss_type}': possible are l1, l2")
-    return Simple() if loss_type == "l2" else SimpleL1()
+    return GuidedLatentDiffusion(**whole, guidance=guidance(condition)), held.origin

@@ -13,30 +13,17 @@ from __future__ import annotations
 import pickle
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from zoo.convert.inert import Held, Inert, placeholder, plain
+from zoo.convert.inert import Inert, placeholder, plain
+from zoo.convert.pickle_globals import DTYPES, GLOBALS, Storage
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES: dict[str, torch.dtype] = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "UntypedStorage": torch.uint8,
-}
 _TORN = (
     zipfile.BadZipFile, EOFError, OSError, struct.error, IndexError, KeyError, TypeError,
     AttributeError, UnicodeDecodeError, pickle.UnpicklingError, RuntimeError, OverflowError,
@@ -72,50 +59,24 @@ def read_pickle(path: str | Path) -> Any:
         raise ValueError(f"{path}: torn, or not a file that torch wrote: {said}") from None
 
 
-class _Storage(NamedTuple):
-    """Bytes of a file, and what numbers they are."""
-
-    bytes: Tensor  # (N,) uint8
-    dtype: torch.dtype
-
-
-class _Allowed:
-    """A function that a pickle may call; nothing can be set on it."""
-
-    __slots__ = ("_function",)
-    _function: Callable[..., Any]
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        object.__setattr__(self, "_function", function)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._function(*args, **kwargs)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise pickle.UnpicklingError("a pickle tried to change a function")
-
-    def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("a pickle tried to change a function")
-
-
 class _Unpickler(pickle.Unpickler):
     """Imports nothing: globals come from a table or are placeholders."""
 
-    def __init__(self, file: BinaryIO, storage: Callable[..., _Storage]) -> None:
+    def __init__(self, file: BinaryIO, storage: Callable[..., Storage]) -> None:
         super().__init__(file, encoding="utf-8")
         self._storage = storage
         self._placeholders: dict[tuple[str, str], type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        if module in ("torch", "torch.storage") and name in _DTYPES:
-            return _DTYPES[name]
+        if module in ("torch", "torch.storage") and name in DTYPES:
+            return DTYPES[name]
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
-        if (module, name) in _GLOBALS:
-            return _GLOBALS[module, name]
+        if (module, name) in GLOBALS:
+            return GLOBALS[module, name]
         return self._placeholders.setdefault((module, name), placeholder())
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] not in ("storage", b"storage"):
             raise pickle.UnpicklingError("a persistent id that is no storage's")
         _, dtype, key, _, count, *view = pid
@@ -127,7 +88,7 @@ class _Unpickler(pickle.Unpickler):
             if not 0 <= offset <= offset + length <= count:
                 raise pickle.UnpicklingError(f"a view of storage {key!r} reaches beyond it")
             size = dtype.itemsize
-            return _Storage(found.bytes[offset * size : (offset + length) * size], dtype)
+            return Storage(found.bytes[offset * size : (offset + length) * size], dtype)
         return found
 
 
@@ -147,7 +108,7 @@ def _read_archive(file: BinaryIO) -> Any:
             raise ValueError("the archive's numbers are big-endian, which are not read")
         cache: dict[str, Tensor] = {}
 
-        def storage(key: str, dtype: torch.dtype, count: int) -> _Storage:
+        def storage(key: str, dtype: torch.dtype, count: int) -> Storage:
             size = count * dtype.itemsize
             if key not in cache:
                 info = archive.getinfo(f"{root}data/{key}")
@@ -156,7 +117,7 @@ def _read_archive(file: BinaryIO) -> Any:
                 cache[key] = _bytes(archive.read(info))  # checks the CRC
             if len(cache[key]) < size:
                 raise ValueError(f"storage {key!r} has {len(cache[key])} bytes, not {size}")
-            return _Storage(cache[key][:size], dtype)
+            return Storage(cache[key][:size], dtype)
 
         with archive.open(pickles[0]) as data:
             return _Unpickler(data, storage).load()  # type: ignore[arg-type]
@@ -165,7 +126,7 @@ def _read_archive(file: BinaryIO) -> Any:
 def _read_sequence(file: BinaryIO, size: int) -> Any:
     """Torch's format before 1.6: pickles one after another, then the storages."""
 
-    def none(key: str, dtype: torch.dtype, count: int) -> _Storage:
+    def none(key: str, dtype: torch.dtype, count: int) -> Storage:
         raise pickle.UnpicklingError("a storage before the weights")
 
     if _Unpickler(file, none).load() != _LEGACY_MAGIC:
@@ -174,19 +135,19 @@ def _read_sequence(file: BinaryIO, size: int) -> Any:
     system = _Unpickler(file, none).load()
     if isinstance(system, dict) and not system.get("little_endian", True):
         raise ValueError("the file's numbers are big-endian, which are not read")
-    found: dict[str, _Storage] = {}
+    found: dict[str, Storage] = {}
     claimed = 0
 
-    def storage(key: str, dtype: torch.dtype, count: int) -> _Storage:
+    def storage(key: str, dtype: torch.dtype, count: int) -> Storage:
         nonlocal claimed
         if key not in found:
             claimed += count * dtype.itemsize
             if claimed > size:
                 raise ValueError(f"its storages would be larger than the file ({size} bytes)")
-            found[key] = _Storage(torch.zeros(count * dtype.itemsize, dtype=torch.uint8), dtype)
+            found[key] = Storage(torch.zeros(count * dtype.itemsize, dtype=torch.uint8), dtype)
         elif count * dtype.itemsize > len(found[key].bytes):
             raise ValueError(f"storage {key!r} is described twice, and differently")
-        return _Storage(found[key].bytes[: count * dtype.itemsize], dtype)
+        return Storage(found[key].bytes[: count * dtype.itemsize], dtype)
 
     result = _Unpickler(file, storage).load()
     for key in _Unpickler(file, none).load():
@@ -207,76 +168,3 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
 
 def _bytes(data: bytes) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0).byte()
-
-
-def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Held:
-    """A tensor over a storage, which must hold all of it."""
-    if not isinstance(storage, _Storage):
-        raise pickle.UnpicklingError("a tensor over something that is no storage")
-    size, stride = tuple(size), tuple(stride)
-    numbers = (offset, *size, *stride)
-    if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise pickle.UnpicklingError(f"a tensor of size {size}, stride {stride}, offset {offset}")
-    held = len(storage.bytes) // storage.dtype.itemsize
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 not in size and last >= held:
-        raise pickle.UnpicklingError(f"a tensor reaches to number {last} of a storage of {held}")
-    if 0 in size:
-        return Held(torch.empty(size, dtype=storage.dtype))
-    return Held(storage.bytes.view(storage.dtype).as_strided(size, stride, offset))
-
-
-def _rebuild_parameter(data: Any, *_: Any) -> Any:
-    return data
-
-
-def _encode(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError("text in an unexpected encoding")
-    return text.encode("latin1")
-
-
-class _NumpyType:
-    """What a pickled numpy dtype says of itself; its byte order follows by ``__setstate__``."""
-
-    __slots__ = ("code", "little")
-
-    def __init__(self, code: Any, *_: Any) -> None:
-        self.code, self.little = str(code), True
-
-    def __setstate__(self, state: Any) -> None:
-        self.little = not (isinstance(state, tuple) and len(state) > 1 and state[1] == ">")
-
-
-def _numpy_scalar(dtype: Any, data: Any = b"") -> Any:
-    """A numpy number as Python's own; a placeholder for what is none."""
-    import numpy as np
-
-    codes = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
-    if not isinstance(dtype, _NumpyType) or dtype.code not in codes or not dtype.little:
-        return placeholder()()
-    data = data if isinstance(data, bytes) else _encode(data)
-    return np.frombuffer(data, dtype=f"<{dtype.code}", count=1)[0].item()
-
-
-_GLOBALS: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _Allowed(_rebuild_tensor),
-    ("torch._utils", "_rebuild_tensor_v2"): _Allowed(_rebuild_tensor),
-    ("torch._utils", "_rebuild_parameter"): _Allowed(_rebuild_parameter),
-    ("torch._utils", "_rebuild_parameter_with_state"): _Allowed(_rebuild_parameter),
-    ("torch.nn.parameter", "Parameter"): _Allowed(_rebuild_parameter),
-    ("torch", "Size"): _Allowed(lambda sizes=(): tuple(sizes)),
-    ("torch.serialization", "_get_layout"): _Allowed(lambda name=None: str(name)),
-    ("_codecs", "encode"): _Allowed(_encode),
-    ("numpy", "dtype"): _Allowed(_NumpyType),
-    **{
-        (f"numpy.{core}.multiarray", "scalar"): _Allowed(_numpy_scalar)
-        for core in ("core", "_core")
-    },
-    **{
-        (module, kind.__name__): kind
-        for module in ("builtins", "__builtin__")
-        for kind in (set, frozenset, complex)
-    },
-}
