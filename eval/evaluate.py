@@ -149,8 +149,9 @@ def evaluate(
         make = functools.partial(
             images.generated, subject, want, num_images, seed, batch_size, sampler, guidance
         )
-        made = make()
-        if cache is not None:
+        if cache is None:
+            made = make()
+        else:
             batches = cache.batches({**generation, "labels": want.protocol})
             made = batches.resumed(lambda first: make(first=first), want, num_images, counted)
     scored = clip if want.captions else ()

@@ -55,6 +55,11 @@ class Experiment:
         self.name = choices.get("experiment") or choices["data"]
         self.run_dir = Path(cfg.run_dir)
         self.device = accelerator(cfg.trainer.accelerator)
+        if (model := _recipe_of(self.name)) is not None:
+            raise ValueError(
+                f"experiment={self.name} is the recipe of one model, {model}: `zoo train "
+                f"experiment={self.name}`; a comparison leaves the model open, as digits does"
+            )
         if not cfg.models:
             raise ValueError("models=[] leaves nothing to compare")
         for override in overrides:
@@ -139,7 +144,7 @@ class Experiment:
 
     def _settle_extractors(self, data: Any) -> None:
         """Trains the small extractors that are absent; those that are there are never replaced."""
-        for node in (self.cfg.extractor or {}).values():
+        for node in (self.cfg.get("extractor") or {}).values():
             model = _SMALL.get(node._target_.rpartition(".")[2])
             if model is None or verbs.shipped_or_as_given(node.path).is_file():
                 continue
@@ -199,6 +204,20 @@ class Experiment:
             log_to_wandb(self.cfg, self.run_dir, results, report.to_csv(table), samples)
         print("\n".join(f"wrote {path}" for path in written.values()))
         return self.run_dir
+
+
+def _recipe_of(experiment: str) -> str | None:
+    """The one model that an experiment of the zoo's own is about, or None for a comparison."""
+    file = paths.configs() / "experiment" / f"{experiment}.yaml"
+    if not file.is_file():
+        return None
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(file))
+    entries = loaded["defaults"]
+    for default in entries:
+        if isinstance(default, dict) and "override /model" in default:
+            return str(default["override /model"])
+    bases = (_recipe_of(default) for default in entries if isinstance(default, str))
+    return next((model for model in bases if model), None)
 
 
 def real_grid(data: Any) -> bytes:

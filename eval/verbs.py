@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +33,25 @@ class Extractors(NamedTuple):
     clip: list[Any]
 
 
+class Shared(NamedTuple):
+    """What several evaluations share."""
+
+    data: Any
+    extractors: Extractors
+    yardstick: Callable[[], Any] | None = None
+
+
 def evaluate(cfg: DictConfig) -> Path:
-    """``zoo evaluate``: writes result.json and samples.png into ``run_dir``.
+    """``zoo evaluate``: writes result.json and samples.png into ``run_dir``."""
+    return save(evaluation(cfg), Path(cfg.run_dir))
+
+
+def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
+    """One evaluation, of a composed configs/evaluate.yaml.
+
+    Args:
+        cfg: the config.
+        shared: data and extractors, where several evaluations share them.
 
     Raises:
         ValueError: checkpoint, images, data and extractors do not go together.
@@ -54,24 +71,24 @@ def evaluate(cfg: DictConfig) -> Path:
         "bits_images": cfg.bits_per_dim.num_images,
         "bits_steps": cfg.bits_per_dim.num_steps,
     }
-    data = dataset(cfg)
     device = accelerator(cfg.device)
-    found = extractors(cfg, device)
+    if shared is None:
+        data = dataset(cfg)
+        shared = Shared(data, extractors(cfg, device))
+    data, found, protocol["yardstick"] = shared
     if cfg.images is not None:
         images = stored(cfg.images, data.shape)
         name = cfg.name or Path(cfg.images).stem
-        evaluation = measure_one(images, data, *found, name=name, **protocol)
-    else:
-        path = checkpoint_file(cfg.checkpoint)
-        module = diffusion_model(path, device, list(cfg.trust))
-        chosen: Any = OmegaConf.to_container(cfg, resolve=True)
-        parts = {
-            group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
-            for group in ("sampler", "guidance")
-        }
-        name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
-        evaluation = evaluate_checkpoint(module, path, data, found, name, protocol | parts)
-    return save(evaluation, Path(cfg.run_dir))
+        return measure_one(images, data, *found, name=name, **protocol)
+    path = checkpoint_file(cfg.checkpoint)
+    module = diffusion_model(path, device, list(cfg.trust))
+    chosen: Any = OmegaConf.to_container(cfg, resolve=True)
+    parts = {
+        group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
+        for group in ("sampler", "guidance")
+    }
+    name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
+    return evaluate_checkpoint(module, path, data, found, name, protocol | parts)
 
 
 def compare(cfg: DictConfig) -> Path:
@@ -82,6 +99,15 @@ def compare(cfg: DictConfig) -> Path:
 
     running = HydraConfig.get()
     return Experiment(cfg, list(running.overrides.task), dict(running.runtime.choices)).run()
+
+
+def sweep(cfg: DictConfig) -> Path:
+    """``zoo sweep``: one evaluation for each combination of the comma lists."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from eval import sweep_cells
+
+    return sweep_cells.sweep(cfg, list(HydraConfig.get().overrides.task))
 
 
 def evaluate_checkpoint(
@@ -120,7 +146,7 @@ def extractors(cfg: DictConfig, device: str) -> Extractors:
         ValueError: an extractor's weights are missing.
     """
     made = []
-    for node in (cfg.extractor or {}).values():
+    for node in (cfg.get("extractor") or {}).values():
         where = {"device": str(torch_device(device))}
         if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
             where["path"] = str(shipped_or_as_given(node.path))
@@ -138,7 +164,7 @@ def extractors(cfg: DictConfig, device: str) -> Extractors:
 
 def metrics(cfg: DictConfig) -> list[Any]:
     """The metrics of ``cfg.metric``, as partials that still want a reference."""
-    return [instantiate(node, _convert_="all") for node in (cfg.metric or {}).values()]
+    return [instantiate(node, _convert_="all") for node in (cfg.get("metric") or {}).values()]
 
 
 def cache(cfg: DictConfig) -> Cache | None:

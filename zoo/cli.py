@@ -12,6 +12,7 @@ _VERBS = {
     "sample": ("zoo.sample", "draw images from a saved model"),
     "evaluate": ("eval.evaluate", "measure a saved model, or a folder of images"),
     "compare": ("eval.compare", "train and measure several models under one budget"),
+    "sweep": ("eval.sweep", "measure a saved model over comma lists of settings"),
     "check": ("zoo.check", "run the conformance suite on a sampler, such as your own"),
     "convert": ("zoo.conversion", "turn published weights into one file of this zoo"),
     "list": ("zoo.listing", "show what exists: models, data, samplers, metrics, checkpoints"),

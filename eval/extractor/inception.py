@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -116,7 +116,8 @@ def _folded(network: nn.Module) -> Any:
     network.double()
     for block in network.modules():
         if isinstance(getattr(block, "bn", None), nn.BatchNorm2d):
-            block.conv = fuse_conv_bn_eval(block.conv, block.bn)
+            conv, norm = cast("tuple[nn.Conv2d, nn.BatchNorm2d]", (block.conv, block.bn))
+            block.conv = fuse_conv_bn_eval(conv, norm)
             block.bn = nn.Identity()
     return network.float()
 

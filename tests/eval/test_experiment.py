@@ -8,13 +8,17 @@ import pytest
 from hydra.utils import instantiate
 
 from eval import verbs
-from eval.experiment import Experiment, _quoted, _unlike
+from eval.experiment import Experiment, _quoted, _recipe_of, _unlike
 from eval.result import Result
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor
 
-EXPERIMENTS = sorted(file.stem for file in (paths.configs() / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(
+    file.stem
+    for file in (paths.configs() / "experiment").glob("*.yaml")
+    if _recipe_of(file.stem) is None
+)
 MODELS = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
 
 TINY = [
@@ -170,6 +174,8 @@ def test_overrides_of_the_comparison_stay_with_it(tmp_path):
         _experiment(tmp_path, "model=ddpm")
     with pytest.raises(ValueError, match="nothing to compare"):
         _experiment(tmp_path, models="[]")
+    with pytest.raises(ValueError, match="kl_f8 is the recipe of one model, autoencoder: `zoo"):
+        Experiment(compose("compare", []), [], {"experiment": "kl_f8", "data": "digits"})
 
 
 def test_a_path_survives_the_override_grammar(tmp_path):

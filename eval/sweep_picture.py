@@ -1,0 +1,188 @@
+"""What a sweep shows: quality against cost, and the trade that guidance makes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eval.column import title_of
+
+if TYPE_CHECKING:
+    from eval.sweep_cells import Cell
+
+COST = "network evaluations"
+
+
+def picture(cells: Sequence[Cell]) -> bytes:
+    """PNG: FID over evaluations and over time; FID over CLIP score; precision over recall.
+
+    A line joins the cells that differ in one number alone; hollow rings mark the Pareto front,
+    which no other cell beats in both directions.
+    """
+    from matplotlib.figure import Figure
+
+    panels = _panels(cells)
+    figure = Figure(figsize=(5.2 * len(panels), 4.4), layout="constrained")
+    numeric = _numeric_axes(cells)
+    scales = [key for key in numeric if key.endswith("scale")]
+    steps = [key for key in numeric if key not in scales]
+    for axes, (x, y) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        cost = not x.higher_is_better  # a line runs along the steps, or along guidance in a trade
+        along = [*scales, *steps] if cost else [*steps, *scales]
+        _draw(axes, cells, x, y, along[-1] if along else None)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+class Quantity:
+    """One axis of a panel.
+
+    Args:
+        title: with its unit.
+        read: a cell to its number, or None.
+        higher_is_better: the direction of quality.
+        logarithmic: how it is drawn.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        read: Callable[[Cell], float | None],
+        higher_is_better: bool,
+        logarithmic: bool = False,
+    ) -> None:
+        self.title, self.read = title, read
+        self.higher_is_better, self.logarithmic = higher_is_better, logarithmic
+
+
+def front(points: Sequence[tuple[float, float]], better: tuple[bool, bool]) -> list[int]:
+    """Indices of the points that no other beats in one direction and matches in the other.
+
+    >>> front([(1, 5), (2, 3), (3, 4)], (False, False))
+    [0, 1]
+    """
+    signed = [
+        tuple(value if up else -value for value, up in zip(point, better, strict=True))
+        for point in points
+    ]
+    return [
+        i
+        for i, one in enumerate(signed)
+        if not any(o[0] >= one[0] and o[1] >= one[1] and o != one for o in signed)
+    ]
+
+
+def _panels(cells: Sequence[Cell]) -> list[tuple[Quantity, Quantity]]:
+    fid = _value(cells, "fid")
+    cost = Quantity(
+        COST, lambda cell: cell.result.subject.network_evaluations, False, logarithmic=True
+    )
+    time = Quantity("seconds per image", _seconds, False, logarithmic=True)
+    quality = fid or _first_value(cells)
+    panels = [(cost, quality)]
+    if all(_seconds(cell) is not None for cell in cells):
+        panels.append((time, quality))
+    pairs = (
+        (_value(cells, "clip_score"), fid),
+        (_value(cells, "recall"), _value(cells, "precision")),
+    )
+    return panels + [(x, y) for x, y in pairs if x is not None and y is not None]
+
+
+def _value(cells: Sequence[Cell], stem: str) -> Quantity | None:
+    """The last value of a metric, FID's at the largest count."""
+    found = [
+        (name, value)
+        for name, value in cells[0].result.values.items()
+        if name.startswith(stem) and value.higher_is_better is not None
+    ]
+    if not found:
+        return None
+    name, value = found[-1]
+
+    def read(cell: Cell) -> float | None:
+        one = cell.result.values.get(name)
+        return None if one is None else one.value
+
+    return Quantity(title_of(name, value), read, bool(value.higher_is_better), stem == "fid")
+
+
+def _first_value(cells: Sequence[Cell]) -> Quantity:
+    found = _value(cells, "")
+    assert found is not None, "an evaluation has a value"
+    return found
+
+
+def _seconds(cell: Cell) -> float | None:
+    speed = cell.result.values.get("images_per_second")
+    return None if speed is None else 1 / speed.value
+
+
+def _draw(axes: Any, cells: Sequence[Cell], x: Quantity, y: Quantity, along: str | None) -> None:
+    drawn: list[tuple[float, float]] = []
+    for label, group in _lines(cells, along):
+        points = [(x.read(cell), y.read(cell)) for cell in group]
+        known = [(a, b) for a, b in points if a is not None and b is not None]
+        drawn += known
+        axes.plot(*zip(*known, strict=True), marker="o", markersize=5, linewidth=1.4, label=label)
+        for cell, point in zip(group, known, strict=False):
+            axes.annotate(
+                "" if along is None else cell.settings[along], point,
+                textcoords="offset points", xytext=(5, 4), fontsize=7, alpha=0.8,
+            )  # fmt: skip
+    best = front(drawn, (x.higher_is_better, y.higher_is_better))
+    axes.scatter(
+        [drawn[i][0] for i in best], [drawn[i][1] for i in best], s=110, facecolors="none",
+        edgecolors="black", linewidths=1.1, label="Pareto front", zorder=3,
+    )  # fmt: skip
+    axes.set_xlabel(x.title + _arrow(x))
+    axes.set_ylabel(y.title + _arrow(y))
+    for quantity, axis, values in (
+        (x, "x", [a for a, _ in drawn]),
+        (y, "y", [b for _, b in drawn]),
+    ):
+        if quantity.logarithmic and min(values) > 0:
+            _log(axes, axis, values)
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.legend(fontsize=7, title="" if along is None else f"along {along}", title_fontsize=7)
+
+
+def _log(axes: Any, axis: str, values: Sequence[float]) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    getattr(axes, f"set_{axis}scale")("log")
+    part = getattr(axes, f"{axis}axis")
+    part.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    part.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    part.set_minor_formatter(NullFormatter())
+
+
+def _arrow(quantity: Quantity) -> str:
+    return " (higher is better)" if quantity.higher_is_better else " (lower is better)"
+
+
+def _lines(cells: Sequence[Cell], along: str | None) -> list[tuple[str, list[Cell]]]:
+    """Cells that differ in one axis alone, each line with the rest as its name."""
+
+    def rest(cell: Cell) -> str:
+        kept = {key: value for key, value in cell.settings.items() if key != along}
+        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in kept.items())
+
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(rest(cell), []).append(cell)
+    return [(name or "all", group) for name, group in groups.items()]
+
+
+def _numeric_axes(cells: Sequence[Cell]) -> list[str]:
+    found = []
+    for key in cells[0].settings:
+        try:
+            [float(cell.settings[key]) for cell in cells]
+        except ValueError:
+            continue
+        found.append(key)
+    return found
