@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from collections.abc import Sequence
 from itertools import dropwhile, takewhile
@@ -11,6 +12,7 @@ from pathlib import Path
 from eval.result import write_atomically
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+LEFT_OUT = ("noise floor", "FLOPs", "images seen", "sampler", "guidance")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,11 +67,19 @@ def with_results(text: str, markdown: str, picture: Path | None = None) -> str:
     rows = list(takewhile(_is_row, dropwhile(lambda line: not _is_row(line), lines)))
     if not rows:
         raise ValueError("results.md has no table")
+    rows = _narrower(rows)
     made = next((line for line in lines if line.startswith("Made by ")), None)
     block = [made, "", *rows] if made else rows
     if picture is not None:
         block += ["", f"![Samples of every model beside real images]({picture.as_posix()})"]
     return before + "\n".join([BEGIN, *block, END]) + after
+
+
+def _narrower(rows: list[str]) -> list[str]:
+    """The table without the columns that the report page has room for and a README has not."""
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+    kept = [i for i, title in enumerate(cells[0]) if not title.startswith(LEFT_OUT)]
+    return ["| " + " | ".join(row[i] for i in kept) + " |" for row in cells]
 
 
 def _is_row(line: str) -> bool:

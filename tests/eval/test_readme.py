@@ -11,9 +11,9 @@ RESULTS = """\
 
 Made by `zoo compare`.
 
-| model | FID |
-| --- | --- |
-| ddpm | 3.1 |
+| model | FID | FLOPs per image and step |
+| --- | --- | --- |
+| ddpm | 3.1 (a \\| b) | 7 |
 
 ## Budget
 
@@ -40,7 +40,7 @@ def comparison(tmp_path: Path) -> Path:
 def test_table_command_and_picture_stand_between_the_markers(page: Path, comparison: Path) -> None:
     readme.main([str(comparison), "--readme", str(page)])
     text = page.read_text()
-    assert "| ddpm | 3.1 |" in text
+    assert "| ddpm | 3.1 (a \\| b) |\n" in text
     assert "Made by `zoo compare`." in text
     assert "old" not in text
     assert "this" not in text
