@@ -66,7 +66,7 @@ def entries(kind: str, folders: Sequence[Path] = ()) -> dict[str, str]:
         shipped = {str(file.relative_to(home).with_suffix("")): about(file) for file in files}
         return shipped | {name: published.line(e) for name, e in published.published().items()}
     if kind == "metrics":
-        return _metrics()
+        return _metrics(folders)
     return options(folder(kind), folders)
 
 
@@ -89,12 +89,13 @@ def about(file: Path) -> str:
     return ", ".join(facts)
 
 
-def _metrics() -> dict[str, str]:
-    """Metrics have no config of their own: a file's docstring says what it computes."""
-    files = sorted((Path(__file__).parents[1] / "eval" / "metric").glob("*.py"))
-    shown = [file for file in files if file.stem not in ("__init__", "metric")]
-    texts = {f.stem: ast.get_docstring(ast.parse(f.read_text(encoding="utf-8"))) for f in shown}
-    return {name: (text or "").partition("\n")[0] for name, text in texts.items()}
+def _metrics(folders: Sequence[Path]) -> dict[str, str]:
+    """Those that are always measured, or by a key of their own, and those to be had by name."""
+    home = Path(__file__).parents[1] / "eval" / "metric"
+    files = {name: home / f"{name}.py" for name in ("frechet", "clip_score", "bits_per_dim")}
+    texts = {n: ast.get_docstring(ast.parse(f.read_text("utf-8"))) or "" for n, f in files.items()}
+    first = {name: text.partition("\n")[0] for name, text in texts.items()}
+    return first | options("metric", folders)
 
 
 _FACTS = {"data": "trained on", "images_seen": "images seen", "time": "made"}
