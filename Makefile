@@ -11,6 +11,10 @@ VENV   ?= .venv
 DEMO   ?= runs/demo
 BIN    := $(VENV)/bin
 
+# Each writes benchmarks/NAME.csv. golden_*.py are apart: they need checkouts of the references.
+PROOFS := gaussian sampler_order sampler_peers sampler_overhead conversion conversion_diffusers \
+          intervals digits_autoencoder digits_quality digits_guidance digits_likelihood
+
 # One thread for each of several test processes: torch's own threads would fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --maxprocesses 8
 
@@ -36,7 +40,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 proofs: $(VENV)/.installed-test
-	for script in gaussian sampler_overhead digits_autoencoder digits_quality digits_guidance digits_likelihood; do \
+	for script in $(PROOFS); do \
 	    echo "== benchmarks/$$script.py" && $(BIN)/python benchmarks/$$script.py || exit 1; \
 	done
 
