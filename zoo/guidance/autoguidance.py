@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.guidance.guidance import described
 from zoo.guidance.interval import Interval
 from zoo.part import Part
 from zoo.records import Clip, Condition, Level, Predict, Prediction, RawPredict
@@ -43,8 +44,8 @@ class AutoGuidance(Part):
     ) -> None:
         if not hasattr(weak, "predict") or not hasattr(weak, "conditioner"):
             raise ValueError(
-                f"guidance.weak is a {type(weak).__name__}, not a diffusion model: give a smaller "
-                "or less trained version of the guided one"
+                "guidance.weak is not a diffusion model, such as a smaller or less trained version "
+                f"of the guided one, but {described(weak)}"
             )
         if scale < 0:
             raise ValueError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.conditioner.class_label import as_labels
-from zoo.guidance.guidance import Guidance
+from zoo.guidance.guidance import Guidance, described
 from zoo.guidance.interval import Interval
 from zoo.guidance.unguided import Unguided
 from zoo.part import Part
@@ -48,8 +48,8 @@ class Classifier(Part):
     ) -> None:
         if not hasattr(classifier, "gradient"):
             raise ValueError(
-                f"guidance.classifier is a {type(classifier).__name__}, not a NoisyClassifier: "
-                "train one with `zoo train model=noisy_classifier`"
+                f"guidance.classifier is not a NoisyClassifier, such as `zoo train "
+                f"model=noisy_classifier` makes, but {described(classifier)}"
             )
         if scale < 0:
             raise ValueError(f"a classifier's scale must not be negative, got {scale}")

@@ -34,6 +34,16 @@ class Guidance(Protocol):
         """
 
 
+def described(network: Any) -> str:
+    """What a guidance was given for a network, for an error's text."""
+    if isinstance(network, str):
+        return (
+            f"the text '{network}'; only zoo sample and zoo evaluate load a file, elsewhere give "
+            "zoo.load(...)"
+        )
+    return f"a {type(network).__name__}"
+
+
 def networks(guidance: Any) -> list[tuple[str, nn.Module]]:
     """The networks beside the model's own, by name: the guidance's, and those of one inside it."""
     found = list(getattr(guidance, "networks", {}).items())

@@ -56,7 +56,7 @@ def test_a_scale_of_one_is_the_model_alone() -> None:
 
 
 def test_what_is_no_diffusion_model_is_refused() -> None:
-    with pytest.raises(ValueError, match="weak is a NoisyClassifier, not a diffusion model"):
+    with pytest.raises(ValueError, match="weak is not a diffusion model, .* but a NoisyClassifier"):
         AutoGuidance(mixture.classifier())
     with pytest.raises(ValueError, match="must not be negative"):
         AutoGuidance(mixture.model(), -0.5)

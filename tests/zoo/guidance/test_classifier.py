@@ -195,5 +195,5 @@ def test_labels_that_are_none_are_refused() -> None:
         module.generate(1, Condition(), guidance=guidance)
     with pytest.raises(ValueError, match="must not be negative"):
         Classifier(mixture.classifier(), -1.0)
-    with pytest.raises(ValueError, match="is a str, not a NoisyClassifier"):
+    with pytest.raises(ValueError, match="the text 'model.safetensors'; only zoo sample"):
         Classifier("model.safetensors")

@@ -141,9 +141,9 @@ def test_one_guidance_inside_another(files) -> None:
         (["guidance=classifier", "guidance.classifier=nowhere"], "there is no checkpoint nowhere"),
         (
             ["guidance=classifier", "guidance.classifier={model}"],
-            "is a DDPM, not a NoisyClassifier",
+            "but a DDPM$",
         ),
-        (["guidance=autoguidance", "guidance.weak={classifier}"], "not a diffusion model"),
+        (["guidance=autoguidance", "guidance.weak={classifier}"], "is not a diffusion model"),
         (["guidance=autoguidance", "guidance.weak={model}", "guidance.interval=[9,5]"], "did you"),
     ],
 )
