@@ -54,9 +54,10 @@ class NoisyClassifier(Trainable):
         self.network = network
         self.schedule = schedule
         self.image_shape = list(image_shape)
-        self.first_stage: Any = first_stage if first_stage is not None else Identity()
+        self.first_stage = first_stage if first_stage is not None else Identity()
         self.clock = clock if clock is not None else DiscreteClock()
-        self.latent_shape: tuple[int, int, int] = tuple(self.first_stage.latent_shape(image_shape))
+        channels, height, width = image_shape
+        self.latent_shape = tuple(self.first_stage.latent_shape((channels, height, width)))
         self.diffusion = GaussianDiffusion(schedule, X0())  # to add noise; nothing is predicted
         self.network_evaluations = 0
         if isinstance(self.first_stage, nn.Module):
