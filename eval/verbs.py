@@ -110,6 +110,29 @@ def sweep(cfg: DictConfig) -> Path:
     return sweep_cells.sweep(cfg, list(HydraConfig.get().overrides.task))
 
 
+def rosetta(cfg: DictConfig) -> Path:
+    """``zoo rosetta``: writes rosetta.md, and prints it."""
+    from eval.rosetta import rows, table
+
+    data, device = dataset(cfg), accelerator(cfg.device)
+    at_hand, absent = [], {}
+    for name, node in (cfg.get("extractor") or {}).items():
+        try:
+            at_hand.append(extractor(node, device))
+        except ValueError as error:
+            absent[name] = str(error)
+    if not at_hand:
+        raise ValueError("no protocol is at hand: " + "; ".join(absent.values()))
+    if cfg.images is not None:
+        images = stored(cfg.images, data.shape).images
+    else:
+        module = diffusion_model(checkpoint_file(cfg.checkpoint), device, list(cfg.trust))
+        images = module.generate(cfg.num_images, seed=cfg.seed, batch_size=cfg.batch_size)
+    text = table(rows(images, data, at_hand, cfg.batch_size), absent)
+    print(text, end="")
+    return write_atomically(Path(cfg.run_dir) / "rosetta.md", text)
+
+
 def evaluate_checkpoint(
     module: Any, path: Path, data: Any, found: Extractors, name: str, options: dict[str, Any]
 ) -> Evaluation:
@@ -145,21 +168,28 @@ def extractors(cfg: DictConfig, device: str) -> Extractors:
     Raises:
         ValueError: an extractor's weights are missing.
     """
-    made = []
-    for node in (cfg.get("extractor") or {}).values():
-        where = {"device": str(torch_device(device))}
-        if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
-            where["path"] = str(shipped_or_as_given(node.path))
-        try:
-            made.append(instantiate(node, **where, _convert_="all"))
-        except InstantiationException as error:
-            if isinstance(error.__cause__, ValueError):
-                raise ValueError(str(error.__cause__)) from error
-            raise
+    made = [extractor(node, device) for node in (cfg.get("extractor") or {}).values()]
     return Extractors(
-        [extractor for extractor in made if not hasattr(extractor, "text")],
-        [extractor for extractor in made if hasattr(extractor, "text")],
+        [one for one in made if not hasattr(one, "text")],
+        [one for one in made if hasattr(one, "text")],
     )
+
+
+def extractor(node: Any, device: str) -> Any:
+    """The extractor of one config.
+
+    Raises:
+        ValueError: its weights are missing.
+    """
+    where = {"device": str(torch_device(device))}
+    if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
+        where["path"] = str(shipped_or_as_given(node.path))
+    try:
+        return instantiate(node, **where, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise ValueError(str(error.__cause__)) from error
+        raise
 
 
 def metrics(cfg: DictConfig) -> list[Any]:

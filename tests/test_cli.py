@@ -12,7 +12,8 @@ import pytest
 import zoo
 from zoo import cli, entry, listing, paths, published, usage
 
-VERBS = ["train", "sample", "evaluate", "compare", "sweep", "check", "convert", "list", "doctor"]
+VERBS = ["train", "sample", "evaluate", "compare", "sweep", "rosetta", "check", "convert"]
+VERBS += ["list", "doctor"]
 PRIMARY = sorted(file.stem for file in paths.configs().glob("*.yaml"))
 GROUPED = sorted(
     (file.parent.name, file.stem)

@@ -150,7 +150,8 @@ def test_a_comparison_finds_them_in_each_of_its_trainings(project, flags, monkey
 
 def test_an_evaluation_takes_ones_own_sampler(project: Path) -> None:
     run(
-        "zoo evaluate --config-dir configs checkpoint=digits/ddpm sampler=midpoint", "num_images=12",
+        "zoo evaluate --config-dir configs checkpoint=digits/ddpm sampler=midpoint",
+        "num_images=12",
         "sampler.num_steps=2", "extractor=small", "device=cpu", "run_dir=measured",
         "bits_per_dim.num_images=2", "bits_per_dim.num_steps=2",
     )  # fmt: skip

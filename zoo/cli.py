@@ -13,6 +13,7 @@ _VERBS = {
     "evaluate": ("eval.evaluate", "measure a saved model, or a folder of images"),
     "compare": ("eval.compare", "train and measure several models under one budget"),
     "sweep": ("eval.sweep", "measure a saved model over comma lists of settings"),
+    "rosetta": ("eval.rosetta", "score one set of images under every FID protocol at hand"),
     "check": ("zoo.check", "run the conformance suite on a sampler, such as your own"),
     "convert": ("zoo.conversion", "turn published weights into one file of this zoo"),
     "list": ("zoo.listing", "show what exists: models, data, samplers, metrics, checkpoints"),
