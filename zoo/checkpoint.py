@@ -89,8 +89,8 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
             module = build(described, trust)
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        # a changed number may break a constructor anywhere
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
+        # a changed number or name may break a constructor anywhere
         raise ValueError(f"{path}: {_one_line(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"{path}: its config describes a {type(module).__name__}, not a module")

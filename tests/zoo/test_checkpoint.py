@@ -222,6 +222,18 @@ def test_a_file_with_any_byte_changed_loads_or_is_refused_in_one_line(saved, tmp
         assert "\n" not in message
 
 
+def test_a_part_without_its_target_is_refused_in_one_line(saved):
+    described = zoo.checkpoint.config(saved)
+    described["guidance"] = {"_tbrget_": "zoo.guidance.Unguided"}
+    rewrite(saved, config=json.dumps(described))
+    with pytest.raises(ValueError, match=r"model\.safetensors: [^\n]+$"):
+        zoo.load(saved)
+    described["guidance"] = {"target": "zoo.guidance.Unguided"}
+    rewrite(saved, config=json.dumps(described))
+    with pytest.raises(ValueError, match=r"model\.safetensors: [^\n]+$"):
+        zoo.load(saved)
+
+
 @pytest.mark.parametrize("config", ["", "{", "[" * 100_000, "3", "null", '{"a": 1}'])
 def test_a_broken_config_is_refused(saved, config):
     rewrite(saved, config=config)
