@@ -22,6 +22,7 @@ class Unguided(Part):
     ) -> Predict:
         def guided(x: Tensor, level: Level) -> Prediction:
             prediction = predict(x, level, condition)
-            return prediction._replace(x0=clip(prediction.x0))
+            x0, *rest = prediction  # _replace would cost more than the clip
+            return Prediction(clip(x0), *rest)
 
         return guided

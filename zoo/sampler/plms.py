@@ -42,10 +42,10 @@ class PLMS(Sampler):
     def steps(
         self, predict: Predict, x: Tensor, levels: list[Level], draw: Draw, schedule: NoiseSchedule
     ) -> Iterator[Tensor]:
-        history: deque[Tensor] = deque(maxlen=3)  # the newest noise first
+        history: deque[tuple[Tensor, float]] = deque(maxlen=3)  # sigma noise, sigma; newest first
         for now, to in pairwise(levels):
             x0 = predict(x, now).x0
-            noise = torch.add(x, x0, alpha=-now.alpha).mul_(1 / now.sigma)
+            noise = torch.add(x, x0, alpha=-now.alpha), now.sigma
             if now.alpha == 0:
                 x = (x * (to.sigma / now.sigma)).add_(x0, alpha=to.alpha)
             else:
@@ -54,11 +54,11 @@ class PLMS(Sampler):
                 terms = [noise, *history]
                 weights = _ADAMS_BASHFORTH[len(history)]
                 if not history and to.sigma > 0:
-                    euler = (x * ratio).add_(noise, alpha=step)
+                    euler = (x * ratio).add_(noise[0], alpha=step / now.sigma)
                     after = torch.add(euler, predict(euler, to).x0, alpha=-to.alpha)
-                    terms, weights = [noise, after], (1 / 2, 1 / 2 / to.sigma)
+                    terms, weights = [noise, (after, to.sigma)], (1 / 2, 1 / 2)
                 x = x * ratio
-                for term, weight in zip(terms, weights, strict=True):
-                    x.add_(term, alpha=step * weight)
+                for (term, sigma), weight in zip(terms, weights, strict=True):
+                    x.add_(term, alpha=step * weight / sigma)
             history.appendleft(noise)
             yield x
