@@ -22,7 +22,6 @@ class Unguided(Part):
     ) -> Predict:
         def guided(x: Tensor, level: Level) -> Prediction:
             prediction = predict(x, level, condition)
-            x0, *rest = prediction  # _replace would cost more than the clip
-            return Prediction(clip(x0), *rest)
+            return prediction._replace(x0=clip(prediction.x0))
 
         return guided
