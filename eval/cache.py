@@ -129,14 +129,6 @@ def source() -> str:
     return found.hexdigest()
 
 
-def content(images: Tensor) -> str:
-    """sha256 of images, one pixel included."""
-    found = hashlib.sha256(str((images.dtype, tuple(images.shape))).encode())
-    for part in images.split(1024):
-        found.update(part.contiguous().numpy().tobytes())
-    return found.hexdigest()
-
-
 def _arrays(path: Path) -> dict[str, np.ndarray] | None:
     """What a file holds; None where there is none or it is torn."""
     try:

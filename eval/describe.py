@@ -67,7 +67,7 @@ def subject(
         config_hash=config_hash(module),
         training_seconds=_seconds(facts),
         first_stage=_first_stage(cost, facts.get("autoencoder")),
-        guidance_settings=_all_settings(guidance),
+        guidance_settings=all_settings(guidance),
         guided_by=[
             GuidingNetwork(
                 name,
@@ -79,25 +79,6 @@ def subject(
             for name, network in networks(guidance)
         ],
     )
-
-
-def extractor(extractor: Any) -> list[str]:
-    """What its features depend on: class, weights, and the resize where it has a fixed one."""
-    resize = vars(extractor).get("resize", getattr(type(extractor), "resize", ""))
-    told = resize if isinstance(resize, str) else "the model's own"  # asking might load a network
-    return [type(extractor).__name__, extractor.sha256, told]
-
-
-def generation(module: Any, sampler: Any, guidance: Any, sha256: str | None) -> dict[str, Any]:
-    """Everything beside seed and labels that a generated image depends on."""
-    return {
-        "weights": sha256,
-        "config": config_hash(module),
-        "sampler": config_of(sampler),
-        "guidance": _all_settings(guidance),
-        "dtype": str(module.dtype),
-        "device": module.device.type,
-    }
 
 
 def evaluations(module: Any, guidance: Any, num_images: int) -> dict[str, float]:
@@ -185,13 +166,13 @@ def _in_words(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _all_settings(guidance: Any) -> dict[str, Any]:
+def all_settings(guidance: Any) -> dict[str, Any]:
     """The guidance's config, a network in it as the sha256 of its file."""
     config = config_of(guidance)
     for name, network in getattr(guidance, "networks", {}).items():
         config[name] = {"_target_": config[name]["_target_"], "sha256": _sha256(network)}
     if (inner := getattr(guidance, "guidance", None)) is not None:
-        config["guidance"] = _all_settings(inner)
+        config["guidance"] = all_settings(inner)
     return config
 
 

@@ -89,14 +89,8 @@ def evaluate(
         ValueError: a count is larger than the number of images, or the model and the data differ
             in the images' shape.
     """
-    import torch
-
-    from eval import describe, images, one_pass
-    from eval.cache import content
-    from eval.flops import cost
-    from eval.lineup import settings_of
+    from eval import images
     from eval.yardstick import measure
-    from zoo.guidance import networks
 
     stored = isinstance(subject, images.StoredImages)
     num_images = len(subject) if stored else num_images
@@ -104,31 +98,25 @@ def evaluate(
     shape = list(subject.images.shape[1:]) if stored else list(subject.image_shape)
     if shape != list(data.shape):
         raise ValueError(f"images are {tuple(shape)}, {data.name} has {tuple(data.shape)}")
-    facts = facts or {}
     title = name or (subject.name if stored else type(subject).__name__)
     if not stored:
         sampler = sampler if sampler is not None else subject.sampler
         guidance = guidance if guidance is not None else subject.guidance
+    setting = _Setting(
+        subject, data, sampler, guidance, title, num_images, seed, batch_size, facts or {}, sha256
+    )
 
-    generation: dict[str, Any] = {"data": data.fingerprint, "seed": seed}
-    if stored:
-        generation["images"] = content(subject.images) if cache is not None else ""
-    else:
-        generation |= describe.generation(subject, sampler, guidance, sha256)
-    asked = {
-        **generation,
-        "num_images": num_images,
-        "fid_counts": counts,
-        "extractors": {e.name: describe.extractor(e) for e in (*fid, *clip)},
-        "clip": [e.name for e in clip],
-        "metrics": [settings_of(metric) for metric in metrics],
-        "bits": [bits_images, bits_steps],
-    }
-    cache = cache if stored or sha256 else None
-    known = cache.find(asked) if cache is not None else None
-    if known is not None:
-        result, shown = known
-        return Evaluation(replace(result, subject=replace(result.subject, name=title)), shown)
+    asked: dict[str, Any] = {}
+    if not (stored or sha256):
+        cache = None
+    if cache is not None:
+        from eval import depends
+
+        asked = depends.evaluation(setting, fid, clip, metrics, counts, [bits_images, bits_steps])
+        known = cache.find(asked)
+        if known is not None:
+            result, shown = known
+            return Evaluation(replace(result, subject=replace(result.subject, name=title)), shown)
 
     if yardstick is None:
         yardstick = measure(data, fid, clip, counts, batch_size, metrics)
@@ -136,57 +124,123 @@ def evaluate(
         yardstick = yardstick()
     if yardstick.counts != counts:
         raise ValueError(f"the yardstick is for fid_counts={yardstick.counts}, not {counts}")
+    found = _measured(setting, yardstick, clip, cache, bits_images, bits_steps)
+    if cache is not None:
+        cache.keep(asked, found.result, found.images)
+    return found
 
-    batches = None
+
+class _Setting(NamedTuple):
+    """What is measured, of how many images, and what is known of it."""
+
+    subject: Any
+    data: Any
+    sampler: Any
+    guidance: Any
+    title: str
+    num_images: int
+    seed: int
+    batch_size: int
+    facts: dict[str, Any]
+    sha256: str | None
+
+
+def _measured(
+    setting: _Setting,
+    yardstick: Yardstick,
+    clip: Sequence[Any],
+    cache: Cache | None,
+    bits_images: int,
+    bits_steps: int | None,
+) -> Evaluation:
+    """Generates, or takes what is stored, and measures it."""
+    import torch
+
+    from eval import describe, images, one_pass
+    from eval.flops import cost
+
+    subject, data, num_images, seed = (
+        setting.subject,
+        setting.data,
+        setting.num_images,
+        setting.seed,
+    )
+    stored, batches = isinstance(subject, images.StoredImages), None
     if stored:
         want = images.Wanted("as given", None, None)
-        made = images.from_dataset(subject, batch_size)
+        made = images.from_dataset(subject, setting.batch_size)
     else:
-        want = images.wanted(subject, data, num_images, guidance)
-        counted = dict([("", subject), *networks(guidance)])
-        for network in counted.values():
-            network.network_evaluations = 0
-        make = functools.partial(
-            images.generated, subject, want, num_images, seed, batch_size, sampler, guidance
-        )
-        if cache is None:
-            made = make()
-        else:
-            batches = cache.batches({**generation, "labels": want.protocol})
-            made = batches.resumed(lambda first: make(first=first), want, num_images, counted)
+        want = images.wanted(subject, data, num_images, setting.guidance)
+        made, batches = _generated(setting, want, cache)
     scored = clip if want.captions else ()
-    measured = one_pass.one_pass(made, num_images, fid, scored, yardstick)
+    measured = one_pass.one_pass(made, num_images, yardstick.fid, scored, yardstick)
 
-    device = torch.device("cpu") if stored else subject.device
     values = one_pass.values_of(measured, yardstick)
     if stored:
-        description = _stored(title)
+        device, description = torch.device("cpu"), _stored(setting.title)
     else:
         raw = None if want.condition is None else want.condition[:1]
-        counts_per_image = describe.evaluations(subject, guidance, num_images)
+        device = subject.device
         description = describe.subject(
-            subject, title, sampler, guidance, counts_per_image, cost(subject, raw), facts, sha256
+            subject,
+            setting.title,
+            setting.sampler,
+            setting.guidance,
+            describe.evaluations(subject, setting.guidance, num_images),
+            cost(subject, raw),
+            setting.facts,
+            setting.sha256,
         )
     protocol = one_pass.protocol_of(data, want, yardstick, num_images, seed, subject)
     absent = {}
     if bits_images:
         absent = _add_bits(
-            values, protocol.metrics, subject, data, bits_images, bits_steps, seed, batch_size
+            values,
+            protocol.metrics,
+            subject,
+            data,
+            bits_images,
+            bits_steps,
+            seed,
+            setting.batch_size,
         )
     result = Result(
         values,
         protocol,
-        describe.budget(facts),
+        describe.budget(setting.facts),
         description,
         describe.environment(device),
-        facts,
+        setting.facts,
         absent,
     )
-    if cache is not None:
-        cache.keep(asked, result, measured.images)
     if batches is not None:
         batches.remove()
     return Evaluation(result, measured.images)
+
+
+def _generated(setting: _Setting, want: Any, cache: Cache | None) -> tuple[Any, Any]:
+    """The model's images, and where they are kept on the way, if they are."""
+    from eval import depends, images
+    from zoo.guidance import networks
+
+    counted = dict([("", setting.subject), *networks(setting.guidance)])
+    for network in counted.values():
+        network.network_evaluations = 0
+    make = functools.partial(
+        images.generated,
+        setting.subject,
+        want,
+        setting.num_images,
+        setting.seed,
+        setting.batch_size,
+        setting.sampler,
+        setting.guidance,
+    )
+    if cache is None:
+        return make(), None
+    batches = cache.batches({**depends.generation(setting), "labels": want.protocol})
+    resumed = batches.resumed(lambda first: make(first=first), want, setting.num_images, counted)
+    return resumed, batches
 
 
 def _counts(asked: Sequence[int] | None, num_images: int, num_held_out: int) -> list[int]:

@@ -118,11 +118,12 @@ class DiffusionModule(Trainable):
         return {"loss": weighted.mean(), "t": t, "loss_per_image": losses["loss"].detach()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["time_sampler"] = self._recipe().time_sampler.state_dict()
+        if self.recipe is not None:  # a loaded model has none
+            checkpoint["time_sampler"] = self.recipe.time_sampler.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if state := checkpoint.get("time_sampler"):
-            self._recipe().time_sampler.load_state_dict(state)
+        if self.recipe is not None and (state := checkpoint.get("time_sampler")):
+            self.recipe.time_sampler.load_state_dict(state)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss with draws that are the same in every validation."""

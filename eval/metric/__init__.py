@@ -5,6 +5,7 @@ from __future__ import annotations
 from eval.metric.class_accuracy import ClassAccuracy as ClassAccuracy
 from eval.metric.clip_score import ClipScore as ClipScore
 from eval.metric.clip_score import clip_score as clip_score
+from eval.metric.fid_infinity import fid_infinity as fid_infinity
 from eval.metric.frechet import FrechetDistance as FrechetDistance
 from eval.metric.frechet import SpatialFrechetDistance as SpatialFrechetDistance
 from eval.metric.frechet import frechet_distance as frechet_distance

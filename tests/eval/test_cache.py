@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import random
 from dataclasses import replace
 from functools import partial
@@ -138,6 +139,38 @@ def test_one_pixel_or_another_source_is_measured_anew(
     assert seen(changed) > 0
     monkeypatch.setattr(cache_module, "source", lambda: "another version")
     assert seen(changed) > 0
+
+
+def test_another_label_of_stored_images_is_measured_anew(data: Any, tmp_path: Path) -> None:
+    cache, extractor = Cache(tmp_path), Projection()
+    labels = data.test.labels.clone()
+    for expected in (True, False):
+        extractor.seen = 0
+        stored = StoredImages(data.test.images, "a folder", labels)
+        evaluate(stored, data, [extractor], fid_counts=[24], cache=cache)
+        assert (extractor.seen > 0) is expected
+    labels[0] = 1 - labels[0]
+    evaluate(StoredImages(data.test.images, "a", labels), data, [extractor], cache=cache,
+             fid_counts=[24])  # fmt: skip
+    assert extractor.seen > 0
+
+
+def test_an_edited_sampler_of_ones_own_is_measured_anew(
+    model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from zoo.sampler import DDIM\n\nclass Mine(DDIM):\n    pass\n"
+    file = tmp_path / "own_sampler_of_a_test.py"
+    file.write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    sampler = importlib.import_module(file.stem).Mine(2)
+    cache, extractor = Cache(tmp_path / "cache"), Projection()
+    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    extractor.seen = 0
+    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    assert extractor.seen == 0
+    file.write_text(code + "    # another walk\n")
+    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    assert extractor.seen > 0
 
 
 def test_interrupted_anywhere_it_goes_on_to_the_same_result(
