@@ -117,7 +117,7 @@ def pipelines() -> list[tuple[str, str, float]]:
 
 
 def images(pipeline: Any, steps: int = 10) -> float:
-    from zoo import module as wiring
+    from zoo import generation as wiring
     from zoo.convert import from_diffusers
     from zoo.draw import Draw
 

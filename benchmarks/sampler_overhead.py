@@ -57,7 +57,7 @@ def ours(sampler: Sampler) -> tuple[Callable[[], None], int]:
     levels = sampler.levels(module.diffusion.schedule)
     x = torch.randn(BATCH, *SHAPE)
     condition = Condition()
-    predict = module.guidance(module.predict, condition, None, module._clip)
+    predict = module.guidance(module.predict, condition, None, module.clip)
 
     def run() -> None:
         draw = Draw(0, range(BATCH), "steps")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from zoo.diffusion.bound import Bound, variational_bound
 from zoo.diffusion.clock import DiscreteClock
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
-from zoo.guidance import Guidance, Unguided, networks, num_classes
+from zoo.generation import condition_of, one_batch
+from zoo.guidance import Guidance, Unguided, networks
 from zoo.recipe import Recipe
-from zoo.records import Batch, Condition, Level, Prediction, Raw
+from zoo.records import Batch, Condition, Level, Prediction
 from zoo.sampler import Sampler, grid
 from zoo.trainable import Trainable
 
@@ -234,7 +234,8 @@ class DiffusionModule(Trainable):
         size = batch_size or max(1, num_images)
         for first in range(0, num_images, size):
             rows = slice(first, min(first + size, num_images))
-            yield self._generate(
+            yield one_batch(
+                self,
                 indices[rows],
                 None if condition is None else condition[rows],
                 None if negative is None else negative[rows],
@@ -243,57 +244,8 @@ class DiffusionModule(Trainable):
                 seed,
             )
 
-    @torch.inference_mode()
-    def _generate(
-        self,
-        indices: Sequence[int],
-        raw: Any,
-        negative: Any,
-        sampler: Sampler,
-        guidance: Guidance,
-        seed: int,
-    ) -> Tensor:
-        was_training = self.training
-        self.eval()
-        try:
-            condition = self._condition(raw, indices, seed, num_classes(guidance))
-            null = None
-            if guidance.needs_null:
-                null = (
-                    self.conditioner.null(len(indices))
-                    if negative is None
-                    else self.conditioner(negative)
-                )
-                null = null.to(self.device)
-            predict = guidance(self.predict, condition, null, self._clip)
-            levels = sampler.levels(self.diffusion.schedule)
-            like = torch.empty(len(indices), *self.latent_shape, device=self.device)
-            x = sampler.start(Draw(seed, indices, "start").normal(like), levels[0])
-            walk = sampler.steps(
-                predict, x, levels, Draw(seed, indices, "steps"), self.diffusion.schedule
-            )
-            latents = deque(walk, maxlen=1).pop()
-            return to_uint8(self.first_stage.decode(latents)).cpu()
-        finally:
-            self.train(was_training)
-
-    def _condition(
-        self,
-        raw: Raw | Condition,
-        indices: Sequence[int],
-        seed: int,
-        num_classes: int | None = None,
-    ) -> Condition:
-        if isinstance(raw, Condition):
-            return raw.to(self.device)
-        if raw is None:
-            draw = Draw(seed, indices, "condition")
-            raw = self.conditioner.random(draw)
-            if raw is None and num_classes is not None:  # the guidance alone knows labels
-                raw = draw.integers(num_classes)
-        return self.conditioner(raw).to(self.device)
-
-    def _clip(self, x0: Tensor) -> Tensor:
+    def clip(self, x0: Tensor) -> Tensor:
+        """x0 within the first stage's bounds, where it has any."""
         bounds = self.first_stage.bounds
         return x0 if bounds is None else x0.clamp(*bounds)
 
@@ -347,14 +299,9 @@ class DiffusionModule(Trainable):
         self.eval()
         try:
             predict = Unguided()(
-                self.predict, self._condition(condition, indices, seed), None, self._clip
+                self.predict, condition_of(self, condition, indices, seed), None, self.clip
             )
             draw = Draw(seed, indices, "likelihood")
             return variational_bound(self.diffusion, predict, images.to(self.device), levels, draw)
         finally:
             self.train(was_training)
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """[-1, 1] to 0..255, rounded to the nearest."""
-    return ((images.float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)

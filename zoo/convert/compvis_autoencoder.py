@@ -19,7 +19,7 @@ _UNREAD = {  # how it is trained
     "lossconfig", "monitor", "image_key", "ckpt_path", "ignore_keys", "colorize_nlabels",
     "batch_resize_range", "scheduler_config", "lr_g_factor", "sane_index_shape", "use_ema",
 }  # fmt: skip
-_DDCONFIG: dict[str, Any] = {
+CONVOLUTIONAL: dict[str, Any] = {  # what autoencoders and the DDPM of that code share
     "ch": None,
     "out_ch": None,
     "ch_mult": (1, 2, 4, 8),
@@ -29,10 +29,13 @@ _DDCONFIG: dict[str, Any] = {
     "resamp_with_conv": True,
     "in_channels": None,
     "resolution": None,
-    "z_channels": None,
-    "double_z": True,
     "use_linear_attn": False,
     "attn_type": "vanilla",
+}
+_DDCONFIG: dict[str, Any] = {
+    **CONVOLUTIONAL,
+    "z_channels": None,
+    "double_z": True,
     "give_pre_end": False,
     "tanh_out": False,
 }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.convert import keys
 from zoo.convert.arguments import complete, factors, need, numbers, refuse
-from zoo.convert.compvis_autoencoder import half
+from zoo.convert.compvis_autoencoder import CONVOLUTIONAL, half
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import FixedVariance
@@ -18,18 +18,8 @@ from zoo.sampler import Ancestral
 from zoo.schedule import FromBetas, Linear, NoiseSchedule, ScaledLinear
 
 _MODEL: dict[str, Any] = {
-    "ch": None,
-    "out_ch": None,
-    "ch_mult": (1, 2, 4, 8),
-    "num_res_blocks": None,
-    "attn_resolutions": None,
-    "dropout": 0.0,
-    "resamp_with_conv": True,
-    "in_channels": None,
-    "resolution": None,
+    **CONVOLUTIONAL,
     "use_timestep": True,
-    "use_linear_attn": False,
-    "attn_type": "vanilla",
 }
 _FIXED: dict[str, tuple[Any, ...]] = {
     "resamp_with_conv": (True,),

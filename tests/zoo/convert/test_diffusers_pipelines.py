@@ -53,7 +53,7 @@ TINY = dict(sample_size=8, out_channels=3)
 @pytest.fixture
 def as_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     """``generate`` gives what diffusers calls images, in [0, 1], instead of bytes."""
-    monkeypatch.setattr("zoo.module.to_uint8", lambda x: (x.float() / 2 + 0.5).clamp(0, 1))
+    monkeypatch.setattr("zoo.generation.to_uint8", lambda x: (x.float() / 2 + 0.5).clamp(0, 1))
 
 
 @pytest.fixture

@@ -1,0 +1,95 @@
+"""How images come about: the order of draws, condition, guidance, walk and decoding."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo.draw import Draw
+from zoo.guidance import Guidance, num_classes
+from zoo.records import Condition, Raw
+from zoo.sampler import Sampler
+
+if TYPE_CHECKING:
+    from zoo.module import DiffusionModule
+
+
+@torch.inference_mode()
+def one_batch(
+    module: DiffusionModule,
+    indices: Sequence[int],
+    raw: Any,
+    negative: Any,
+    sampler: Sampler,
+    guidance: Guidance,
+    seed: int,
+) -> Tensor:
+    """Images (B, C, H, W) uint8 on the CPU: draws, condition, levels, walk, decode.
+
+    Args:
+        module: the model; left in the mode it was in.
+        indices: of the images, which with the seed fix every draw.
+        raw: their conditions; drawn when None.
+        negative: raw conditions in place of the null one, or None.
+        sampler: the walk.
+        guidance: how predictions are mixed.
+        seed: of every draw.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        condition = condition_of(module, raw, indices, seed, num_classes(guidance))
+        null = None
+        if guidance.needs_null:
+            null = (
+                module.conditioner.null(len(indices))
+                if negative is None
+                else module.conditioner(negative)
+            )
+            null = null.to(module.device)
+        predict = guidance(module.predict, condition, null, module.clip)
+        levels = sampler.levels(module.diffusion.schedule)
+        like = torch.empty(len(indices), *module.latent_shape, device=module.device)
+        x = sampler.start(Draw(seed, indices, "start").normal(like), levels[0])
+        walk = sampler.steps(
+            predict, x, levels, Draw(seed, indices, "steps"), module.diffusion.schedule
+        )
+        latents = deque(walk, maxlen=1).pop()
+        return to_uint8(module.first_stage.decode(latents)).cpu()
+    finally:
+        module.train(was_training)
+
+
+def condition_of(
+    module: DiffusionModule,
+    raw: Raw | Condition,
+    indices: Sequence[int],
+    seed: int,
+    num_classes: int | None = None,
+) -> Condition:
+    """What the denoiser reads for images of these indices, on the model's device.
+
+    Args:
+        module: the model.
+        raw: labels, captions or a ready ``Condition``; drawn from seed and index when None.
+        indices: of the images.
+        seed: of the draw.
+        num_classes: of a guidance that reads labels which an unconditional model does not.
+    """
+    if isinstance(raw, Condition):
+        return raw.to(module.device)
+    if raw is None:
+        draw = Draw(seed, indices, "condition")
+        raw = module.conditioner.random(draw)
+        if raw is None and num_classes is not None:  # the guidance alone knows labels
+            raw = draw.integers(num_classes)
+    return module.conditioner(raw).to(module.device)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """[-1, 1] to 0..255, rounded to the nearest."""
+    return ((images.float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
