@@ -86,7 +86,7 @@ class OpenClip:
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """``pool`` (B, D), in the captions' space and not normalised, of uint8 images."""
-        return in_pieces(images, _PIECE, self._features)
+        return in_pieces(images, _PIECE, self._features, self.name)
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         from torchvision.transforms.functional import to_pil_image

@@ -38,12 +38,16 @@ class TextExtractor(Extractor, Protocol):
 
 
 def in_pieces(
-    images: Tensor, size: int, network: Callable[[Tensor], dict[str, Tensor]]
+    images: Tensor,
+    size: int,
+    network: Callable[[Tensor], dict[str, Tensor]],
+    name: str = "the extractor",
 ) -> dict[str, Tensor]:
     """Runs a network over at most ``size`` images at a time, without gradients.
 
     Raises:
-        ValueError: the images are not (B, 1 or 3, H, W) uint8.
+        ValueError: the images are not (B, 1 or 3, H, W) uint8, or a feature of one of them is NaN
+            or infinite; the extractor is called ``name`` there.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(
@@ -52,7 +56,18 @@ def in_pieces(
         )
     with torch.inference_mode():
         parts = [network(piece) for piece in images.split(size)]
-    return {name: torch.cat([part[name].float().cpu() for part in parts]) for name in parts[0]}
+    found = {key: torch.cat([part[key].float().cpu() for part in parts]) for key in parts[0]}
+    for feature, values in found.items():
+        finite = values.isfinite().flatten(1).all(dim=1)
+        if not finite.all():
+            bad = (~finite).nonzero().flatten().tolist()
+            rows = ", ".join(map(str, bad[:5])) + ", ..." * (len(bad) > 5)
+            raise ValueError(
+                f"{name}: NaN or infinite values in '{feature}' of {len(bad)} of {len(values)} "
+                f"images of a batch (rows {rows}): look at these images; where it is all of them, "
+                "at its weights or its dtype"
+            )
+    return found
 
 
 def rgb(images: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class Inception:
         The logits are without bias; the spatial features are ADM's for sFID (arXiv:2103.03841):
         the first 7 channels of the 17x17 layer that TensorFlow calls mixed_6/conv.
         """
-        return in_pieces(images, _PIECE, self._features)
+        return in_pieces(images, _PIECE, self._features, self.name)
 
     def resized(self, images: Tensor) -> Tensor:
         """Images (B, 3, 299, 299) float32 in [0, 255] of uint8 ones (B, 3, H, W)."""

@@ -37,7 +37,9 @@ class Small:
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """``pool`` (B, 64) and ``logits`` (B, classes) of uint8 images of the trained shape."""
-        return in_pieces(images, _PIECE, lambda piece: self.network(_scaled(piece, self.network)))
+        return in_pieces(
+            images, _PIECE, lambda piece: self.network(_scaled(piece, self.network)), self.name
+        )
 
 
 class SmallClip:
@@ -66,6 +68,7 @@ class SmallClip:
             images,
             _PIECE,
             lambda piece: {"pool": self.network.encode_image(_scaled(piece, self.network))},
+            self.name,
         )
 
 
