@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from eval.extractor.clip import OpenClip as OpenClip
+from eval.extractor.dino import DinoV2 as DinoV2
+from eval.extractor.dino import Edm2DinoV2 as Edm2DinoV2
 from eval.extractor.extractor import Extractor as Extractor
 from eval.extractor.extractor import TextExtractor as TextExtractor
 from eval.extractor.inception import CleanInception as CleanInception

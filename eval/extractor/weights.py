@@ -57,6 +57,21 @@ def find(
     return found[0]
 
 
+def own(path: str | Path, sha256: str | None = None) -> Path:
+    """A file that no table knows, whole and of the sha256 that is expected of it, if any is.
+
+    Raises:
+        ValueError: it is missing, torn or another file.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f"{path}: no such file")
+    if sha256 is not None and digest(file) != sha256:
+        raise ValueError(f"{file} has sha256 {digest(file)}, expected {sha256}")
+    check_whole(file)
+    return file
+
+
 def state(name: str, path: str | Path | None = None) -> str:
     """``"present (PATH)"``, ``"missing"``, or ``"wrong: ..."``, for ``zoo doctor``.
 
