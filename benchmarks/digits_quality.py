@@ -23,7 +23,7 @@ from torchvision.transforms.functional import gaussian_blur
 import zoo
 from eval.evaluate import evaluate
 from eval.extractor import Small
-from eval.images import StoredImages
+from eval.stored import StoredImages
 from eval.yardstick import Yardstick, measure
 from zoo import paths
 from zoo.data.digits import Digits

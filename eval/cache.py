@@ -39,22 +39,41 @@ class Cache:
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else paths.cache() / "evaluations"
 
-    def find(self, facts: dict[str, Any]) -> tuple[Result, Tensor] | None:
-        """The result of these facts and its first images, or None; a torn file is no result."""
+    def find(self, facts: dict[str, Any]) -> tuple[Result, Tensor, Tensor] | None:
+        """The result of these facts, its first images and its closest pairs; None if there is none.
+
+        A torn file is no result.
+        """
         folder = self.folder / key(facts)
         arrays = _arrays(folder / "images.npz")
         try:
             result = Result.load(folder / "result.json")
         except ValueError:
             return None
-        return None if arrays is None else (result, torch.from_numpy(arrays["images"]))
+        if arrays is None or not {"images", "pairs"} <= arrays.keys():
+            return None
+        return result, torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["pairs"])
 
-    def keep(self, facts: dict[str, Any], result: Result, images: Tensor) -> None:
+    def keep(self, facts: dict[str, Any], result: Result, images: Tensor, pairs: Tensor) -> None:
         """Keeps a result with its first images; the images come first, so that it is complete."""
         folder = self.folder / key(facts)
-        write_atomically(folder / "images.npz", _npz(images=images[:_SHOWN].numpy()))
+        data = _npz(images=images[:_SHOWN].numpy(), pairs=pairs.numpy())
+        write_atomically(folder / "images.npz", data)
         write_atomically(folder / "facts.json", json.dumps(facts, indent=2, sort_keys=True))
         result.save(folder / "result.json")
+
+    def numbers(self, facts: dict[str, Any]) -> dict[str, Any] | None:
+        """What was measured of real images under these facts, or None."""
+        try:
+            file = self.folder / "real" / f"{key(facts)}.json"
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def keep_numbers(self, facts: dict[str, Any], numbers: dict[str, Any]) -> None:
+        """Keeps numbers of real images; floats come back to the last digit."""
+        write_atomically(self.folder / "real" / f"{key(facts)}.json", json.dumps(numbers))
 
     def batches(self, facts: dict[str, Any]) -> Batches:
         """The images of a generation, as far as they were made."""

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from eval.describe import all_settings, config_hash
-from eval.images import StoredImages
 from eval.lineup import class_of, settings_of
+from eval.stored import StoredImages
 from zoo.part import config_of
 
 _OURS = ("zoo", "eval", "torch", "builtins")
@@ -24,20 +22,42 @@ def evaluation(
     clip: Sequence[Any],
     metrics: Sequence[Any],
     counts: Sequence[int],
-    bits: Sequence[int | None],
 ) -> dict[str, Any]:
     """Everything that could move a number of this evaluation; the batch size could not."""
-    extractors = {extractor.name: extractor for extractor in (*fid, *clip)}
+    extractors = {one.name: one for one in (*fid, *clip)}
     kinds = [*map(type, extractors.values()), *map(class_of, metrics)]
     return {
         **generation(setting),
         "num_images": setting.num_images,
         "fid_counts": list(counts),
-        "extractors": {name: _extractor(one) for name, one in extractors.items()},
-        "clip": [extractor.name for extractor in clip],
+        "extractors": {name: extractor(one) for name, one in extractors.items()},
+        "clip": [one.name for one in clip],
         "metrics": [settings_of(metric) for metric in metrics],
-        "bits": list(bits),
+        "labels": setting.labels,
+        "nearest": setting.nearest_images,
+        "bits": list(setting.bits),
         "own_measures": own_source({kind.__module__ for kind in kinds}),
+    }
+
+
+def yardstick(
+    data: Any,
+    fid: Sequence[Any],
+    clip: Sequence[Any],
+    metrics: Sequence[Any],
+    counts: Sequence[int],
+    nearest_images: int,
+) -> dict[str, Any]:
+    """Everything that could move a number of the held-out images."""
+    return {
+        "data": data.fingerprint,
+        "flip": data.flip,
+        "fid": [extractor(one) for one in fid],
+        "clip": [extractor(one) for one in clip],
+        "metrics": [settings_of(metric) for metric in metrics],
+        "fid_counts": list(counts),
+        "nearest": nearest_images,
+        "own_measures": own_source({kind.__module__ for kind in map(class_of, metrics)}),
     }
 
 
@@ -46,8 +66,7 @@ def generation(setting: Any) -> dict[str, Any]:
     found = {"data": setting.data.fingerprint, "flip": setting.data.flip, "seed": setting.seed}
     subject = setting.subject
     if isinstance(subject, StoredImages):
-        labels = None if subject.labels is None else content(subject.labels)
-        return {**found, "images": content(subject.images), "labels": labels}
+        return {**found, "images": subject.fingerprint}
     configs = [config_of(subject), config_of(setting.sampler), all_settings(setting.guidance)]
     return {
         **found,
@@ -59,14 +78,6 @@ def generation(setting: Any) -> dict[str, Any]:
         "device": subject.device.type,
         "own_parts": own_source({name for config in configs for name in _modules(config)}),
     }
-
-
-def content(values: Tensor) -> str:
-    """sha256 of images or labels: one pixel changes it."""
-    found = hashlib.sha256(str((values.dtype, tuple(values.shape))).encode())
-    for part in values.split(1024):
-        found.update(part.contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def own_source(modules: set[str]) -> dict[str, str]:
@@ -86,11 +97,12 @@ def own_source(modules: set[str]) -> dict[str, str]:
     return found
 
 
-def _extractor(extractor: Any) -> list[str]:
-    """Class, weights, and the resize where it is a fixed one: asking might load a network."""
-    resize = vars(extractor).get("resize", getattr(type(extractor), "resize", ""))
+def extractor(one: Any) -> list[str]:
+    """Name, class, weights, and the resize where it is fixed: asking might load a network."""
+    resize = vars(one).get("resize", getattr(type(one), "resize", ""))
     told = resize if isinstance(resize, str) else "the model's own"
-    return [type(extractor).__name__, extractor.sha256, told]
+    dtype = str(getattr(one, "dtype", "float32"))
+    return [one.name, type(one).__name__, one.sha256, told, dtype]
 
 
 def _modules(config: Any) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eval.result import Result, Subject
+from eval.result import Result
 from zoo import entry
 
 if TYPE_CHECKING:  # torch would cost `zoo evaluate --help` more than it may take
@@ -22,12 +22,15 @@ class Evaluation(NamedTuple):
 
     Attributes:
         result: the record.
-        images: (N, C, H, W) uint8, all that were measured; the first ones of an evaluation that
-            was found in the cache.
+        images: (N, C, H, W) uint8, the first ones that were measured: at most a thousand, fewer
+            where the evaluation was found in the cache.
+        pairs: (K, 2, C, H, W) uint8, the closest pairs of image and reference image, closest first;
+            none where there are no reference images.
     """
 
     result: Result
     images: Tensor
+    pairs: Tensor
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,8 +47,10 @@ def evaluate(
     num_images: int = 1000,
     fid_counts: Sequence[int] | None = None,
     seed: int = 0,
+    labels: str = "balanced",
     batch_size: int = 256,
     metrics: Sequence[Any] = (),
+    nearest_images: int = 1000,
     bits_images: int = 0,
     bits_steps: int | None = None,
     sampler: Any = None,
@@ -55,6 +60,8 @@ def evaluate(
     sha256: str | None = None,
     yardstick: Yardstick | Callable[[], Yardstick] | None = None,
     cache: Cache | None = None,
+    keep: str | Path | None = None,
+    protocol: str = "",
 ) -> Evaluation:
     """Measures a model, or images that were made elsewhere, against a data set.
 
@@ -65,15 +72,18 @@ def evaluate(
 
     Args:
         subject: a ``DiffusionModule``, or ``StoredImages``.
-        data: a data set after ``setup()``; its training split is the reference.
+        data: a data set after ``setup()``, whose training split is the reference, or a
+            ``Compared``.
         fid: extractors that FID is given with.
         clip: extractors that CLIP score is given with; skipped where images have no captions.
         num_images: how many are generated.
         fid_counts: set sizes of FID; as many images as are held out, and all, when None.
         seed: of the generation.
+        labels: of a class-conditional model: see ``eval.images.wanted``.
         batch_size: images at a time.
         metrics: further metrics of ``eval.metric``, as classes or partials of them; each is
             measured with every extractor that suits it.
+        nearest_images: how many images the nearest reference image is searched for; 0 for none.
         bits_images: how many held-out images bits per dimension are measured on; 0 for none.
         bits_steps: of their chain; the schedule's own T when None.
         sampler: in place of the model's own.
@@ -84,205 +94,106 @@ def evaluate(
         yardstick: of ``measure`` for the same data, extractors and counts, or a function that
             gives it; measured when None.
         cache: of evaluations made before, for a model whose ``sha256`` is known or stored images.
+        keep: a folder or an ``.npz`` that the images are written to; they are then made in any
+            case.
+        protocol: the versioned protocol's name, for the record.
 
     Raises:
         ValueError: a count is larger than the number of images, or the model and the data differ
             in the images' shape.
     """
-    from eval import images
-    from eval.yardstick import measure
+    from eval import measuring
+    from eval.stored import StoredImages
 
-    stored = isinstance(subject, images.StoredImages)
+    stored = isinstance(subject, StoredImages)
     num_images = len(subject) if stored else num_images
-    counts = _counts(fid_counts, num_images, len(data.test))
-    shape = list(subject.images.shape[1:]) if stored else list(subject.image_shape)
-    if shape != list(data.shape):
-        raise ValueError(f"images are {tuple(shape)}, {data.name} has {tuple(data.shape)}")
-    title = name or (subject.name if stored else type(subject).__name__)
+    held_out = None if data.test is None else len(data.test)
+    counts = _counts(fid_counts, num_images, held_out)
+    shape = tuple(subject.shape if stored else subject.image_shape)
+    if data.shape is not None and shape != tuple(data.shape):
+        raise ValueError(f"images are {shape}, {data.name} has {tuple(data.shape)}")
     if not stored:
         sampler = sampler if sampler is not None else subject.sampler
         guidance = guidance if guidance is not None else subject.guidance
-    setting = _Setting(
-        subject, data, sampler, guidance, title, num_images, seed, batch_size, facts or {}, sha256
+    setting = measuring.Setting(
+        subject=subject,
+        data=data,
+        sampler=sampler,
+        guidance=guidance,
+        title=name or (subject.name if stored else type(subject).__name__),
+        num_images=num_images,
+        seed=seed,
+        labels=labels,
+        batch_size=batch_size,
+        nearest_images=nearest_images,
+        bits=(bits_images, bits_steps),
+        facts=facts or {},
+        sha256=sha256,
+        protocol=protocol,
     )
+    return _found(setting, fid, clip, metrics, counts, yardstick, cache, keep)
 
-    asked: dict[str, Any] = {}
-    if not (stored or sha256):
+
+def _found(
+    setting: Any,
+    fid: Sequence[Any],
+    clip: Sequence[Any],
+    metrics: Sequence[Any],
+    counts: list[int],
+    yardstick: Yardstick | Callable[[], Yardstick] | None,
+    cache: Cache | None,
+    keep: str | Path | None,
+) -> Evaluation:
+    """The evaluation made before, or the one made now."""
+    from eval import depends, measuring
+    from eval.stored import StoredImages
+    from eval.yardstick import measure
+
+    subject = setting.subject
+    if not (isinstance(subject, StoredImages) or setting.sha256):
         cache = None
+    asked: dict[str, Any] = {}
     if cache is not None:
-        from eval import depends
-
-        asked = depends.evaluation(setting, fid, clip, metrics, counts, [bits_images, bits_steps])
-        known = cache.find(asked)
+        asked = depends.evaluation(setting, fid, clip, metrics, counts)
+        known = None if keep is not None else cache.find(asked)
         if known is not None:
-            result, shown = known
-            return Evaluation(replace(result, subject=replace(result.subject, name=title)), shown)
-
+            result, shown, pairs = known
+            renamed = replace(
+                result,
+                subject=replace(result.subject, name=setting.title),
+                protocol=replace(result.protocol, name=setting.protocol),
+            )
+            return Evaluation(renamed, shown, pairs)
     if yardstick is None:
-        yardstick = measure(data, fid, clip, counts, batch_size, metrics)
+        yardstick = measure(
+            setting.data,
+            fid,
+            clip,
+            counts,
+            setting.batch_size,
+            metrics,
+            cache,
+            setting.nearest_images,
+            subject.shape if isinstance(subject, StoredImages) else subject.image_shape,
+        )
     elif callable(yardstick):
         yardstick = yardstick()
     if yardstick.counts != counts:
         raise ValueError(f"the yardstick is for fid_counts={yardstick.counts}, not {counts}")
-    found = _measured(setting, yardstick, clip, cache, bits_images, bits_steps)
+    found = Evaluation(*measuring.measured(setting, yardstick, clip, cache, keep))
     if cache is not None:
-        cache.keep(asked, found.result, found.images)
+        cache.keep(asked, *found)
     return found
 
 
-class _Setting(NamedTuple):
-    """What is measured, of how many images, and what is known of it."""
-
-    subject: Any
-    data: Any
-    sampler: Any
-    guidance: Any
-    title: str
-    num_images: int
-    seed: int
-    batch_size: int
-    facts: dict[str, Any]
-    sha256: str | None
-
-
-def _measured(
-    setting: _Setting,
-    yardstick: Yardstick,
-    clip: Sequence[Any],
-    cache: Cache | None,
-    bits_images: int,
-    bits_steps: int | None,
-) -> Evaluation:
-    """Generates, or takes what is stored, and measures it."""
-    import torch
-
-    from eval import describe, images, one_pass
-    from eval.flops import cost
-
-    subject, data, num_images, seed = (
-        setting.subject,
-        setting.data,
-        setting.num_images,
-        setting.seed,
-    )
-    stored, batches = isinstance(subject, images.StoredImages), None
-    if stored:
-        want = images.Wanted("as given", None, None)
-        made = images.from_dataset(subject, setting.batch_size)
-    else:
-        want = images.wanted(subject, data, num_images, setting.guidance)
-        made, batches = _generated(setting, want, cache)
-    scored = clip if want.captions else ()
-    measured = one_pass.one_pass(made, num_images, yardstick.fid, scored, yardstick)
-
-    values = one_pass.values_of(measured, yardstick)
-    if stored:
-        device, description = torch.device("cpu"), _stored(setting.title)
-    else:
-        raw = None if want.condition is None else want.condition[:1]
-        device = subject.device
-        description = describe.subject(
-            subject,
-            setting.title,
-            setting.sampler,
-            setting.guidance,
-            describe.evaluations(subject, setting.guidance, num_images),
-            cost(subject, raw),
-            setting.facts,
-            setting.sha256,
-        )
-    protocol = one_pass.protocol_of(data, want, yardstick, num_images, seed, subject)
-    absent = {}
-    if bits_images:
-        absent = _add_bits(
-            values,
-            protocol.metrics,
-            subject,
-            data,
-            bits_images,
-            bits_steps,
-            seed,
-            setting.batch_size,
-        )
-    result = Result(
-        values,
-        protocol,
-        describe.budget(setting.facts),
-        description,
-        describe.environment(device),
-        setting.facts,
-        absent,
-    )
-    if batches is not None:
-        batches.remove()
-    return Evaluation(result, measured.images)
-
-
-def _generated(setting: _Setting, want: Any, cache: Cache | None) -> tuple[Any, Any]:
-    """The model's images, and where they are kept on the way, if they are."""
-    from eval import depends, images
-    from zoo.guidance import networks
-
-    counted = dict([("", setting.subject), *networks(setting.guidance)])
-    for network in counted.values():
-        network.network_evaluations = 0
-    make = functools.partial(
-        images.generated,
-        setting.subject,
-        want,
-        setting.num_images,
-        setting.seed,
-        setting.batch_size,
-        setting.sampler,
-        setting.guidance,
-    )
-    if cache is None:
-        return make(), None
-    batches = cache.batches({**depends.generation(setting), "labels": want.protocol})
-    resumed = batches.resumed(lambda first: make(first=first), want, setting.num_images, counted)
-    return resumed, batches
-
-
-def _counts(asked: Sequence[int] | None, num_images: int, num_held_out: int) -> list[int]:
-    counts = list(asked) if asked else [min(num_images, num_held_out), num_images]
+def _counts(asked: Sequence[int] | None, num_images: int, held_out: int | None) -> list[int]:
+    counts = list(asked) if asked else [min(num_images, held_out or num_images), num_images]
     if max(counts) > num_images:
         raise ValueError(
             f"fid_counts={counts} asks for sets of more images than the {num_images} there are: "
             f"set num_images={max(counts)} or smaller counts"
         )
     return sorted(set(counts))
-
-
-def _add_bits(
-    values: dict[str, Any],
-    metrics: dict[str, str],
-    subject: Any,
-    data: Any,
-    num_images: int,
-    num_steps: int | None,
-    seed: int,
-    batch_size: int,
-) -> dict[str, str]:
-    """Adds bits per dimension to values and protocol; says why where the subject has none."""
-    from eval.images import StoredImages
-    from eval.metric import bits_per_dim as metric
-
-    metrics[metric.NAME] = (
-        f"{metric.BitsPerDim.definition}; {num_images} held-out images, "
-        f"{metric.steps_in_words(num_steps)}, pixel models"
-    )
-    if isinstance(subject, StoredImages):
-        return {metric.NAME: "images have no model whose likelihood could be asked for"}
-    found = metric.bits_per_dim(subject, data, num_images, num_steps, seed, batch_size)
-    if found is None:
-        return {metric.NAME: metric.NOT_PIXELS}
-    values[metric.NAME] = found
-    return {}
-
-
-def _stored(name: str) -> Subject:
-    """Images of unknown making."""
-    return Subject(name, "images", 0, 0, 0, "–", "–", 0, 0.0, "–")
 
 
 if __name__ == "__main__":

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from zoo.draw import Draw
 from zoo.guidance import num_classes as labels_of
 from zoo.progress import sampling
 from zoo.records import Batch
-
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 
 
 class Images(NamedTuple):
@@ -71,31 +69,65 @@ class Wanted(NamedTuple):
         )
 
 
-def wanted(module: Any, data: Any, num_images: int, guidance: Any = None) -> Wanted:
-    """Balanced classes for a class-conditional model, held-out captions for a text model.
+LABELS = ("balanced", "random")
+
+
+def wanted(
+    module: Any,
+    data: Any,
+    num_images: int,
+    guidance: Any = None,
+    labels: str = "balanced",
+    seed: int = 0,
+) -> Wanted:
+    """Classes for a class-conditional model, held-out captions for a text model.
 
     A guidance that reads labels makes an unconditional model a class-conditional one.
 
-    Image i has class i modulo the number of classes, so that every run of as many images as there
-    are classes is balanced, whatever set it is put into.
+    Args:
+        module: a ``DiffusionModule``.
+        data: what it is compared with.
+        num_images: how many are generated.
+        guidance: in place of the model's own.
+        labels: "balanced" gives image i class i modulo the number of classes, so that every run of
+            as many images as there are classes is balanced; "random" draws each class uniformly,
+            image i's from ``seed`` and i alone. FIDs of the two differ.
+        seed: of random labels.
+
+    Raises:
+        ValueError: ``labels`` is neither, or a text model finds no captions.
     """
+    if labels not in LABELS:
+        raise ValueError(f"protocol.labels is one of {', '.join(LABELS)}, got {labels!r}")
     num_classes = getattr(module.conditioner, "num_classes", None)
     if not num_classes and _unconditional(module):  # a classifier may know what the model does not
         num_classes = labels_of(guidance)
     if num_classes:
-        labels = torch.arange(num_images) % num_classes
+        chosen, told = _labels(labels, num_classes, num_images, seed)
         sentences = class_captions(data, num_classes)
-        captions = [sentences[label] for label in labels.tolist()] if sentences else None
-        return Wanted(f"balanced: image i has class i mod {num_classes}", labels, captions)
+        captions = [sentences[label] for label in chosen.tolist()] if sentences else None
+        return Wanted(told, chosen, captions)
     if _unconditional(module):
         return Wanted("unconditional", None, None)
-    if data.test.captions is None:
+    if data.test is None or data.test.captions is None:
         raise ValueError(
-            f"this model is conditioned on text, but {data.name} has no captions: use data with "
-            "captions, such as data=parquet with a caption column"
+            f"this model is conditioned on text, but {data.name} has no held-out captions: use "
+            "data with captions, such as data=parquet with a caption column, or "
+            "held_out=FILE.parquet with one"
         )
     captions = [data.test.captions[i % len(data.test)] for i in range(num_images)]
     return Wanted("image i has the caption of held-out image i", captions, captions)
+
+
+def _labels(kind: str, num_classes: int, num_images: int, seed: int) -> tuple[Tensor, str]:
+    if kind == "balanced":
+        labels = torch.arange(num_images) % num_classes
+        return labels, f"balanced: image i has class i mod {num_classes}"
+    parts = [
+        Draw(seed, range(first, min(first + 1024, num_images)), "eval/label").integers(num_classes)
+        for first in range(0, num_images, 1024)
+    ]
+    return torch.cat(parts).long(), f"random: uniform over {num_classes} classes, seed {seed}"
 
 
 def _unconditional(module: Any) -> bool:
@@ -105,7 +137,7 @@ def _unconditional(module: Any) -> bool:
 def class_captions(data: Any, num_classes: int) -> list[str] | None:
     """Each class's most frequent caption in the training split, or None where there is none."""
     split = data.train
-    if split.labels is None or split.captions is None:
+    if split is None or split.labels is None or split.captions is None:
         return None
     counts = [Counter[str]() for _ in range(num_classes)]
     for label, caption in zip(split.labels.tolist(), split.captions, strict=True):
@@ -157,93 +189,3 @@ def from_dataset(split: Any, batch_size: int = 256) -> Iterator[Images]:
             None if split.labels is None else split.labels[first : indices.stop],
             None if split.captions is None else split.captions[first : indices.stop],
         )
-
-
-class StoredImages:
-    """Images that were made elsewhere, in memory: a folder of files or an ``.npz``.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        name: where they come from.
-        labels: (N,) int64, or None.
-    """
-
-    captions = None
-
-    def __init__(self, images: Tensor, name: str, labels: Tensor | None = None) -> None:
-        self.images, self.name, self.labels = images, name, labels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        """The images at ``indices``."""
-        return self.images[indices]
-
-
-def stored(path: str | Path, shape: Sequence[int]) -> StoredImages:
-    """Reads a folder of image files, or an ``.npz`` in the layout of OpenAI's evaluator.
-
-    That is ``arr_0``: (N, H, W, C) uint8, and labels in ``arr_1`` or ``label`` where it has any.
-    Images are not resized: a metric depends on how that is done.
-
-    Args:
-        path: folder or file.
-        shape: (C, H, W) of the data that they are compared with.
-
-    Raises:
-        ValueError: nothing to read there, a broken file, or another shape; the file is named.
-    """
-    path = Path(path)
-    if path.is_dir():
-        found = _from_folder(path, shape[0])
-    elif path.suffix == ".npz" and path.is_file():
-        found = _from_npz(path)
-    else:
-        raise ValueError(f"images={path}: expected a folder of images or an .npz file")
-    if list(found.images.shape[1:]) != list(shape):
-        raise ValueError(
-            f"{path}: images are {tuple(found.images.shape[1:])}, the data are {tuple(shape)}; "
-            "choose data of that size, or resize them beforehand"
-        )
-    return found
-
-
-def _from_folder(path: Path, channels: int) -> StoredImages:
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
-    if not files:
-        raise ValueError(f"{path}: no images in this folder ({', '.join(sorted(_SUFFIXES))})")
-    images: list[Tensor] = []
-    for file in files:
-        try:
-            picture = Image.open(file).convert("L" if channels == 1 else "RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            raise ValueError(f"{file}: not a readable image: {error}") from error
-        image = torch.from_numpy(np.array(picture)).reshape(*picture.size[::-1], channels)
-        if images and image.shape != images[0].shape:
-            raise ValueError(
-                f"{file} is {picture.width}x{picture.height}, but {files[0]} is "
-                f"{images[0].shape[1]}x{images[0].shape[0]}: images must have one size"
-            )
-        images.append(image)
-    return StoredImages(torch.stack(images).permute(0, 3, 1, 2).contiguous(), str(path))
-
-
-def _from_npz(path: Path) -> StoredImages:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as arrays:
-        if "arr_0" not in arrays:
-            raise ValueError(f"{path}: no array 'arr_0'; it has {', '.join(arrays.files)}")
-        images = arrays["arr_0"]
-        named = next((name for name in ("arr_1", "label") if name in arrays), None)
-        labels = None if named is None else torch.from_numpy(arrays[named]).long()
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise ValueError(
-            f"{path}: 'arr_0' is {images.dtype} {images.shape}, not uint8 (N, H, W, C)"
-        )
-    planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return StoredImages(planes, str(path), labels)

@@ -2,53 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
 PERCENTILES = (1, 5, 50, 95)
 _CHUNK = 2048
+PAIRS = 8
 
 
-def nearest_distances(images: Tensor, training: Tensor, flip: bool = False) -> Tensor:
-    """Each image's distance to the nearest training image.
+class Nearest(NamedTuple):
+    """Each image's nearest training image.
+
+    Attributes:
+        distances: (N,) float64, root mean square difference in steps of 8-bit values.
+        indices: (N,) int64, of the training image.
+        mirrored: (N,) bool, whether it was nearest as a mirror image.
+    """
+
+    distances: Tensor
+    indices: Tensor
+    mirrored: Tensor
+
+
+def nearest(images: Tensor, training: Any, flip: bool = False) -> Nearest:
+    """Each image's nearest training image, in pixels.
 
     The distance is the root of the mean squared difference over all pixels and channels, in steps
     of 8-bit values: 0 is a copy, 255 black against white.
 
     Args:
         images: (N, C, H, W) uint8.
-        training: (M, C, H, W) uint8.
+        training: (M, C, H, W) uint8, or a split of a data set, which is read piece by piece.
         flip: mirrored training images count too, as they do where training mirrors them.
-
-    Returns:
-        (N,) float64.
 
     Raises:
         ValueError: the images' shapes differ.
 
     >>> black, white = torch.zeros(1, 1, 2, 2).byte(), torch.full((1, 1, 2, 2), 255).byte()
-    >>> nearest_distances(black, torch.cat([white, white // 5])).item()
-    51.0
+    >>> nearest(black, torch.cat([white, white // 5]))
+    Nearest(distances=tensor([51.], dtype=torch.float64), indices=tensor([1]),
+            mirrored=tensor([False]))
     """
-    if images.shape[1:] != training.shape[1:]:
+    if images.shape[1:] != torch.Size(training.shape[-3:]):
         raise ValueError(
             f"distances between images of one shape: got {tuple(images.shape[1:])} and "
-            f"{tuple(training.shape[1:])}"
+            f"{tuple(training.shape[-3:])}"
         )
     best = torch.full((len(images),), torch.inf, dtype=torch.float64)
-    for start in range(0, len(training), _CHUNK):
-        chunk = training[start : start + _CHUNK]
-        for variant in (chunk, chunk.flip(-1)) if flip else (chunk,):
-            known = variant.flatten(1).double()
+    found = Nearest(best, torch.zeros(len(images), dtype=torch.int64), best.isnan())
+    for start, chunk in _chunks(training):
+        for mirrored in (False, True) if flip else (False,):
+            known = (chunk.flip(-1) if mirrored else chunk).flatten(1).double()
             squares = known.square().sum(1)
             for first in range(0, len(images), _CHUNK):
                 rows = images[first : first + _CHUNK].flatten(1).double()
                 # integers below 2^53, so that the difference of large sums is exact: a copy is 0
                 distances = torch.addmm(squares[None, :], rows, known.T, alpha=-2)
-                nearest = distances.min(dim=1).values + rows.square().sum(1)
-                part = best[first : first + _CHUNK]
-                torch.minimum(part, nearest, out=part)
-    return (best / images[0].numel()).sqrt()
+                least, index = distances.min(dim=1)
+                least += rows.square().sum(1)
+                part = slice(first, first + len(rows))
+                closer = least < found.distances[part]
+                found.distances[part][closer] = least[closer]
+                found.indices[part][closer] = start + index[closer]
+                found.mirrored[part][closer] = mirrored
+    return found._replace(distances=(found.distances / images[0].numel()).sqrt())
+
+
+def pairs(images: Tensor, training: Any, found: Nearest, count: int = PAIRS) -> Tensor:
+    """The closest pairs of image and training image, (K, 2, C, H, W) uint8, closest first."""
+    order = found.distances.argsort(stable=True)[:count]
+    theirs = _gather(training, found.indices[order])
+    flipped = found.mirrored[order][:, None, None, None]
+    return torch.stack([images[order], torch.where(flipped, theirs.flip(-1), theirs)], dim=1)
 
 
 def percentiles(distances: Tensor, prefix: str = "") -> dict[str, float]:
@@ -60,3 +88,16 @@ def percentiles(distances: Tensor, prefix: str = "") -> dict[str, float]:
     quantiles = torch.tensor([p / 100 for p in PERCENTILES], dtype=distances.dtype)
     found = torch.quantile(distances, quantiles)
     return {f"{prefix}p{p}": float(value) for p, value in zip(PERCENTILES, found, strict=True)}
+
+
+def _chunks(training: Any) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(training), _CHUNK):
+        indices = torch.arange(start, min(start + _CHUNK, len(training)))
+        yield start, _gather(training, indices)
+
+
+def _gather(training: Any, indices: Tensor) -> Tensor:
+    if isinstance(training, Tensor):
+        return training[indices]
+    found: Tensor = training.gather(indices)
+    return found

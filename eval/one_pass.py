@@ -12,20 +12,27 @@ import torch
 from torch import Tensor
 
 from eval.blocks import Blocks
-from eval.images import Images, StoredImages, Wanted
+from eval.fid_sets import FidSets
+from eval.images import Images, Wanted
 from eval.lineup import Entry
 from eval.metric import ClassAccuracy, ClipScore, FrechetDistance
-from eval.nearest import percentiles
+from eval.nearest import nearest, pairs, percentiles
 from eval.result import Protocol, Value
+from eval.stored import StoredImages
 from eval.uncertainty import BLOCKS, Estimate, estimable
-from eval.yardstick import FidSets, Yardstick, nearest_to_training
+from eval.yardstick import Yardstick
+
+SHOWN = 100
+"""Images that are kept for pictures at least."""
 
 
 class Measured(NamedTuple):
     """What one pass gathered.
 
     Attributes:
-        images: (N, C, H, W) uint8.
+        images: the first ones, uint8: as many as a nearest neighbour is searched for, or as are
+            shown.
+        num_images: how many there were.
         fid: (extractor's name, set size) to one metric in blocks, or to those of several sets.
         clip: extractor's name to the metric in blocks.
         further: the other metrics of the line-up, in blocks.
@@ -33,6 +40,7 @@ class Measured(NamedTuple):
     """
 
     images: Tensor
+    num_images: int
     fid: dict[tuple[str, int], FidSets | Blocks]
     clip: dict[str, Blocks]
     further: dict[Entry, Blocks]
@@ -42,25 +50,36 @@ class Measured(NamedTuple):
 def one_pass(
     made: Iterator[Images],
     num_images: int,
-    fid: Sequence[Any],
     clip: Sequence[Any],
     yardstick: Yardstick,
+    nearest_images: int = 1000,
 ) -> Measured:
-    """Feeds each distinct extractor once per batch, and every metric from it."""
+    """Feeds each distinct extractor once per batch, and every metric from it.
+
+    Args:
+        made: the images.
+        num_images: how many will come.
+        clip: extractors that CLIP score is given with.
+        yardstick: what they are held against.
+        nearest_images: how many the nearest reference image is searched for.
+    """
     sets = {
         (e.name, count): _fid(yardstick, e.name, count, num_images)
-        for e in fid
+        for e in yardstick.fid
         for count in yardstick.counts
     }
     scores = {e.name: Blocks(partial(ClipScore, e.text, e.name), num_images) for e in clip}
     reference = yardstick.further
     further = {e: Blocks(partial(reference.fresh, e), num_images) for e in reference.entries}
-    kept, seconds = [], 0.0
+    first, seconds, seen = [], 0.0, 0
     for batch in made:
         seconds += batch.seconds
-        kept.append(batch.images)
+        first.append(batch.images[: max(0, max(nearest_images, SHOWN) - seen)].clone())
+        seen += len(batch.images)
         if batch.labels is None:  # no class was asked for, so none can be right
             further = {e: blocks for e, blocks in further.items() if e.kind is not ClassAccuracy}
+        if batch.captions is None:
+            further = {e: blocks for e, blocks in further.items() if e.kind.against != "text"}
         for extractor in yardstick.extractors:
             features = extractor(batch.images)
             for entry, blocks in further.items():
@@ -71,7 +90,7 @@ def one_pass(
                     metric.update(features, batch)
             if extractor.name in scores:
                 scores[extractor.name].update(features, batch)
-    return Measured(torch.cat(kept), sets, scores, further, seconds)
+    return Measured(torch.cat(first), seen, sets, scores, further, seconds)
 
 
 def _fid(yardstick: Yardstick, name: str, count: int, num_images: int) -> FidSets | Blocks:
@@ -82,12 +101,15 @@ def _fid(yardstick: Yardstick, name: str, count: int, num_images: int) -> FidSet
     return Blocks(partial(FrechetDistance, reference, name), count)
 
 
-def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
-    """Every number, with its definition and what it has to be read beside."""
+def values_of(
+    measured: Measured, yardstick: Yardstick, nearest_images: int
+) -> tuple[dict[str, Value], Tensor]:
+    """Every number, with its definition and what it has to be read beside; the closest pairs."""
     values: dict[str, Value] = {}
     sha256 = {e.name: e.sha256 for e in yardstick.extractors}
     for (extractor, count), sets in measured.fid.items():
-        floor, floor_images = yardstick.floors[extractor, count]
+        floor, floor_images = yardstick.real.floors.get(f"{extractor}_{count}", (None, None))
+        dimensions = yardstick.reference[extractor].dimensions
         found = sets.compute() if isinstance(sets, FidSets) else []
         value = Value(
             value=sum(found) / max(1, len(found)),
@@ -98,13 +120,15 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
             num_images=count,
             num_sets=max(1, len(found)),
             floor=floor,
-            floor_images=floor_images,
-            detail={f"set_{i + 1}": distance for i, distance in enumerate(found)},
+            floor_images=None if floor_images is None else int(floor_images),
+            detail={
+                "dimensions": float(dimensions),
+                **{f"set_{i + 1}": distance for i, distance in enumerate(found)},
+            },
         )
         if isinstance(sets, Blocks):
             (estimate,) = sets.estimates().values()
             value = with_interval(value, estimate)
-            dimensions = yardstick.reference[extractor].dimensions
             if estimate.pseudo and estimable(count, BLOCKS, dimensions):
                 value = replace(value, corrected=estimate.corrected)
         values[f"fid_{extractor}_{count}"] = value
@@ -118,22 +142,26 @@ def values_of(measured: Measured, yardstick: Yardstick) -> dict[str, Value]:
             higher_is_better=True,
             extractor=extractor,
             sha256=sha256[extractor],
-            num_images=len(measured.images),
-            ceiling=yardstick.ceiling.get(extractor),
-            chance=yardstick.chance.get(extractor),
+            num_images=measured.num_images,
+            ceiling=yardstick.real.ceiling.get(extractor),
+            chance=yardstick.real.chance.get(extractor),
         )
         values[name] = with_interval(value, estimate)
     for entry, blocks in measured.further.items():
-        values |= _further(entry, blocks, yardstick, len(measured.images))
-    values["nearest_training_image"] = _nearest(measured.images, yardstick)
+        values |= _further(entry, blocks, yardstick, measured.num_images)
+    closest = torch.empty(0, dtype=torch.uint8)
+    if nearest_images and yardstick.data.train is not None:
+        values["nearest_training_image"], closest = _nearest(
+            measured.images[:nearest_images], yardstick
+        )
     if measured.seconds:
         values["images_per_second"] = Value(
-            value=len(measured.images) / measured.seconds,
+            value=measured.num_images / measured.seconds,
             definition="Images generated per second on the machine named above, decoding included.",
             higher_is_better=True,
-            num_images=len(measured.images),
+            num_images=measured.num_images,
         )
-    return values
+    return values, closest
 
 
 def _further(
@@ -150,8 +178,8 @@ def _further(
                 extractor=entry.extractor.name,
                 sha256=entry.extractor.sha256,
                 num_images=num_images,
-                floor=yardstick.further_floors.get(name),
-                floor_images=len(yardstick.data.test),
+                floor=yardstick.real.further.get(name),
+                floor_images=None if yardstick.data.test is None else len(yardstick.data.test),
             ),
             estimate,
         )
@@ -172,31 +200,50 @@ def with_interval(value: Value, estimate: Estimate) -> Value:
     )
 
 
-def _nearest(images: Tensor, yardstick: Yardstick) -> Value:
-    distances, test = nearest_to_training(images, yardstick.data), yardstick.nearest
-    detail = percentiles(distances) | percentiles(test, "test_")
-    detail["closer_than_any_test"] = float((distances < test.min()).sum())
-    return Value(
+def _nearest(images: Tensor, yardstick: Yardstick) -> tuple[Value, Tensor]:
+    data, test = yardstick.data, yardstick.nearest
+    found = nearest(images, data.train, data.flip)
+    detail = percentiles(found.distances)
+    if len(test):
+        detail |= percentiles(test, "test_")
+        detail["closer_than_any_test"] = float((found.distances < test.min()).sum())
+    value = Value(
         value=detail["p50"],
         definition="Distance of a generated image to the nearest training image: the root mean "
         "square difference of its pixels, in steps of 8-bit values (median over images).",
-        num_images=len(distances),
+        num_images=len(images),
         detail=detail,
     )
+    return value, pairs(images, data.train, found)
 
 
 def _fid_definition(extractor: str, count: int, sets: int, yardstick: Yardstick) -> str:
     mean = f", the mean of {sets} disjoint sets" if sets > 1 else ""
+    many = yardstick.num_reference
+    crowd = "the reference" if many is None else f"{many:,} reference"
+    dimensions = yardstick.reference[extractor].dimensions
+    rank = ""
+    if count <= dimensions:
+        rank = (
+            f" Mind: {count} images cannot fill the {dimensions} dimensions of these features, so "
+            "a part of what is compared is unknown; FID means little below that count."
+        )
     return (
         f"Fréchet distance, with the features of the network '{extractor}': how far a crowd of "
-        f"{count} generated images{mean} lies from the crowd of {len(yardstick.data.train):,} "
-        "training images, in average look and in variety. 0 would be the same crowd. It falls as "
-        "sets grow, so only equal counts compare."
+        f"{count} images{mean} lies from the crowd of {crowd} images, in average look and in "
+        "variety. 0 would be the same crowd. It falls as sets grow, so only equal counts compare."
+        + rank
     )
 
 
 def protocol_of(
-    data: Any, want: Wanted, yardstick: Yardstick, num_images: int, seed: int, subject: Any
+    data: Any,
+    want: Wanted,
+    yardstick: Yardstick,
+    num_images: int,
+    seed: int,
+    subject: Any,
+    name: str = "",
 ) -> Protocol:
     """How it was measured."""
     extractors = yardstick.extractors
@@ -210,11 +257,11 @@ def protocol_of(
     return Protocol(
         data=data.name,
         data_fingerprint=data.fingerprint,
-        image_size=list(data.shape),
-        reference="train",
-        num_reference=len(data.train),
-        held_out="test",
-        num_held_out=len(data.test),
+        image_size=list(subject.shape if stored else subject.image_shape),
+        reference=getattr(data, "reference", "train"),
+        num_reference=yardstick.num_reference,
+        held_out="none" if data.test is None else getattr(data, "held_out", "test"),
+        num_held_out=0 if data.test is None else len(data.test),
         num_generated=num_images,
         fid_counts=yardstick.counts,
         extractors={e.name: e.sha256 for e in extractors},
@@ -223,4 +270,5 @@ def protocol_of(
         seed=seed,
         dtype="8-bit images" if stored else str(subject.dtype).removeprefix("torch."),
         metrics=metrics,
+        name=name,
     )

@@ -72,7 +72,7 @@ class Protocol:
         data_fingerprint: sha256 of its content.
         image_size: (C, H, W) in pixels.
         reference: the split that the generated images are compared with.
-        num_reference: its number of images.
+        num_reference: its number of images; None where a statistics file does not say.
         held_out: the split that noise floor and ceiling come from.
         num_held_out: its number of images.
         num_generated: how many images were generated.
@@ -84,13 +84,14 @@ class Protocol:
         dtype: of the network while it generated.
         metrics: metric's name to its definition, with its settings.
         blocks: how many blocks of images the intervals come from.
+        name: of the versioned protocol, such as "cifar10_fid50k v1", or "".
     """
 
     data: str
     data_fingerprint: str
     image_size: list[int]
     reference: str
-    num_reference: int
+    num_reference: int | None
     held_out: str
     num_held_out: int
     num_generated: int
@@ -102,6 +103,7 @@ class Protocol:
     dtype: str
     metrics: dict[str, str]
     blocks: int = BLOCKS
+    name: str = ""
 
 
 @dataclass(frozen=True)

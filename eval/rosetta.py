@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from zoo import entry
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Row(NamedTuple):
@@ -34,21 +31,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     entry.run("rosetta", "rosetta", "eval.verbs:rosetta", argv)
 
 
-def rows(images: Tensor, data: Any, extractors: Sequence[Any], batch_size: int = 256) -> list[Row]:
+def rows(images: Any, data: Any, extractors: Sequence[Any], batch_size: int = 256) -> list[Row]:
     """Every extractor against both splits, with all images and with the first half of them.
 
     Args:
-        images: (N, C, H, W) uint8.
-        data: a data set after ``setup()``.
+        images: ``StoredImages``.
+        data: a data set after ``setup()``, or a ``Compared``.
         extractors: those at hand; of a CLIP the image tower is used (CLIP-FID).
         batch_size: images at a time.
 
     Raises:
         ValueError: fewer than four images, or of another shape than the data's.
     """
-    if len(images) < 4 or list(images.shape[1:]) != list(data.shape):
+    if len(images) < 4 or (data.shape is not None and images.shape != tuple(data.shape)):
         raise ValueError(
-            f"at least 4 images of shape {tuple(data.shape)} are needed, got {tuple(images.shape)}"
+            f"at least 4 images of shape {data.shape} are needed, got {len(images)} of "
+            f"{images.shape}"
         )
     import torch
 
@@ -59,25 +57,36 @@ def rows(images: Tensor, data: Any, extractors: Sequence[Any], batch_size: int =
     found = []
     for extractor in extractors:
 
-        def statistics(parts: Any, what: str, extractor: Any = extractor) -> FeatureStatistics:
+        def statistics(
+            images: Any, rows: range, what: str, extractor: Any = extractor
+        ) -> FeatureStatistics:
             seen = FeatureStatistics()
+            parts = torch.arange(rows.start, rows.stop).split(batch_size)
             for part in track(parts, description=f"{extractor.name}: {what}", unit="batches"):
-                seen.update(extractor(part)["pool"])
+                seen.update(extractor(images.gather(part))["pool"])
             return seen
 
         half = len(images) // 2
-        first = statistics(images[:half].split(batch_size), "images")
-        whole = statistics(images[half:].split(batch_size), "images")
+        first = statistics(images, range(half), "images")
+        whole = statistics(images, range(half, len(images)), "images")
         whole.merge(first)
-        for name in ("train", "test"):
-            split = getattr(data, name)
-            indices = torch.arange(len(split)).split(batch_size)
-            reference = statistics([split.gather(i) for i in indices], name)
-            told = f"{name}, {len(split):,} images"
+        for told, reference in _references(data, extractor, statistics, whole.dimensions):
             for ours in (whole, first):
                 distance = frechet_distance(ours, reference)
                 found.append(Row(extractor.name, extractor.resize, told, ours.count or 0, distance))
     return found
+
+
+def _references(data: Any, extractor: Any, statistics: Any, size: int) -> Iterator[tuple[str, Any]]:
+    """What the images are held against, in words, and its statistics."""
+    file = getattr(data, "statistics", None)
+    if file is not None:
+        yield file.path.name, file.moments(extractor, size=size)
+        return
+    for name, split in (("train", data.train), ("test", data.test)):
+        if split is not None:
+            told = getattr(data, {"train": "reference", "test": "held_out"}[name], name)
+            yield f"{told}, {len(split):,} images", statistics(split, range(len(split)), told)
 
 
 def table(found: Sequence[Row], absent: dict[str, str]) -> str:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eval import verbs
 from eval.column import short, title_of
+from eval.protocol import flattened
 from eval.result import Result, write_atomically
 from eval.yardstick import Yardstick, measure
 from zoo import entry
@@ -141,11 +142,12 @@ class _Shared:
 
     def parts(self, cfg: DictConfig) -> verbs.Shared:
         """Those of one cell."""
-        kept = ("data", "extractor", "metric", "device", "num_images", "fid_counts")
+        kept = ["data", "extractor", "metric", "device", "num_images", "fid_counts", "nearest"]
+        kept += ["reference", "held_out"]
         whole: Any = OmegaConf.to_container(cfg, resolve=True)
         key = str({name: whole.get(name) for name in kept})
         if key not in self._made:
-            data = verbs.dataset(cfg)
+            data = verbs.compared_with(cfg, flattened(cfg))
             found = verbs.extractors(cfg, accelerator(cfg.device))
             self._made[key] = verbs.Shared(data, found, _yardstick(cfg, data, found))
         return self._made[key]
@@ -153,9 +155,11 @@ class _Shared:
 
 def _yardstick(cfg: DictConfig, data: Any, found: verbs.Extractors) -> Any:
     def make() -> Yardstick:
-        given = cfg.fid_counts or {min(cfg.num_images, len(data.test)), cfg.num_images}
-        metrics = verbs.metrics(cfg)
-        return measure(data, *found, sorted(set(given)), cfg.batch_size, metrics)
+        held_out = cfg.num_images if data.test is None else len(data.test)
+        given = cfg.fid_counts or {min(cfg.num_images, held_out), cfg.num_images}
+        metrics, cache = verbs.metrics(cfg), verbs.cache(cfg)
+        counts = sorted(set(given))
+        return measure(data, *found, counts, cfg.batch_size, metrics, cache, cfg.nearest)
 
     return functools.cache(make)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +12,20 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from eval import protocol
 from eval.cache import Cache
 from eval.column import notes, short, title_of
+from eval.compared import compared, with_splits
 from eval.evaluate import Evaluation
 from eval.evaluate import evaluate as measure_one
-from eval.images import stored
 from eval.picture import png, tile
 from eval.result import write_atomically
+from eval.stored import StoredImages, stored
 from zoo import checkpoint
 from zoo.device import accelerator, torch_device
 from zoo.sample import checkpoint_file, exchanged
 
+SPLITS, DTYPES = ("train", "test"), ("float32", "bfloat16", "float64")
 COLUMNS, ROWS = 10, 6
 """A grid shows the first 60 images: ten classes in a column each, where there are ten."""
 
@@ -61,34 +65,52 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
             "give checkpoint=FILE (or the name of one that ships, such as digits/ddpm), or "
             "images=FOLDER"
         )
-    protocol: dict[str, Any] = {
-        "num_images": cfg.num_images,
-        "fid_counts": cfg.fid_counts,
-        "seed": cfg.seed,
-        "batch_size": cfg.batch_size,
+    device = accelerator(cfg.device)
+    asked = protocol.flattened(cfg)
+    if shared is None:
+        shared = Shared(compared_with(cfg, asked), extractors(cfg, device))
+    data, found, yardstick = shared
+    options: dict[str, Any] = {
+        **protocol.settings(asked, data),
+        "protocol": protocol.title(cfg, asked),
         "metrics": metrics(cfg),
         "cache": cache(cfg),
-        "bits_images": cfg.bits_per_dim.num_images,
-        "bits_steps": cfg.bits_per_dim.num_steps,
+        "yardstick": yardstick,
+        "keep": cfg.keep,
     }
-    device = accelerator(cfg.device)
-    if shared is None:
-        data = dataset(cfg)
-        shared = Shared(data, extractors(cfg, device))
-    data, found, protocol["yardstick"] = shared
     if cfg.images is not None:
         images = stored(cfg.images, data.shape)
         name = cfg.name or Path(cfg.images).stem
-        return measure_one(images, data, *found, name=name, **protocol)
+        return measure_one(images, data, *found, name=name, **options)
     path = checkpoint_file(cfg.checkpoint)
-    module = diffusion_model(path, device, list(cfg.trust))
+    module = diffusion_model(path, device, list(cfg.trust), asked["dtype"])
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     parts = {
         group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
         for group in ("sampler", "guidance")
     }
     name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
-    return evaluate_checkpoint(module, path, data, found, name, protocol | parts)
+    return evaluate_checkpoint(module, path, data, found, name, options | parts)
+
+
+def compared_with(cfg: DictConfig, asked: dict[str, Any]) -> Any:
+    """What a protocol compares with: a data set and its splits, or images or statistics.
+
+    Args:
+        cfg: whose ``data`` is loaded where a split of it is asked for.
+        asked: the protocol.
+
+    Raises:
+        ValueError: a file is missing or broken, or the splits are one.
+    """
+    reference, held_out = asked["reference"], asked["held_out"]
+    if reference not in SPLITS:
+        return compared(reference, held_out)
+    data = dataset(cfg)
+    if held_out in (None, *SPLITS):
+        return with_splits(data, reference, held_out)
+    images = stored(held_out, data.shape)
+    return replace(with_splits(data, reference, None, whole=True), test=images, held_out=held_out)
 
 
 def compare(cfg: DictConfig) -> Path:
@@ -114,7 +136,8 @@ def rosetta(cfg: DictConfig) -> Path:
     """``zoo rosetta``: writes rosetta.md, and prints it."""
     from eval.rosetta import rows, table
 
-    data, device = dataset(cfg), accelerator(cfg.device)
+    asked, device = protocol.flattened(cfg), accelerator(cfg.device)
+    data = compared_with(cfg, asked)
     at_hand, absent = [], {}
     for name, node in (cfg.get("extractor") or {}).items():
         try:
@@ -124,10 +147,11 @@ def rosetta(cfg: DictConfig) -> Path:
     if not at_hand:
         raise ValueError("no protocol is at hand: " + "; ".join(absent.values()))
     if cfg.images is not None:
-        images = stored(cfg.images, data.shape).images
+        images: Any = stored(cfg.images, data.shape)
     else:
         module = diffusion_model(checkpoint_file(cfg.checkpoint), device, list(cfg.trust))
-        images = module.generate(cfg.num_images, seed=cfg.seed, batch_size=cfg.batch_size)
+        made = module.generate(cfg.num_images, seed=cfg.seed, batch_size=cfg.batch_size)
+        images = StoredImages(made, str(cfg.checkpoint))
     text = table(rows(images, data, at_hand, cfg.batch_size), absent)
     print(text, end="")
     return write_atomically(Path(cfg.run_dir) / "rosetta.md", text)
@@ -149,15 +173,21 @@ def dataset(cfg: DictConfig) -> Any:
     return data
 
 
-def diffusion_model(path: Path, device: str, trust: Sequence[str] = ()) -> Any:
-    """The model in a file, on a device.
+def diffusion_model(
+    path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
+) -> Any:
+    """The model in a file, on a device; in another number format where ``dtype`` says so.
 
     Raises:
-        ValueError: it is not one that generates images.
+        ValueError: it is not one that generates images, or there is no such format.
     """
     module = checkpoint.load(path, trust)
     if not hasattr(module, "generate_batches"):
         raise ValueError(f"{path} holds a {type(module).__name__}, which generates no images")
+    if dtype not in (None, *DTYPES):
+        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
+    if dtype is not None:
+        module = module.to(getattr(torch, dtype))
     # channels last: the same numbers up to rounding, a quarter more images per second
     return module.to(torch_device(device), memory_format=torch.channels_last)
 

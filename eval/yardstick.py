@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from eval.blocks import Blocks
+from eval import depends
+from eval.cache import key
 from eval.feature_statistics import FeatureStatistics
-from eval.images import Images, as_batch, from_dataset
-from eval.lineup import lineup
-from eval.metric import ClassAccuracy, ClipScore, FrechetDistance, Metric
-from eval.nearest import nearest_distances
+from eval.held_out import HeldOut, held_out
+from eval.images import from_dataset
+from eval.lineup import Entry, lineup
+from eval.metric import Metric
+from eval.nearest import nearest
 from eval.reference import Reference
-from zoo.draw import Draw
 from zoo.progress import track
-from zoo.records import Batch
 
-_NEAREST = 1000  # images whose nearest training image is searched for
-
-
-class FidSets:
-    """The Fréchet distances of disjoint sets of one size, from one pass over many images.
-
-    Set k holds images k size to (k + 1) size; images beyond the last whole set are left out.
-
-    Args:
-        reference: the statistics to compare with.
-        extractor: the extractor's name.
-        size: images per set.
-        num_images: how many images will come.
-    """
-
-    def __init__(
-        self, reference: FeatureStatistics, extractor: str, size: int, num_images: int
-    ) -> None:
-        self.size = size
-        self.sets = [FrechetDistance(reference, extractor) for _ in range(num_images // size)]
-        self._seen = 0
-
-    def update(self, features: dict[str, Tensor], images: Images) -> None:
-        """Adds a batch's features, each row to its own set."""
-        count, row = len(images.images), 0
-        while row < count:
-            index, filled = divmod(self._seen, self.size)
-            rows = min(count - row, self.size - filled)
-            if index < len(self.sets):
-                part = {name: values[row : row + rows] for name, values in features.items()}
-                self.sets[index].update(part, as_batch(images.rows(row, row + rows)))
-            row += rows
-            self._seen += rows
-
-    def compute(self) -> list[float]:
-        """Each set's distance."""
-        return [next(iter(metric.compute().values())) for metric in self.sets]
+if TYPE_CHECKING:
+    from eval.cache import Cache
 
 
 @dataclass
@@ -65,36 +29,42 @@ class Yardstick:
     """Numbers of real images, measured once for all models.
 
     Attributes:
-        data: the data set.
+        data: a data set, or a ``Compared``.
         fid: extractors that FID is given with.
         clip: extractors that CLIP score is given with.
         counts: set sizes of FID.
-        reference: extractor's name to the training split's statistics.
-        floors: (extractor's name, set size) to the held-out images' distance and their count.
-        ceiling: extractor's name to the CLIP score of held-out images with their captions.
-        chance: the same with shuffled captions.
-        nearest: distances of held-out images to the training set.
-        further: the training split as the other metrics compare with it.
-        further_floors: the other metrics' numbers for held-out images, by name.
+        further: the reference as all metrics compare with it.
+        real: the held-out images' numbers.
+        nearest: distances of held-out images to the reference images; empty where either is absent.
+        absent: metrics that this reference does not allow, and why.
     """
 
     data: Any
     fid: Sequence[Any]
     clip: Sequence[Any]
     counts: list[int]
-    reference: dict[str, FeatureStatistics] = field(default_factory=dict)
-    floors: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
-    ceiling: dict[str, float] = field(default_factory=dict)
-    chance: dict[str, float] = field(default_factory=dict)
-    nearest: Tensor = field(default_factory=lambda: torch.empty(0))
     further: Reference = field(default_factory=lambda: Reference([]))
-    further_floors: dict[str, float] = field(default_factory=dict)
+    real: HeldOut = field(default_factory=HeldOut)
+    nearest: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    absent: dict[str, str] = field(default_factory=dict)
 
     @property
     def extractors(self) -> list[Any]:
         """The distinct extractors, each once though two metrics read it."""
-        entries = (entry.extractor for entry in self.further.entries)
-        return list({e.name: e for e in (*self.fid, *self.clip, *entries)}.values())
+        return _distinct(self.fid, self.clip, self.further.entries)
+
+    @property
+    def reference(self) -> dict[str, FeatureStatistics]:
+        """Extractor's name to the statistics of the reference's pooled features."""
+        return {one.name: self.further.moments[one.name, "pool"] for one in self.fid}
+
+    @property
+    def num_reference(self) -> int | None:
+        """How many reference images there are; None where a statistics file does not say."""
+        if self.data.train is not None and not _moments_alone(self.data):
+            return len(self.data.train)
+        count: int | None = self.data.statistics.count
+        return count
 
 
 def measure(
@@ -104,92 +74,129 @@ def measure(
     counts: Sequence[int],
     batch_size: int = 256,
     metrics: Sequence[Callable[..., Metric]] = (),
+    cache: Cache | None = None,
+    nearest_images: int = 1000,
+    shape: Sequence[int] | None = None,
 ) -> Yardstick:
-    """Runs the training split and the held-out split through the extractors, once each.
+    """Runs the reference and the held-out images through the extractors, once each.
 
     Args:
-        data: a data set after ``setup()``.
-        fid: extractors that FID is given with; the training split is the reference.
+        data: a data set after ``setup()``, or a ``Compared``.
+        fid: extractors that FID is given with.
         clip: extractors that CLIP score is given with.
         counts: set sizes of FID.
         batch_size: images at a time.
         metrics: further ones, as classes or partials; each with every extractor that suits it.
+        cache: of features and numbers that were measured before.
+        nearest_images: how many images the nearest reference image is searched for; 0 for none.
+        shape: (C, H, W) of the images to come, where the data do not say.
 
     Raises:
         ValueError: a count has no covariance (below two), or no extractor suits a metric.
     """
     if any(count < 2 for count in counts):
         raise ValueError(f"FID needs sets of at least 2 images, got fid_counts={list(counts)}")
-    yardstick = Yardstick(data, fid, clip, list(counts))
-    yardstick.reference = {extractor.name: FeatureStatistics() for extractor in fid}
-    entries = lineup(metrics, yardstick.extractors, getattr(data, "num_classes", None))
-    yardstick.further = Reference(entries)
-    read = [e for e in yardstick.extractors if e in fid or yardstick.further.reads(e)]
-    first = 0
-    for batch in _tracked(data.train, batch_size, "reference") if read else ():
-        for extractor in read:
-            features = extractor(batch.images)
-            if extractor in fid:
-                yardstick.reference[extractor.name].update(features["pool"])
-            yardstick.further.update(extractor, features, first, len(data.train))
-        first += len(batch.images)
-    yardstick.further.finish()
-    _held_out(yardstick, batch_size)
-    test = data.test.gather(torch.arange(min(_NEAREST, len(data.test))))
-    training = data.train.gather(torch.arange(len(data.train)))
-    yardstick.nearest = nearest_distances(test, training, data.flip)
+    entries = lineup(metrics, _distinct(fid, clip), getattr(data, "num_classes", None))
+    entries, absent = _possible(entries, data)
+    yardstick = Yardstick(data, fid, clip, list(counts), Reference(entries, fid), absent=absent)
+    if _moments_alone(data):
+        _from_file(yardstick, data.shape or shape)
+    else:
+        _from_images(yardstick, batch_size, cache)
+    if data.test is None:
+        return yardstick
+    facts = depends.yardstick(data, fid, clip, metrics, counts, nearest_images)
+    found = None if cache is None else cache.numbers(facts)
+    if found is None:
+        yardstick.real = held_out(yardstick, batch_size)
+        yardstick.nearest = _nearest(data, nearest_images)
+        if cache is not None:
+            numbers = {"real": asdict(yardstick.real), "nearest": yardstick.nearest.tolist()}
+            cache.keep_numbers(facts, numbers)
+    else:
+        yardstick.real = HeldOut(**found["real"])
+        yardstick.nearest = torch.tensor(found["nearest"], dtype=torch.float64)
     return yardstick
 
 
-def nearest_to_training(images: Tensor, data: Any) -> Tensor:
-    """Distances of the first images to the training set; at most a thousand of them."""
-    training = data.train.gather(torch.arange(len(data.train)))
-    return nearest_distances(images[:_NEAREST], training, data.flip)
+def _moments_alone(data: Any) -> bool:
+    return getattr(data, "statistics", None) is not None
 
 
-def _held_out(yardstick: Yardstick, batch_size: int) -> None:
-    """Noise floor, ceiling and chance: the held-out images in the place of generated ones."""
-    test, num = yardstick.data.test, len(yardstick.data.test)
-    # FID at a count that held-out images cannot fill has its floor at the count they have.
-    sets = {
-        (e.name, count): FidSets(yardstick.reference[e.name], e.name, min(count, num), num)
-        for e in yardstick.fid
-        for count in yardstick.counts
-    }
-    clip = [e for e in yardstick.clip if test.captions is not None]
-    further = {
-        entry: Blocks(partial(yardstick.further.fresh, entry), num)
-        for entry in yardstick.further.entries
-        if entry.kind is not ClassAccuracy or test.labels is not None
-    }
-    true = {e.name: ClipScore(e.text, e.name) for e in clip}
-    random = {e.name: ClipScore(e.text, e.name) for e in clip}
-    shuffled = torch.randperm(num, generator=Draw(0, [0], "eval/chance").generators[0]).tolist()
-    first = 0
-    for batch in _tracked(test, batch_size, "noise floor"):
-        last = first + len(batch.images)
-        for extractor in yardstick.extractors:
-            features = extractor(batch.images)
-            for entry, blocks in further.items():
-                if entry.extractor.name == extractor.name:
-                    blocks.update(features, batch)
-            for (name, _), metric in sets.items():
-                if name == extractor.name:
-                    metric.update(features, batch)
-            if extractor.name in true:
-                others = [test.captions[i] for i in shuffled[first:last]]
-                true[extractor.name].update(features, as_batch(batch))
-                random[extractor.name].update(features, Batch(batch.images, others))
-        first = last
-    for key, metric in sets.items():
-        found = metric.compute()
-        yardstick.floors[key] = (sum(found) / len(found), metric.size)
-    for blocks in further.values():
-        yardstick.further_floors |= {name: e.value for name, e in blocks.estimates().items()}
-    yardstick.ceiling = {name: metric.compute()[metric.name] for name, metric in true.items()}
-    yardstick.chance = {name: metric.compute()[metric.name] for name, metric in random.items()}
+def _possible(entries: Sequence[Entry], data: Any) -> tuple[list[Entry], dict[str, str]]:
+    """The entries that the reference allows, and why the others are left out."""
+    if not _moments_alone(data):
+        return list(entries), {}
+    kept, absent, file = [], {}, data.statistics
+    for entry in entries:
+        kind = entry.kind
+        if kind.against == "rows" and data.train is None:
+            reason = f"{file.path.name} holds moments; this metric compares image by image"
+        elif kind.against == "statistics" and not file.has(kind.reads):
+            reason = f"{file.path.name} holds no moments of {kind.reads} features"
+        else:
+            kept.append(entry)
+            continue
+        absent[f"{kind.stem}_{entry.extractor.name}"] = reason
+    return kept, absent
 
 
-def _tracked(split: Any, batch_size: int, what: str) -> Any:
-    total = -(-len(split) // batch_size)
-    return track(from_dataset(split, batch_size), total, f"features of the {what}", "batches")
+def _from_file(yardstick: Yardstick, shape: Sequence[int] | None) -> None:
+    """Moments from the statistics file; rows from the images that it may hold too."""
+    reference, data = yardstick.further, yardstick.data
+    for extractor in yardstick.extractors:
+        needed = reference.needs(extractor)
+        sizes = {}
+        if shape is not None and needed:
+            blank = torch.zeros(1, *shape, dtype=torch.uint8)
+            sizes = {name: values.shape[1] for name, values in extractor(blank).items()}
+        for feature, kinds in needed.items():
+            if "statistics" in kinds:
+                moments = data.statistics.moments(extractor, feature, sizes.get(feature))
+                reference.moments[extractor.name, feature] = moments
+    if any(entry.kind.against == "rows" for entry in reference.entries):
+        rows = Reference([e for e in reference.entries if e.kind.against == "rows"])
+        _pass(rows, yardstick.extractors, data.train, 256)
+        reference.rows = rows.rows
+
+
+def _from_images(yardstick: Yardstick, batch_size: int, cache: Cache | None) -> None:
+    """Features of the reference images: those that were measured before, and the others now."""
+    reference, train = yardstick.further, yardstick.data.train
+    wanted = [one for one in yardstick.extractors if reference.needs(one)]
+    if cache is None:
+        _pass(reference, wanted, train, batch_size)
+        return
+    folders = {}
+    for one in wanted:
+        needs = {feature: sorted(kinds) for feature, kinds in reference.needs(one).items()}
+        facts = {"features": depends.extractor(one), "of": train.fingerprint, "needs": needs}
+        folders[one.name] = cache.folder / "features" / key(facts)
+    missing = [one for one in wanted if not reference.load(one, folders[one.name])]
+    _pass(reference, missing, train, batch_size)
+    for one in missing:  # read back, so that the first evaluation's numbers are the next one's
+        reference.save(one, folders[one.name])
+        reference.load(one, folders[one.name])
+
+
+def _pass(reference: Reference, extractors: Sequence[Any], images: Any, batch_size: int) -> None:
+    """Feeds images to the extractors, and their features to the reference."""
+    first, total = 0, -(-len(images) // batch_size)
+    batches = from_dataset(images, batch_size) if extractors else ()
+    for batch in track(batches, total, "features of the reference", "batches"):
+        for extractor in extractors:
+            reference.update(extractor, extractor(batch.images), first, len(images))
+        first += len(batch.images)
+    reference.finish()
+
+
+def _nearest(data: Any, num_images: int) -> Tensor:
+    if data.train is None or not num_images:
+        return torch.empty(0, dtype=torch.float64)
+    test = data.test.gather(torch.arange(min(num_images, len(data.test))))
+    return nearest(test, data.train, data.flip).distances
+
+
+def _distinct(fid: Sequence[Any], clip: Sequence[Any], entries: Sequence[Entry] = ()) -> list[Any]:
+    others = (entry.extractor for entry in entries)
+    return list({one.name: one for one in (*fid, *clip, *others)}.values())

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from eval import cache as cache_module
 from eval.cache import Cache
 from eval.evaluate import Evaluation, evaluate
-from eval.images import StoredImages
 from eval.metric import KernelDistance
 from eval.result import Result
+from eval.stored import StoredImages
 from zoo import DDPM
 from zoo.conditioner import ClassLabel
 from zoo.data import ImageSet

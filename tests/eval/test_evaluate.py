@@ -11,7 +11,8 @@ from torch import nn
 from eval.compare import compare
 from eval.evaluate import evaluate
 from eval.feature_statistics import FeatureStatistics
-from eval.images import StoredImages, class_captions
+from eval.fid_sets import FidSets
+from eval.images import class_captions
 from eval.metric import (
     ClassAccuracy,
     ClipKernelDistance,
@@ -23,7 +24,8 @@ from eval.metric import (
     neighbours,
 )
 from eval.result import Result
-from eval.yardstick import FidSets, measure
+from eval.stored import StoredImages
+from eval.yardstick import measure
 from zoo import DDPM
 from zoo.conditioner import ClassLabel, Unconditional
 from zoo.data import ImageSet
@@ -138,7 +140,7 @@ def test_the_numbers_do_not_depend_on_the_batch_size(data):
 
 def test_values_equal_their_definitions(data):
     model, extractor = _model(ClassLabel(3)), Projection("small")
-    result, images = evaluate(
+    result, images, _ = evaluate(
         model, data, [extractor], [extractor], num_images=50, fid_counts=[20, 50], batch_size=16
     )
     direct = model.generate(50, torch.arange(50) % 3, seed=0)

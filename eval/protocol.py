@@ -1,0 +1,101 @@
+"""Protocols: how numbers are measured, as files with a name and a version.
+
+A protocol of ``configs/protocol`` fixes counts, reference, labels, seeds, extractors and metrics.
+What was measured by it bears its name; whoever changes a setting gets the change beside the name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+FLAT = (
+    "num_images",
+    "fid_counts",
+    "labels",
+    "seed",
+    "reference",
+    "held_out",
+    "nearest",
+    "dtype",
+    "bits_per_dim",
+    "batch_size",
+)
+"""Keys of a protocol that `zoo evaluate` knows without the group's name."""
+
+_NO_MATTER = ("path", "download", "batch_size", "device")
+
+
+def settings(protocol: Any, data: Any) -> dict[str, Any]:
+    """Keyword arguments of ``evaluate``.
+
+    Args:
+        protocol: the group's node, or a dict like it.
+        data: what is compared with.
+
+    Raises:
+        ValueError: the protocol is about another data set.
+    """
+    meant = protocol["data"]
+    if meant is not None and meant != data.name and protocol["reference"] in ("train", "test"):
+        raise ValueError(
+            f"protocol {protocol['name']} is about data={meant}, got data={data.name}: choose "
+            f"data={meant}, or protocol=default"
+        )
+    bits = protocol["bits_per_dim"]
+    counts = protocol["fid_counts"]
+    return {
+        "num_images": protocol["num_images"],
+        "fid_counts": None if counts is None else list(counts),
+        "labels": protocol["labels"],
+        "seed": protocol["seed"],
+        "nearest_images": protocol["nearest"],
+        "bits_images": bits["num_images"],
+        "bits_steps": bits["num_steps"],
+        "batch_size": protocol["batch_size"],
+    }
+
+
+def flattened(cfg: DictConfig) -> dict[str, Any]:
+    """The protocol of a config of `zoo evaluate`, with the keys that were given flat."""
+    whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {**whole["protocol"], **{key: whole[key] for key in FLAT}}
+
+
+def title(cfg: DictConfig, protocol: dict[str, Any]) -> str:
+    """``name vN``, and what differs from its file; "" for a protocol without a name.
+
+    Args:
+        cfg: of `zoo evaluate` or `zoo compare`, for extractors and metrics.
+        protocol: what is used.
+    """
+    from zoo.entry import compose
+
+    name = protocol["name"]
+    if name is None:
+        return ""
+    told = f"{name} v{protocol['version']}"
+    meant = compose("evaluate", [f"protocol={name}"])
+    changed = _changed(OmegaConf.to_container(meant.protocol, resolve=True), protocol)
+    for group in ("extractor", "metric"):
+        ours, theirs = ({} if c.get(group) is None else _plain(c[group]) for c in (cfg, meant))
+        changed += _changed(theirs, ours, group)
+    return f"{told}, changed: {', '.join(changed)}" if changed else told
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    found: Any = OmegaConf.to_container(node, resolve=True)
+    return found
+
+
+def _changed(meant: Any, used: Any, where: str = "") -> list[str]:
+    """Dotted names of what differs."""
+    if isinstance(meant, dict) and isinstance(used, dict):
+        found = []
+        for key in dict.fromkeys([*meant, *used]):
+            if key not in _NO_MATTER:
+                name = f"{where}.{key}" if where else key
+                found += _changed(meant.get(key), used.get(key), name)
+        return found
+    return [] if meant == used else [where]
