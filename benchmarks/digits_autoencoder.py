@@ -1,31 +1,41 @@
-"""How well the shipped autoencoder gives held-out digits back: PSNR in dB, images in [0, 1].
+"""How well the shipped autoencoder gives digits back: what `zoo evaluate` says, of both splits.
 
 python benchmarks/digits_autoencoder.py
 """
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from _table import write
 
 import zoo
+from eval.extractor import Small
+from eval.metric import PSNR, SSIM
+from eval.reconstruction import reconstruct
 from zoo import paths
 from zoo.data.digits import Digits
-from zoo.data.stream import to_float
-from zoo.models.autoencoder import peak_signal_to_noise
+
+SHIPPED = paths.checkpoints() / "digits"
 
 
-@torch.inference_mode()
 def main() -> None:
-    """Reconstructs both splits."""
-    module = zoo.load(paths.checkpoints() / "digits/autoencoder.safetensors")
-    data = Digits()
-    data.setup()
+    """Reconstructs both splits, from the mean of the latents."""
+    module = zoo.load(SHIPPED / "autoencoder.safetensors")
+    small = Small(SHIPPED / "small_extractor.safetensors")
     rows = []
-    for name, split in (("train", data.train), ("held out", data.test)):
-        images = to_float(split.images)
-        found = peak_signal_to_noise(module.reconstruct(images), images)
-        rows.append({"split": name, "psnr_db": float(found.mean()), "images": len(images)})
+    for name in ("train", "held out"):
+        data = Digits()
+        data.setup()
+        if name == "train":
+            data.test = data.train
+        count = len(data.test)
+        found = reconstruct(module, data, [small], [PSNR, SSIM], num_images=count).result.values
+        row: dict[str, Any] = {"split": name, "images": count}
+        for key, stem in (("psnr_db", "psnr"), ("ssim", "ssim"), ("rfid", f"rfid_small_{count}")):
+            low, high = found[stem].interval or (None, None)
+            row |= {key: found[stem].value, f"{key}_from": low, f"{key}_to": high}
+        rows.append(row)
     write(__file__, rows)
 
 

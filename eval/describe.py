@@ -7,13 +7,14 @@ import hashlib
 import inspect
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
-from eval.flops import Cost, parameters
+from eval.flops import Cost, flops, parameters
 from eval.result import Budget, Environment, FirstStageUsed, GuidingNetwork, Subject
 from eval.typed import build
 from zoo.checkpoint import sha256 as sha256_of
@@ -78,6 +79,41 @@ def subject(
             )
             for name, network in networks(guidance)
         ],
+    )
+
+
+def autoencoder(
+    module: Any, name: str, shape: Sequence[int], facts: dict[str, Any], sha256: str | None
+) -> Subject:
+    """Describes an autoencoder, which has no sampler and makes no step.
+
+    Args:
+        module: an ``Autoencoder``, or its first stage.
+        name: the row's name.
+        shape: (C, H, W) of its images.
+        facts: the checkpoint's provenance; empty for a model that never was in a file.
+        sha256: of the checkpoint file.
+    """
+    first_stage, weights = getattr(module, "first_stage", module), facts.get("weights")
+    device = next(first_stage.parameters()).device
+    with torch.no_grad():
+        latents = torch.zeros(1, *first_stage.latent_shape(tuple(shape)), device=device)
+        decode = flops(lambda: first_stage.decode(latents))
+    return Subject(
+        name=name,
+        model=type(module).__name__,
+        parameters=parameters(first_stage),
+        flops_per_evaluation=0,
+        flops_decode=decode,
+        sampler="–",
+        grid="–",
+        num_steps=0,
+        network_evaluations=0.0,
+        guidance="–",
+        weights="EMA" if weights == "ema" else weights,
+        weights_sha256=sha256,
+        config_hash=config_hash(module),
+        training_seconds=_seconds(facts),
     )
 
 

@@ -144,5 +144,15 @@ KNOWN_WEIGHTS: dict[str, Weights] = {
                 ),
             ),
         ),
+        Weights(
+            name="vgg16",
+            serves="LPIPS",
+            file="vgg16-397923af.pth",
+            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            address="https://download.pytorch.org/models/vgg16-397923af.pth",
+            source="VGG16_Weights.IMAGENET1K_V1 in torchvision/models/vgg.py of torchvision 0.29",
+            sha256_source="_weights_configs in primitives/cnn/cnn.py of "
+            "github.com/plai-group/ubc_primitives at 03c3371",
+        ),
     )
 }

@@ -15,7 +15,12 @@ from eval.metric.kernel import ClipKernelDistance as ClipKernelDistance
 from eval.metric.kernel import KernelDistance as KernelDistance
 from eval.metric.kernel import gaussian_mmd as gaussian_mmd
 from eval.metric.kernel import kernel_distance as kernel_distance
+from eval.metric.lpips import PerceptualDistance as PerceptualDistance
 from eval.metric.metric import Metric as Metric
 from eval.metric.neighbours import DensityCoverage as DensityCoverage
 from eval.metric.neighbours import PrecisionRecall as PrecisionRecall
 from eval.metric.neighbours import neighbours as neighbours
+from eval.metric.pairs import PairMetric as PairMetric
+from eval.metric.psnr import PSNR as PSNR
+from eval.metric.reconstruction_distance import ReconstructionDistance as ReconstructionDistance
+from eval.metric.ssim import SSIM as SSIM
