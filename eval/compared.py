@@ -13,6 +13,7 @@ from typing import Any
 
 from eval.statistics_file import StatisticsFile, is_statistics
 from eval.stored import StoredImages, stored
+from zoo import paths
 
 
 @dataclass
@@ -87,15 +88,15 @@ def compared(reference: str, held_out: str | None = None, shape: Any = None) -> 
     """Images or a statistics file as the reference, images as what is held out.
 
     Args:
-        reference: a folder, zip, npz or parquet of images, or an npz of statistics.
+        reference: a folder, zip, npz or parquet of images, or an npz of statistics; relative names
+            are looked for here, then under ``ZOO_DATA``.
         held_out: images, or None.
         shape: (C, H, W) that is asked for; the reference's own when None.
 
     Raises:
         ValueError: a file is missing, broken, or of another shape; it is named.
     """
-    path = Path(reference).expanduser()
-    statistics, train = None, None
+    path, statistics, train = _found(reference), None, None
     if is_statistics(path):
         statistics = StatisticsFile(path)
         train = statistics.images
@@ -103,7 +104,7 @@ def compared(reference: str, held_out: str | None = None, shape: Any = None) -> 
         train = stored(path, shape)
     if shape is None and train is not None:
         shape = train.shape
-    test = None if held_out is None else stored(held_out, shape)
+    test = None if held_out is None else stored(_found(held_out), shape)
     shape = shape or (None if test is None else test.shape)
     return Compared(
         path.stem,
@@ -115,6 +116,14 @@ def compared(reference: str, held_out: str | None = None, shape: Any = None) -> 
         statistics,
         num_classes=_classes(train),
     )
+
+
+def _found(name: str) -> Path:
+    """As named, or under ``ZOO_DATA``; as named where it is in neither."""
+    path, root = Path(name).expanduser(), paths.data_root()
+    if not path.exists() and root is not None and (root / path).exists():
+        return root / path
+    return path
 
 
 def _classes(images: StoredImages | None) -> int | None:

@@ -13,6 +13,8 @@ _VERBS = {
     "evaluate": ("eval.evaluate", "measure a saved model, or a folder of images"),
     "compare": ("eval.compare", "train and measure several models under one budget"),
     "sweep": ("eval.sweep", "measure a saved model over comma lists of settings"),
+    "reproduce": ("eval.reproduce", "measure what a paper's table says again, and compare"),
+    "statistics": ("eval.moments", "moments of a reference set, as a file to compare with"),
     "rosetta": ("eval.rosetta", "score one set of images under every FID protocol at hand"),
     "check": ("zoo.check", "run the conformance suite on a sampler, such as your own"),
     "convert": ("zoo.conversion", "turn published weights into one file of this zoo"),
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:<10}{line}" for verb, (_, line) in _VERBS.items())
+    verbs = "\n".join(f"  {verb:<12}{line}" for verb, (_, line) in _VERBS.items())
     return f"""\
 usage: zoo <verb> [group=name ...] [key=value ...]
 
