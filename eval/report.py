@@ -1,4 +1,4 @@
-"""A comparison as files: CSV for programs, Markdown for notes, an HTML page, and one picture.
+"""A comparison as files: CSV for programs, Markdown, LaTeX, an HTML page, and one picture.
 
 Pure on a table, its results and the sample grids: nothing is measured or loaded here.
 """
@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
-from eval.column import Column, short, told
+from eval.cell import Column
 from eval.compare import Table
+from eval.latex import to_latex
 from eval.page import page
 from eval.picture import side_by_side
 from eval.result import Result, write_atomically
+from eval.standing import BEST, standings
 from eval.verdict import VERDICT_NOTE, sentences
+from eval.words import is_frechet, short, title_of, told
+
+_BOLD = (
+    "Bold: the best value of a column, which does not say that the difference to the next is "
+    "larger than chance."
+)
 
 
 def write(
@@ -24,8 +33,9 @@ def write(
     samples: dict[str, bytes],
     title: str,
     command: str,
+    pairs: Mapping[str, bytes] | None = None,
 ) -> dict[str, Path]:
-    """Writes results.csv, results.md, report.html and comparison.png into ``folder``.
+    """Writes results.csv, .md and .tex, report.html and comparison.png into ``folder``.
 
     Args:
         folder: made where it is absent.
@@ -35,6 +45,7 @@ def write(
             real images) are shown too, in the given order.
         title: of the page.
         command: what makes this comparison again.
+        pairs: name to PNG of its closest pairs of generated and training image.
 
     Returns:
         file name to path.
@@ -43,7 +54,8 @@ def write(
     contents: dict[str, str | bytes] = {
         "results.csv": to_csv(table),
         "results.md": to_markdown(table, title, command),
-        "report.html": page(table, results, samples, title, command),
+        "results.tex": to_latex(table, title, command),
+        "report.html": page(table, results, samples, title, command, pairs),
     }
     if samples:
         contents["comparison.png"] = side_by_side(samples, subtitles(results))
@@ -68,8 +80,13 @@ def to_markdown(table: Table, title: str, command: str) -> str:
     shown = [(i, column) for i, column in enumerate(table.columns) if column.on_page]
     lines = [f"# {_plain(title)}", "", f"Made by `{command}`.", ""]
     lines += [_row([column.title for _, column in shown]), _row(["---"] * len(shown))]
-    for _, cells in table.rows:
-        lines.append(_row([_cell_text(cells[i].text, cells[i].note) for i, _ in shown]))
+    places = {i: standings(table, i) for i, _ in shown}
+    for row, (_, cells) in enumerate(table.rows):
+        best = {i: places[i][row].place == BEST for i, _ in shown}
+        texts = [_cell_text(cells[i].text, cells[i].note, best[i]) for i, _ in shown]
+        lines.append("| " + " | ".join(texts) + " |")
+    if any(one.place == BEST for found in places.values() for one in found):
+        lines += ["", _BOLD]
     if table.differences:
         lines += ["", "**Forced: these rows differ in protocol or budget.**", ""]
         lines += [f"- {_plain(str(difference))}" for difference in table.differences]
@@ -89,13 +106,12 @@ def to_markdown(table: Table, title: str, command: str) -> str:
 
 
 def subtitles(results: list[Result]) -> dict[str, str]:
-    """The first FID of each result, in words, by name."""
+    """The first Fréchet distance of each result, in words, by name."""
     found = {}
     for result in results:
         for name, value in result.values.items():
-            if name.startswith("fid"):
-                count = f"FID-{value.num_images} ({value.extractor})"
-                found[result.subject.name] = f"{count} {short(value.value)}"
+            if is_frechet(name):
+                found[result.subject.name] = f"{title_of(name, value)} {short(value.value)}"
                 break
     return found
 
@@ -111,8 +127,9 @@ def _differences_by_row(table: Table) -> dict[str, list[str]]:
     return by_row
 
 
-def _cell_text(text: str, note: str) -> str:
-    return f"{text} ({note})" if note else text
+def _cell_text(text: str, note: str, best: bool) -> str:
+    shown = f"**{_plain(text)}**" if best else _plain(text)
+    return f"{shown} ({_plain(note)})" if note else shown
 
 
 def _row(cells: list[str]) -> str:
