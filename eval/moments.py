@@ -69,7 +69,7 @@ def write(path: Path, images: Any, extractor: Any, name: str, batch_size: int = 
     from zoo.versions import versions
 
     kinds = [kind for kind in ("pool", "spatial") if kind in provided(extractor)]
-    found = {kind: FeatureStatistics() for kind in kinds}
+    found: dict[str, Any] = {kind: FeatureStatistics() for kind in kinds}
     total = -(-len(images) // batch_size)
     batches = from_dataset(images, batch_size)
     for batch in track(batches, total, f"{extractor.name}: {name}", "batches"):

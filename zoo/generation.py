@@ -38,6 +38,9 @@ def one_batch(
         sampler: the walk.
         guidance: how predictions are mixed.
         seed: of every draw.
+
+    Raises:
+        BrokenImages: an image holds NaN.
     """
     was_training = module.training
     module.eval()
@@ -59,7 +62,9 @@ def one_batch(
             predict, x, levels, Draw(seed, indices, "steps"), module.diffusion.schedule
         )
         latents = deque(walk, maxlen=1).pop()
-        return to_uint8(module.first_stage.decode(latents)).cpu()
+        images = module.first_stage.decode(latents)
+        _check(images, indices, seed)
+        return to_uint8(images).cpu()
     finally:
         module.train(was_training)
 
@@ -88,6 +93,22 @@ def condition_of(
         if raw is None and num_classes is not None:  # the guidance alone knows labels
             raw = draw.integers(num_classes)
     return module.conditioner(raw).to(module.device)
+
+
+class BrokenImages(ValueError):
+    """Generated images hold NaN."""
+
+
+def _check(images: Tensor, indices: Sequence[int], seed: int) -> None:
+    """Refuses NaN, which as a pixel would be black and go unseen."""
+    broken = images.isnan().flatten(1).any(dim=1)
+    if broken.any():
+        first = indices[int(broken.nonzero()[0])]
+        raise BrokenImages(
+            f"{int(broken.sum())} of {len(images)} generated images hold NaN, the first is image "
+            f"{first} of seed {seed}: the weights may have diverged in training, or a number "
+            "format is too narrow; try dtype=float32, another checkpoint, or another sampler"
+        )
 
 
 def to_uint8(images: Tensor) -> Tensor:

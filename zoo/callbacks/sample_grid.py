@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
+from zoo.generation import BrokenImages
 from zoo.image_grid import image_grid, save_png
 from zoo.progress import sampling
 
@@ -56,8 +58,12 @@ class SampleGrid(AfterStep):
         if not trainer.is_global_zero:
             return
         self._drawn_at = trainer.global_step
-        with averaged(module), trainer.precision_plugin.forward_context():
-            grid = self._grid(module, getattr(trainer, "datamodule", None))
+        try:
+            with averaged(module), trainer.precision_plugin.forward_context():
+                grid = self._grid(module, getattr(trainer, "datamodule", None))
+        except BrokenImages as error:  # a picture is no reason to end a training
+            rank_zero_warn(f"no grid of step {trainer.global_step}: {error}")
+            return
         if grid is None:
             return
         path = save_png(grid, self.folder / f"step_{trainer.global_step:08}.png")
