@@ -29,7 +29,11 @@ class Entry(NamedTuple):
     def settings(self) -> str:
         """What is measured, for the protocol: class, settings, feature, and what with."""
         told = settings_of(self.factory)
-        against = {"statistics": ", all training images", "rows": ", up to 10,000 training images"}
+        against = {
+            "statistics": ", all training images",
+            "rows": ", up to 10,000 training images",
+            "text": ", each image's caption",
+        }
         return f"{told}, feature {self.kind.reads}{against.get(self.kind.against, '')}"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eval.extractor.clip import CroppedClip as CroppedClip
 from eval.extractor.clip import OpenClip as OpenClip
 from eval.extractor.dino import DinoV2 as DinoV2
 from eval.extractor.dino import Edm2DinoV2 as Edm2DinoV2

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from eval.extractor.clip_weights import check_names, clip_weights
 from eval.extractor.extractor import DistinctTexts, in_pieces
-from eval.extractor.weights import KNOWN_WEIGHTS, UNKNOWN, find
-from zoo import checkpoint, paths
+from eval.extractor.weights import digest
 
 _PIECE = 32
 _TEXTS = 256
@@ -46,19 +47,20 @@ class OpenClip:
         download: bool = False,
         device: str = "cpu",
     ) -> None:
-        _check_names(model, pretrained, own=path is not None)
+        check_names(model, pretrained, given=path is not None)
         self.model = model
         self.pretrained = pretrained
         self.name = f"{model}/{pretrained}"
         self.device = device
-        self.file = _find(model, pretrained, path, sha256, download)
-        self.sha256 = checkpoint.sha256(self.file)
+        self.file = clip_weights(model, pretrained, path, sha256, download)
+        self.sha256 = digest(self.file)
         self.text = DistinctTexts(self._encode)
 
     @functools.cached_property
     def network(self) -> Any:
         """open_clip's model, in evaluation mode."""
         import open_clip
+        from safetensors import SafetensorError
 
         settings = open_clip.get_pretrained_cfg(self.model, self.pretrained) or {}
         kept = ("mean", "std", "interpolation", "resize_mode")
@@ -70,8 +72,8 @@ class OpenClip:
                 force_preprocess_cfg={k: settings[k] for k in kept if k in settings},
                 device=self.device,
             )
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+        except (RuntimeError, LookupError, EOFError, UnpicklingError, SafetensorError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{self.file}: not weights of {self.model} ({reason})") from error
         return network.eval().requires_grad_(False)
 
@@ -116,6 +118,29 @@ class OpenClip:
         return tokenizer
 
 
+class CroppedClip(OpenClip):
+    """The same after a crop to the middle square, which CMMD's own code makes before it resizes.
+
+    Of square images the two are one; of others open_clip resizes first and crops then.
+    """
+
+    @property
+    def resize(self) -> str:
+        return f"cropped to the middle square, then {super().resize}"
+
+    @functools.cached_property
+    def _preprocess(self) -> Callable[[Any], Tensor]:
+        resized = super()._preprocess
+
+        def cropped(image: Any) -> Tensor:
+            width, height = image.size
+            side = min(width, height)
+            left, top = (width - side) // 2, (height - side) // 2
+            return resized(image.crop((left, top, left + side, top + side)))
+
+        return cropped
+
+
 class _TextTower(nn.Module):
     """The text tower over as many positions as the batch's longest caption has.
 
@@ -150,72 +175,3 @@ class _TextTower(nn.Module):
 def _is_causal(mask: Tensor) -> bool:
     later = torch.ones_like(mask, dtype=torch.bool).triu(1)
     return bool(mask[later].isneginf().all())
-
-
-def _check_names(model: str, pretrained: str, own: bool) -> None:
-    import open_clip
-
-    if open_clip.get_model_config(model) is None:
-        from zoo.complaint import suggestion
-
-        raise ValueError(
-            f"open_clip has no model '{model}'{suggestion(model, open_clip.list_models())}"
-        )
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    if not own and pretrained not in tags:
-        raise ValueError(
-            f"open_clip has no weights '{pretrained}' of {model}; it has {', '.join(tags)}"
-        )
-
-
-def _find(
-    model: str, pretrained: str, path: str | Path | None, sha256: str | None, download: bool
-) -> Path:
-    name = f"{model}/{pretrained}"
-    if name in KNOWN_WEIGHTS:
-        return find(name, path, sha256=sha256, download=download)
-    if path is not None:
-        file: Path | None = Path(path).expanduser()
-    else:
-        file = _in_caches(model, pretrained, download)
-    if file is None or not file.is_file():
-        wanted = paths.cache() / f"{model}-{pretrained}.safetensors"
-        raise ValueError(
-            f"the weights '{name}' are missing ({path or 'no path was given'}): put "
-            f"{_published(model, pretrained)} (sha256 {UNKNOWN}) at {wanted}, or name their path; "
-            "download=true lets open_clip fetch them"
-        )
-    if sha256 is not None and checkpoint.sha256(file) != sha256:
-        raise ValueError(f"{file} has sha256 {checkpoint.sha256(file)}, expected {sha256}")
-    return file
-
-
-def _in_caches(model: str, pretrained: str, download: bool) -> Path | None:
-    """The weights' file in the zoo's cache or Hugging Face's; perhaps fetched by open_clip."""
-    import open_clip
-    from huggingface_hub import try_to_load_from_cache
-
-    for ending in ("safetensors", "pt", "pth", "bin"):
-        if (file := paths.cache() / f"{model}-{pretrained}.{ending}").is_file():
-            return file
-    settings = open_clip.get_pretrained_cfg(model, pretrained) or {}
-    repository, _, file_name = settings.get("hf_hub", "").rpartition("/")
-    names = [file_name] if file_name else ["open_clip_model.safetensors"]
-    for cached in (try_to_load_from_cache(repository, name) for name in names if repository):
-        if isinstance(cached, str):
-            return Path(cached)
-    if not download:
-        return None
-    try:
-        return Path(open_clip.download_pretrained(settings))
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{model}/{pretrained} could not be fetched: {error}") from error
-
-
-def _published(model: str, pretrained: str) -> str:
-    """What open_clip's own table says of the weights' whereabouts."""
-    import open_clip
-
-    settings = open_clip.get_pretrained_cfg(model, pretrained) or {}
-    places = [settings.get("url"), settings.get("hf_hub") and f"hf.co/{settings['hf_hub']}"]
-    return " or ".join(place for place in places if place) or "their file"

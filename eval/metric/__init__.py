@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from eval.metric.class_accuracy import ClassAccuracy as ClassAccuracy
+from eval.metric.clip_fid import ClipFrechetDistance as ClipFrechetDistance
 from eval.metric.clip_score import ClipScore as ClipScore
+from eval.metric.clip_score import ClipScoreW25 as ClipScoreW25
 from eval.metric.clip_score import clip_score as clip_score
+from eval.metric.fid_infinity import FidInfinity as FidInfinity
 from eval.metric.fid_infinity import fid_infinity as fid_infinity
 from eval.metric.frechet import FrechetDistance as FrechetDistance
 from eval.metric.frechet import SpatialFrechetDistance as SpatialFrechetDistance
@@ -17,6 +20,7 @@ from eval.metric.kernel import gaussian_mmd as gaussian_mmd
 from eval.metric.kernel import kernel_distance as kernel_distance
 from eval.metric.lpips import PerceptualDistance as PerceptualDistance
 from eval.metric.metric import Metric as Metric
+from eval.metric.metric import NotEstimable as NotEstimable
 from eval.metric.neighbours import DensityCoverage as DensityCoverage
 from eval.metric.neighbours import PrecisionRecall as PrecisionRecall
 from eval.metric.neighbours import neighbours as neighbours

@@ -10,6 +10,13 @@ from torch import Tensor
 from zoo.records import Batch
 
 
+class NotEstimable(ValueError):
+    """A number that these images are too few, or otherwise not made, to give; its text says why.
+
+    It is no mistake of the user's: an evaluation leaves the number out and goes on.
+    """
+
+
 class Metric(torchmetrics.Metric):
     """A metric over the features of one extractor, in float64 states that merge across processes.
 
@@ -23,7 +30,8 @@ class Metric(torchmetrics.Metric):
         stem: what the metric is called; its numbers are named ``<stem>_<extractor>``.
         higher_is_better: which direction is better.
         definition: what the number is, in one sentence.
-        against: what it is made with: a reference's "statistics", its "rows", or "nothing".
+        against: what it is made with: a reference's "statistics", its "rows", the extractor's
+            "text", or "nothing". What needs "text" is left out where images have no captions.
         reads: the feature it reads unless told otherwise.
         needs: what an extractor has to give, in words.
         averaged: its blocks' numbers are averaged, for that is how it is defined; others are
@@ -76,7 +84,11 @@ class Metric(torchmetrics.Metric):
         raise NotImplementedError
 
     def compute(self) -> dict[str, float]:
-        """The numbers of everything seen so far, by name."""
+        """The numbers of everything seen so far, by name.
+
+        Raises:
+            NotEstimable: there are too few images for it.
+        """
         raise NotImplementedError
 
     def merge_state(self, incoming_state: dict[str, Any] | torchmetrics.Metric) -> None:

@@ -18,6 +18,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from eval.metric.metric import NotEstimable
 from eval.metric.rows import RowsMetric, check_pair
 
 _CHUNK = 1024  # rows of a distance matrix at once
@@ -62,12 +63,13 @@ def neighbours(
         blocks: ``[first, last)`` of each block of generated features to be left out in turn.
 
     Raises:
-        ValueError: the dimensions differ, or a set has no k-th neighbour.
+        NotEstimable: a set has no k-th neighbour.
+        ValueError: the dimensions differ.
     """
     check_pair(features, reference)
     fewest = len(features) - max((b - a for a, b in blocks), default=0)
     if min(fewest, len(reference)) <= max(k, k_density):
-        raise ValueError(
+        raise NotEstimable(
             f"balls that reach to neighbour {max(k, k_density)} need more features than that in "
             f"each set, got {fewest} generated and {len(reference)} real"
         )

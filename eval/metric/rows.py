@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,8 @@ class RowsMetric(Metric):
     """A metric over all features of a set; ``of`` computes it.
 
     Args:
-        reference: features (M, D) of the reference, perhaps memory-mapped.
+        reference: features (M, D) of the reference, perhaps memory-mapped; or what else ``of``
+            compares with, which ``check`` and ``against`` then say.
         extractor: the name of the extractor that made them.
         feature: which of its features.
     """
@@ -49,15 +51,21 @@ class RowsMetric(Metric):
     against = "rows"
     rows: list[Tensor] | Tensor  # one tensor where processes have been gathered
 
-    def __init__(self, reference: Tensor, extractor: str, feature: str = "pool") -> None:
+    reference: Any
+
+    def __init__(self, reference: Any, extractor: str, feature: str = "pool") -> None:
         super().__init__(extractor, feature)
         self.reference = reference
         self.add_state("rows", [], dist_reduce_fx="cat")
 
+    def check(self, values: Tensor) -> None:
+        """Refuses features that cannot be compared with the reference, or are not finite."""
+        check_pair(values, self.reference, self.name)
+
     def update(self, features: dict[str, Tensor], batch: Batch) -> None:
         """Adds the features of one batch."""
         values = self.read(features).detach()
-        check_pair(values, self.reference, self.name)
+        self.check(values)
         kept = self._parts()
         small = [part for part in kept if len(part) < _SPILL]
         self.rows = [*kept, values.cpu().float()]

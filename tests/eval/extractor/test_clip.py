@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from eval.extractor import OpenClip
+from eval.extractor import CroppedClip, OpenClip
 from zoo.checkpoint import sha256
 
 TINY = {
@@ -180,3 +181,47 @@ def test_refusals(weights: Path, tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, other)
     with pytest.raises(ValueError, match="not weights of zoo-test-tiny"):
         _ = OpenClip(MODEL, "random", path=other).network
+
+
+def test_a_torn_file_is_refused_when_it_is_looked_for(weights: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(weights.read_bytes()[:-7])
+    with pytest.raises(ValueError, match=r"torn\.safetensors: torn: [\d,]+ bytes where its header"):
+        OpenClip(MODEL, "random", path=torn)
+    (tmp_path / "page.safetensors").write_text("<html>not found</html>")
+    with pytest.raises(ValueError, match="torn, or not a safetensors file"):
+        OpenClip(MODEL, "random", path=tmp_path / "page.safetensors")
+
+
+def test_nothing_is_unpickled(weights: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "exploded",)
+
+    torch.save({"state_dict": {"weight": Bomb()}}, tmp_path / "bomb.pt")
+    with pytest.raises(ValueError, match="not weights of zoo-test-tiny"):
+        _ = OpenClip(MODEL, "random", path=tmp_path / "bomb.pt").network
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_cropped_images_are_cmmds(weights: Path, rgb: torch.Tensor) -> None:
+    """The steps of google-research's cmmd: crop, Pillow's bicubic, CLIP's mean and deviation."""
+    from PIL import Image
+    from torchvision.transforms.functional import to_pil_image
+    from transformers import CLIPImageProcessor
+
+    extractor = CroppedClip(MODEL, "random", path=weights)
+    processor = CLIPImageProcessor(
+        do_resize=False, do_center_crop=False, do_rescale=False, do_normalize=True
+    )
+    for image in rgb:  # 20 high, 28 wide
+        square = Image.fromarray(image[:, :, 4:24].permute(1, 2, 0).numpy())
+        small = square.resize((32, 32), Image.Resampling.BICUBIC)
+        pixels = torch.from_numpy(np.asarray(small) / 255.0).float()
+        want = processor(pixels.permute(2, 0, 1), return_tensors="pt")["pixel_values"][0]
+        got = extractor._preprocess(to_pil_image(image))
+        torch.testing.assert_close(got, want, rtol=0, atol=2e-6)
+    plain = OpenClip(MODEL, "random", path=weights)
+    assert torch.equal(extractor(rgb[..., :20])["pool"], plain(rgb[..., :20])["pool"])  # squares
+    assert not torch.equal(extractor(rgb)["pool"], plain(rgb)["pool"])
+    assert extractor.resize.startswith("cropped to the middle square, then open_clip's")

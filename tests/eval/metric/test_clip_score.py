@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
-from eval.metric.clip_score import ClipScore, clip_score
+from eval.metric.clip_score import ClipScore, ClipScoreW25, clip_score
 from zoo.records import Batch
 
 DIRECTIONS = {"right": [2.0, 0.0], "up": [0.0, 3.0], "left": [-1.0, 0.0], "both": [1.0, 1.0]}
@@ -48,3 +51,36 @@ def test_refusals() -> None:
         clip_score(torch.zeros(2, 3), torch.zeros(3, 3))
     with pytest.raises(ValueError, match="NaN"):
         clip_score(torch.full((1, 2), float("nan")), torch.ones(1, 2))
+
+
+def test_w25_is_clipscore_as_its_authors_compute_it() -> None:
+    """2.5 times the clipped cosine, of the caption after "A photo depicts ", and then the mean."""
+    asked = []
+
+    def tower(captions: list[str]) -> torch.Tensor:
+        asked.extend(captions)
+        return text([caption.rpartition(" ")[2] for caption in captions])
+
+    images = torch.randn(40, 2, generator=torch.Generator().manual_seed(2))
+    captions = ["right", "up", "left", "both"] * 10
+    metric = ClipScoreW25(tower, "toy")
+    metric.update({"pool": images}, Batch(None, captions))
+    pictures, words = images.numpy(), text(captions).numpy()
+    pictures = pictures / np.sqrt(np.sum(pictures**2, axis=1, keepdims=True))
+    words = words / np.sqrt(np.sum(words**2, axis=1, keepdims=True))
+    want = np.mean(2.5 * np.clip(np.sum(pictures * words, axis=1), 0, None))
+    assert metric.compute() == {"clip_score_w25_toy": pytest.approx(want, rel=1e-6)}
+    assert asked[:2] == ["A photo depicts right", "A photo depicts up"]
+
+
+def test_weight_and_prefix_are_the_whole_difference() -> None:
+    images, captions = torch.randn(6, 2), ["right", "up", "left"] * 2
+    plain = ClipScore(text, "toy")
+    other = ClipScoreW25(text, "toy", prefix="")
+    for metric in (plain, other):
+        metric.update({"pool": images}, Batch(None, captions))
+    (value,), (small,) = plain.compute().values(), other.compute().values()
+    assert small == pytest.approx(value / 40)
+    assert (plain.against, plain.prefix) == ("text", "")
+    assert ClipScoreW25.suits(SimpleNamespace(text=text), None)
+    assert not ClipScoreW25.suits(SimpleNamespace(), None)
