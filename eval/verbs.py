@@ -83,14 +83,48 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
         name = cfg.name or Path(cfg.images).stem
         return measure_one(images, data, *found, name=name, **options)
     path = checkpoint_file(cfg.checkpoint)
-    module = diffusion_model(path, device, list(cfg.trust), asked["dtype"])
+    name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
+    module = model(path, device, list(cfg.trust), asked["dtype"])
+    if not hasattr(module, "generate_batches"):
+        return _reconstructed(module, path, data, found, name, options, cfg.reconstruct)
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     parts = {
         group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
         for group in ("sampler", "guidance")
     }
-    name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
     return evaluate_checkpoint(module, path, data, found, name, options | parts)
+
+
+def _reconstructed(
+    module: Any,
+    path: Path,
+    data: Any,
+    found: Extractors,
+    name: str,
+    options: dict[str, Any],
+    posterior: str,
+) -> Evaluation:
+    """An autoencoder's evaluation: how well it gives held-out images back."""
+    from eval.reconstruction import reconstruct
+
+    if not hasattr(module, "reconstruct"):
+        raise ValueError(
+            f"{path} holds a {type(module).__name__}, which neither generates nor reconstructs "
+            "images"
+        )
+    if options["keep"] is not None:
+        raise ValueError("keep=... writes generated images; an autoencoder generates none")
+    kept = ("num_images", "seed", "batch_size", "metrics", "cache", "protocol")
+    return reconstruct(
+        module,
+        data,
+        found.fid,
+        name=name,
+        facts=checkpoint.provenance(path),
+        sha256=checkpoint.sha256(path),
+        posterior=posterior,
+        **{key: options[key] for key in kept},
+    )
 
 
 def compared_with(cfg: DictConfig, asked: dict[str, Any]) -> Any:
@@ -176,16 +210,26 @@ def dataset(cfg: DictConfig) -> Any:
 def diffusion_model(
     path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
 ) -> Any:
+    """The model in a file that generates images; see ``model``.
+
+    Raises:
+        ValueError: it is not one that generates images.
+    """
+    module = model(path, device, trust, dtype)
+    if not hasattr(module, "generate_batches"):
+        raise ValueError(f"{path} holds a {type(module).__name__}, which generates no images")
+    return module
+
+
+def model(path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None) -> Any:
     """The model in a file, on a device; in another number format where ``dtype`` says so.
 
     Raises:
-        ValueError: it is not one that generates images, or there is no such format.
+        ValueError: there is no such file or format.
     """
-    module = checkpoint.load(path, trust)
-    if not hasattr(module, "generate_batches"):
-        raise ValueError(f"{path} holds a {type(module).__name__}, which generates no images")
     if dtype not in (None, *DTYPES):
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
+    module = checkpoint.load(path, trust)
     if dtype is not None:
         module = module.to(getattr(torch, dtype))
     # channels last: the same numbers up to rounding, a quarter more images per second
