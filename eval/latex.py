@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from eval.cell import Cell
@@ -36,8 +37,9 @@ def to_latex(table: Table, title: str, command: str) -> str:
         for i, column in enumerate(table.columns)
         if column.on_page and not column.of_cost and column.key != "model"
     ]
-    size = math.ceil(len(shown) / math.ceil(len(shown) / _ACROSS))  # parts of one width
-    parts = [shown[start : start + size] for start in range(0, len(shown), size)]
+    count = math.ceil(len(shown) / _ACROSS)
+    edges = [len(shown) * k // count for k in range(count + 1)]  # parts of about one width
+    parts = [shown[start:end] for start, end in pairwise(edges)]
     bodies = "\n\n\\medskip\n".join(_tabular(table, part) for part in parts)
     made = " ".join(f"Made by {command}".split())
     return (
@@ -72,7 +74,7 @@ def _stacked(head: str) -> str:
     name, sign, rest = head.partition(" (")
     if not sign:
         name, sign, rest = head.partition(" ")
-    if not sign:
+    if not sign or rest.startswith("$"):  # an arrow alone
         return head
     rest = f"({rest}" if sign == " (" else rest
     return f"\\begin{{tabular}}[b]{{@{{}}r@{{}}}}{name}\\\\{rest}\\end{{tabular}}"

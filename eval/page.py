@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from eval import page_folded, page_sections, page_table
@@ -64,7 +64,7 @@ def _header(results: Sequence[Result], title: str, command: str) -> str:
     facts = [
         "1 model" if len(results) == 1 else f"{len(results)} models",
         f"{protocol.data}, {height} × {width}, {'grey' if channels == 1 else 'colour'}",
-        f"{protocol.num_generated:,} generated images each",
+        f"{_either(r.protocol.num_generated for r in results)} generated images each",
         f"measured on {environment.machine}",
         environment.time,
     ]
@@ -76,6 +76,11 @@ def _header(results: Sequence[Result], title: str, command: str) -> str:
         f'<header><h1>{escape(title)}</h1><ul class="facts">{chips}</ul>'
         f'<p class="quiet">Make it again: <code>{escape(command)}</code></p></header>'
     )
+
+
+def _either(numbers: Iterable[int]) -> str:
+    """One number, or all that forced rows have."""
+    return " or ".join(f"{number:,}" for number in sorted(set(numbers)))
 
 
 def _notices(table: Table, results: Sequence[Result]) -> str:

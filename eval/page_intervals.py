@@ -70,7 +70,7 @@ def _card(table: Table, results: Sequence[Result], name: str) -> str:
 def _scale(axis: Axis, lines: Sequence[Line]) -> tuple[str, str]:
     """What runs through every row's track, and the numbers below the last."""
     marks, labels = [], []
-    for tick in ticks(axis.low, axis.high, 4):
+    for tick in ticks(axis.low, axis.high, 5):
         where = f'style="left:{axis.percent(tick):.2f}%"'
         marks.append(f'<i class="tick" {where}></i>')
         labels.append(f"<b {where}>{tick:,g}</b>")
@@ -93,7 +93,7 @@ def _measured(value: Value, marks: str, axis: Axis, series: str, said: str) -> s
     return (
         f'<div class="track" role="img" aria-label="{label}" title="{label}">{marks}{span}{point}'
         f'</div><div class="reading"><b>{short(value.value)}</b><small>{told}</small>'
-        f"<small>{escape(said)}</small></div>"
+        f"<small>{_kept(said)}</small></div>"
     )
 
 
@@ -123,6 +123,11 @@ def _all_pairs(table: Table, name: str) -> str:
         return ""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
     return f"<details><summary>All {len(said)} pairs</summary><ul>{items}</ul></details>"
+
+
+def _kept(said: str) -> str:
+    """Escaped, with p on one line."""
+    return escape(said.replace(" = ", "\u00a0=\u00a0").replace(" < ", "\u00a0<\u00a0"))
 
 
 def _broken(name: str) -> str:

@@ -91,7 +91,7 @@ def _number(is_number: bool) -> str:
 def _cell(cell: Cell, column: Column, row: int, standing: Standing) -> str:
     number = not isinstance(cell.value, str)
     key = escape("" if cell.value is None else str(cell.value))
-    note = "".join(f"<small>{_kept(part)}</small>" for part in cell.note.split(" · ") if part)
+    note = "".join(map(_small, filter(None, cell.note.split(" · "))))
     text = escape(cell.text)
     if column.key == "model":
         dot = f'<i class="dot s{row % 8}"></i>'
@@ -102,6 +102,9 @@ def _cell(cell: Cell, column: Column, row: int, standing: Standing) -> str:
     return f'<td{_number(number)} data-key="{key}">{text}{note}</td>'
 
 
-def _kept(note: str) -> str:
-    """A short note stays on one line."""
-    return escape(note if len(note) > 30 else note.replace(" ", "\u00a0"))
+def _small(note: str) -> str:
+    """A note: on one line where it is short, and no word broken at its hyphen."""
+    text = escape(note.replace("bias-", "bias\u2011"))
+    if len(note) > 46:
+        return f'<small class="long">{text}</small>'
+    return f"<small>{text.replace(' ', '&nbsp;')}</small>"

@@ -129,9 +129,9 @@ def rank_warnings(results: Sequence[Result]) -> list[str]:
             if rank_deficient(value):
                 said[name] = (
                     f"{title_of(name, value)} is of {value.num_images:,} images with "
-                    f"{value.detail['dimensions']:,.0f} dimensions: their covariance has not full "
-                    "rank, so the distance is dominated by its bias. It compares at this very "
-                    "count alone, and with no published number"
+                    f"{value.detail['dimensions']:,.0f} dimensions: their covariance does "
+                    "not have full rank, so the distance is dominated by its bias. It compares at "
+                    "this very count alone, and with no published number"
                 )
     return list(said.values())
 
