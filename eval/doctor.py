@@ -105,10 +105,11 @@ def weights() -> dict[str, str]:
 
     lines = {}
     for name, known in KNOWN_WEIGHTS.items():
-        found = state(name)
+        found, serves = state(name), f" ({known.serves})" if known.serves else ""
         if found == "missing":
             found = f"missing: put it at {paths.cache() / known.file}; it is {known.address}"
-        lines[name] = f"{found}; expected sha256 {known.sha256}"
+        expected = " or ".join(one.sha256 for one in (known, *known.also))
+        lines[name + serves] = f"{found}; expected sha256 {expected}"
     for file in sorted(paths.checkpoints().glob("*/small_*.safetensors")):
         shipped = str(file.relative_to(paths.checkpoints()).with_suffix(""))
         lines[shipped] = f"present ({file}); sha256 {sha256(file)}"

@@ -123,7 +123,8 @@ KNOWN_WEIGHTS: dict[str, Weights] = {
             sha256="399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
             address="https://huggingface.co/facebook/dinov2-large/resolve/"
             "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c/model.safetensors",
-            source="the model card of huggingface.co/facebook/dinov2-large",
+            source="docs/overview/available_models/image.md of "
+            "github.com/embeddings-benchmark/mteb (the repository and its revision)",
             sha256_source="ARMS (with the revision) in research/v3/oracle/embeddings/config.py of "
             "github.com/Sheraff/palette at 29eb439",
             elsewhere=(
@@ -139,8 +140,8 @@ KNOWN_WEIGHTS: dict[str, Weights] = {
                     address="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/"
                     "dinov2_vitl14_pretrain.pth",
                     source="dinov2/hub/backbones.py of github.com/facebookresearch/dinov2",
-                    sha256_source="the checks of github.com/noah-peeters/ChimpStackr and of the "
-                    "users of RoMa's matcher, which loads the same file",
+                    sha256_source="what ChimpStackr's alignment and others that load it with "
+                    "RoMa's matcher expect of torch.hub's file",
                 ),
             ),
         ),

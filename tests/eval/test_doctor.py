@@ -63,20 +63,37 @@ def test_the_device_is_what_training_would_use() -> None:
     assert lines["precision"].startswith(str(precision("auto", accelerator())))
 
 
+def line(name: str) -> str:
+    (found,) = (text for key, text in doctor.weights().items() if key.startswith(f"{name} ("))
+    return found
+
+
 def test_missing_weights_say_which_file_its_sha256_and_where_to_put_it() -> None:
-    for name, line in doctor.weights().items():
-        if name in KNOWN_WEIGHTS:
-            known = KNOWN_WEIGHTS[name]
-            assert line.startswith(f"missing: put it at {paths.cache() / known.file}")
-            assert known.address in line
-            assert line.endswith(f"expected sha256 {known.sha256}")
+    for name, known in KNOWN_WEIGHTS.items():
+        assert line(name).startswith(f"missing: put it at {paths.cache() / known.file}")
+        assert known.address in line(name)
+        assert f"expected sha256 {known.sha256}" in line(name)
+
+
+def test_every_metric_that_needs_published_weights_names_its_own() -> None:
+    served = {
+        metric: name.partition(" (")[0]
+        for name in doctor.weights()
+        for metric in name.partition(" (")[2].rstrip(")").split(", ")
+    }
+    assert served["FID"] == served["Inception Score"] == served["sFID"] == "inception"
+    assert served["FD-DINOv2"] == "dinov2"
+    assert served["CLIP-FID"] == served["CLIPScore"] == "ViT-B-32/openai"
+    assert served["CLIP score"] == "ViT-B-32/laion2b_s34b_b79k"
+    assert served["CMMD"] == "ViT-L-14-336/openai"
+    assert "LPIPS" in served
 
 
 def test_a_wrong_file_is_not_taken_for_the_weights() -> None:
     known = KNOWN_WEIGHTS["inception"]
     paths.cache().mkdir(parents=True)
     (paths.cache() / known.file).write_bytes(b"something else")
-    assert doctor.weights()["inception"].startswith("wrong: ")
+    assert line("inception").startswith("wrong: ")
 
 
 def test_data_is_looked_for_in_zoo_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

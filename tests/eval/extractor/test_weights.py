@@ -4,8 +4,19 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from eval.extractor.weights import KNOWN_WEIGHTS, UNKNOWN, Weights, find, state
+from eval.extractor.weights import (
+    KNOWN_WEIGHTS,
+    UNKNOWN,
+    Weights,
+    check_whole,
+    digest,
+    find,
+    own,
+    state,
+)
 
 CONTENT = b"weights"
 DIGEST = sha256(CONTENT).hexdigest()
@@ -24,7 +35,8 @@ def published(tmp_path: Path, no_weights: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_every_entry_says_where_it_comes_from() -> None:
     for name, weights in KNOWN_WEIGHTS.items():
-        assert weights.name == name
+        assert weights.name == name and weights.serves
+    for weights in [one for some in KNOWN_WEIGHTS.values() for one in (some, *some.also)]:
         assert weights.address.startswith("https://")
         assert weights.source
         if weights.sha256 == UNKNOWN:
@@ -107,3 +119,79 @@ def test_own_paths(published: Weights, tmp_path: Path) -> None:
     assert find("toy", own, sha256=sha256(b"my own").hexdigest()) == own
     with pytest.raises(ValueError, match="no weights called 'none'; known are inception"):
         find("none")
+
+
+def test_another_file_with_the_same_tensors_is_taken_where_it_lies(
+    no_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = Weights(
+        "other", "other.bin", sha256(b"other").hexdigest(), "https://nowhere/o", "this test"
+    )
+    weights = Weights("toy", "toy.bin", DIGEST, "https://nowhere/t", "this test", also=(other,))
+    monkeypatch.setitem(KNOWN_WEIGHTS, "toy", weights)
+    with pytest.raises(ValueError, match=f"file t .sha256 {DIGEST}. or o .sha256 {other.sha256}"):
+        find("toy")
+    no_weights.mkdir()
+    (no_weights / "other.bin").write_bytes(b"other")
+    assert find("toy") == no_weights / "other.bin"
+    assert state("toy") == f"present ({no_weights / 'other.bin'})"
+    (no_weights / "toy.bin").write_bytes(CONTENT)
+    assert find("toy") == no_weights / "toy.bin"
+    assert find("toy", no_weights / "other.bin") == no_weights / "other.bin"
+    (no_weights / "other.bin").write_bytes(CONTENT[:3])
+    with pytest.raises(
+        ValueError, match=r"but toy\.bin has \w+ and other\.bin has \w+: it is torn"
+    ):
+        find("toy", no_weights / "other.bin")
+
+
+def test_hugging_faces_cache_is_looked_into_wherever_it_is(
+    no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "models--someone--toy/snapshots/abc/model.bin"
+    weights = Weights(
+        *("toy", "toy.bin", DIGEST, "https://nowhere", "this test"),
+        elsewhere=(f".cache/huggingface/hub/{place}",),
+    )
+    monkeypatch.setitem(KNOWN_WEIGHTS, "toy", weights)
+    for root in (tmp_path / "home" / ".cache" / "huggingface" / "hub", tmp_path / "hub"):
+        (root / place).parent.mkdir(parents=True)
+        (root / place).write_bytes(CONTENT)
+        assert find("toy") == root / place
+
+
+def test_a_safetensors_file_is_as_long_as_its_header_says(tmp_path: Path) -> None:
+    path = tmp_path / "some.safetensors"
+    save_file({"a": torch.zeros(3), "b": torch.zeros(2, 2)}, path, {"made": "here"})
+    check_whole(path)
+    whole = path.read_bytes()
+    for content, words in (
+        (whole[:-1], "torn"),
+        (whole + b"x", "torn"),
+        (whole[:30], "torn, or not a safetensors file"),
+        (b"", "torn, or not a safetensors file"),
+        (b"<html>no such page</html>", "torn, or not a safetensors file"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            check_whole(path)
+        with pytest.raises(ValueError, match=words):
+            own(path)
+    (tmp_path / "some.pth").write_bytes(b"whatever")
+    check_whole(tmp_path / "some.pth")
+
+
+def test_a_digest_is_made_once_and_anew_where_the_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eval.extractor import weights
+
+    read, made = weights.sha256_of, []
+    monkeypatch.setattr(weights, "sha256_of", lambda path: made.append(path) or read(path))
+    path = tmp_path / "some.bin"
+    path.write_bytes(CONTENT)
+    assert digest(path) == digest(path) == DIGEST
+    assert len(made) == 1
+    path.write_bytes(CONTENT + b"!")
+    assert digest(path) != DIGEST
+    assert len(made) == 2
