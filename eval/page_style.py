@@ -69,8 +69,8 @@ tr > :last-child { padding-right: 20px; }
 td.number { white-space: nowrap; }
 small { color: var(--quiet); font-size: 11.5px; font-weight: 400; line-height: 1.4; }
 td small, th small, .bar-value small { display: block; text-indent: 0; }
-td small { white-space: normal; }
-td small.long { min-width: 176px; }
+td small { white-space: nowrap; }
+td small.long { white-space: normal; min-width: 176px; }
 th button { all: unset; cursor: pointer; text-align: inherit; color: inherit; }
 th button:hover { color: var(--ink); }
 th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; }

@@ -103,8 +103,6 @@ def _cell(cell: Cell, column: Column, row: int, standing: Standing) -> str:
 
 
 def _small(note: str) -> str:
-    """A note: on one line where it is short, and no word broken at its hyphen."""
-    text = escape(note.replace("bias-", "bias\u2011"))
-    if len(note) > 46:
-        return f'<small class="long">{text}</small>'
-    return f"<small>{text.replace(' ', '&nbsp;')}</small>"
+    """A note, on one line where it is short."""
+    long = ' class="long"' if len(note) > 46 else ""
+    return f"<small{long}>{escape(note)}</small>"
