@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval.column import Cell, Column, columns_of
 from eval.result import Result
+from eval.sweep import split
 from eval.typed import leaves
 from eval.verdict import Verdict, verdicts
 from zoo import entry
@@ -15,17 +17,25 @@ from zoo import entry
 
 @dataclass(frozen=True)
 class Difference:
-    """A protocol or budget field in which two rows differ."""
+    """A protocol or budget field in which two rows differ, or two trainings of one row.
+
+    Attributes:
+        field: its dotted name.
+        row: where it is ``value``.
+        reference_row: where it is ``reference_value``; of trainings, the first one's name.
+        training: the name of the row's training that it is about, if it is about one.
+    """
 
     field: str
     row: str
     value: Any
     reference_row: str
     reference_value: Any
+    training: str = ""
 
     def __str__(self) -> str:
         return (
-            f"{self.field} is {_shown(self.value)} for {self.row} "
+            f"{self.field} is {_shown(self.value)} for {self.training or self.row} "
             f"but {_shown(self.reference_value)} for {self.reference_row}"
         )
 
@@ -53,7 +63,7 @@ class Table:
     budget: dict[str, Any]
 
 
-def compare(results: list[Result], force: bool = False) -> Table:
+def compare(results: list[Result], force: bool = False, within: Sequence[Difference] = ()) -> Table:
     """Puts results into one table.
 
     Subjects may differ, for they are what is compared. Environments may differ and are warned
@@ -62,6 +72,7 @@ def compare(results: list[Result], force: bool = False) -> Table:
     Args:
         results: one per row.
         force: makes a table of rows that differ in protocol or budget, with the differences in it.
+        within: differences between the trainings of one row, which count like those between rows.
 
     Raises:
         ValueError: no results, two of one name, or rows that differ in protocol or budget: every
@@ -73,7 +84,7 @@ def compare(results: list[Result], force: bool = False) -> Table:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"two results are called {', '.join(twice)}: give each its own name")
-    found = differences(results)
+    found = [*within, *differences(results)]
     if found and not force:
         raise ValueError(
             "these rows cannot be compared: "
@@ -122,12 +133,7 @@ def _warnings(results: list[Result]) -> list[str]:
         if len(set(map(str, by_row.values()))) > 1:
             told = ", ".join(f"{row}: {value}" for row, value in by_row.items())
             warnings.append(f"the rows were measured in different environments: {field} ({told})")
-    first_stages = {
-        r.subject.name: r.subject.first_stage.sha256[:12] for r in results if r.subject.first_stage
-    }
-    if len(set(first_stages.values())) > 1:
-        told = ", ".join(f"{row}: {sha256}" for row, sha256 in first_stages.items())
-        warnings.append(f"the latent models use different autoencoders ({told})")
+    warnings += _first_stage_warnings(results)
     unmarked = {r.subject.weights for r in results}
     if len(unmarked) > 1:
         told = ", ".join(f"{r.subject.name}: {r.subject.weights or 'unknown'}" for r in results)
@@ -135,9 +141,52 @@ def _warnings(results: list[Result]) -> list[str]:
     return warnings
 
 
+def _first_stage_warnings(results: list[Result]) -> list[str]:
+    warnings = []
+    used = {r.subject.name: r.subject.first_stage.sha256 for r in results if r.subject.first_stage}
+    if len(set(used.values())) > 1:
+        told = ", ".join(
+            f"{row}: {' '.join(one[:12] for one in sha256.split(', '))}"
+            for row, sha256 in used.items()
+        )
+        warnings.append(f"the latent models use different autoencoders ({told})")
+    shared = [
+        r.subject.name
+        for r in results
+        if r.subject.name in used
+        and isinstance(r.budget.seed, list)
+        and len(used[r.subject.name].split(", ")) < len(r.budget.seed)
+    ]
+    if shared:
+        warnings.append(
+            f"the trainings of {', '.join(shared)} share an autoencoder: how its training falls "
+            "out is not in their intervals and verdicts"
+        )
+    return warnings
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The verb."""
-    entry.run("compare", "compare", "eval.verbs:compare", argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    entry.run("compare", "compare", "eval.verbs:compare", bracketed(arguments))
+
+
+def bracketed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with bare comma lists of models and seeds as lists, unless hydra sweeps.
+
+    >>> bracketed(["train_seeds=0,1,2", "models=ddpm", "seed=1"])
+    ['train_seeds=[0,1,2]', 'models=[ddpm]', 'seed=1']
+    """
+    if {"-m", "--multirun"} & set(arguments):  # then hydra makes a comparison of each
+        return list(arguments)
+    found = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        bare = key in ("train_seeds", "models") and value not in ("", "null")
+        if bare and (len(split(value)) > 1 or value[0] not in "[$"):
+            argument = f"{key}=[{value}]"
+        found.append(argument)
+    return found
 
 
 def _shown(value: Any) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +11,31 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from eval import report, verbs
+from eval import methods, protocol, report, verbs
 from eval.compare import compare
 from eval.evaluate import Evaluation
-from eval.picture import png, tile
+from eval.picture import pair_sheets, png, tile
 from eval.result import Result
+from eval.trainings import Trainings, key_of, quoted
 from eval.yardstick import Yardstick, measure
-from zoo import checkpoint, entry, paths
+from zoo import entry, paths
 from zoo.device import accelerator
 from zoo.train import train
 
-_OWN = (
-    "models",
-    "retrain",
-    "force",
-    "run_dir",
-    "protocol",
-    "extractor",
-    "metric",
-    "cache",
-    "autoencoder",
-)
 _SMALL = {"Small": "small_extractor", "SmallClip": "small_clip"}
+_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 class Experiment:
-    """One comparison.
-
-    Every override that is not compare's own is handed to each training, so that ``zoo compare
-    experiment=digits trainer.max_steps=100`` means what ``zoo train`` means by it.
+    """One comparison: which trainings, how they are measured, and the report.
 
     Args:
         cfg: configs/compare.yaml, composed.
         overrides: what it was composed with.
         choices: hydra's choice in each group.
+
+    Raises:
+        ValueError: there is nothing to compare, or the overrides are not of a comparison.
     """
 
     def __init__(self, cfg: DictConfig, overrides: Sequence[str], choices: dict[str, Any]) -> None:
@@ -55,21 +45,30 @@ class Experiment:
         self.name = choices.get("experiment") or choices["data"]
         self.run_dir = Path(cfg.run_dir)
         self.device = accelerator(cfg.trainer.accelerator)
+        self.asked: Any = OmegaConf.to_container(cfg.protocol, resolve=True)
         if (model := _recipe_of(self.name)) is not None:
             raise ValueError(
                 f"experiment={self.name} is the recipe of one model, {model}: `zoo train "
                 f"experiment={self.name}`; a comparison leaves the model open, as digits does"
             )
-        if not cfg.models:
+        self.models = [cfg.models] if isinstance(cfg.models, str) else list(cfg.models or ())
+        if not self.models:
             raise ValueError("models=[] leaves nothing to compare")
+        twice = next((name for name in self.models if self.models.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"models={self.models} names {twice} twice")
         for override in overrides:
             if override.partition("=")[0] == "model":
                 raise ValueError(
                     f"{override}: a comparison has several models; say models=[ddpm,...]"
                 )
+        self.trainings = Trainings(cfg, overrides, self.name)
+        self.training = self.trainings.config
 
     def run(self) -> Path:
-        """Trains what has to be trained, measures every model, writes the report.
+        """Trains what has to be trained, measures every training, writes the report.
+
+        What was trained or measured before is used again: a run that was killed goes on.
 
         Returns:
             The folder of the report.
@@ -77,70 +76,37 @@ class Experiment:
         Raises:
             ValueError: the models cannot be trained, measured or compared.
         """
+        self._refuse_what_generates_nothing()
         data = verbs.dataset(self.cfg)
+        against = self._against(data)
         self._settle_extractors(data)
         # before the trainings, so that missing weights are heard of at once
         found = verbs.extractors(self.cfg, self.device)
-        yardstick = functools.cache(lambda: self._yardstick(data, found))
-        files = {name: self._checkpoint(name, data) for name in self.cfg.models}
-        evaluations = []
-        for name, path in files.items():
-            evaluation = self._evaluate(name, path, data, found, yardstick)
-            verbs.save(evaluation, self.run_dir / name)
-            evaluations.append(evaluation)
-        return self._report(evaluations, data)
+        options = self._options(against)
+        options["yardstick"] = functools.cache(lambda: self._yardstick(against, found, options))
+        seeds = self.trainings.seeds
+        files = {
+            model: [self.trainings.checkpoint(model, data, seed) for seed in seeds]
+            for model in self.models
+        }
+        shown: dict[str, Evaluation] = {}
+        results: dict[str, list[Result]] = {model: [] for model in self.models}
+        for model, checkpoints in files.items():
+            for seed, path in zip(seeds, checkpoints, strict=True):
+                name = self.trainings.title(model, seed)
+                evaluation = self._evaluate(model, name, path, against, found, options)
+                verbs.save(evaluation, self.trainings.folder(model, seed))
+                results[model].append(evaluation.result)
+                shown.setdefault(model, evaluation)  # the others' images need not be kept
+        return self._report(results, shown, data)
 
-    # Which weights
-
-    def training(self, model: str, *more: str) -> DictConfig:
-        """The config of one model's training: what ``zoo train`` composes from the overrides."""
-        kept = [o for o in self.overrides if _key(o).split(".")[0] not in _OWN]
-        folder = _quoted(self.run_dir / model)
-        return entry.compose("train", [*kept, f"model={model}", f"run_dir={folder}", *more])
-
-    def _checkpoint(self, model: str, data: Any) -> Path:
-        cfg = self.training(model)
-        latent = "first_stage" in inspect.signature(get_class(cfg.model._target_)).parameters
-        path = None if self.cfg.retrain else self._existing(model, cfg, data)
-        if path is not None:
-            return path
-        more = [f"autoencoder={_quoted(self._autoencoder(data))}"] if latent else []
-        print(f"training {model}")
-        return train(self.training(model, *more))
-
-    def _autoencoder(self, data: Any) -> Path:
-        """One file for all latent models: the one asked for, one that is there, or a new one."""
-        if self.cfg.autoencoder is None:
-            cfg = self.training("autoencoder")
-            path = None if self.cfg.retrain else self._existing("autoencoder", cfg, data)
-            if path is None:
-                print("training the autoencoder of the latent models")
-                path = train(cfg)
-            self.cfg.autoencoder = str(path)
-        return Path(self.cfg.autoencoder)
-
-    def _existing(self, model: str, cfg: DictConfig, data: Any) -> Path | None:
-        """The shipped file, or an earlier run's, if model and budget are those asked for.
-
-        Raises:
-            ValueError: a checkpoint ships, but of another model or budget than asked for.
-        """
-        shipped = paths.checkpoints() / self.name / f"{model}.safetensors"
-        earlier = self.run_dir / model / "model.safetensors"
-        for path in (earlier, shipped):
-            if not path.is_file():
-                continue
-            differing = _differing(cfg, checkpoint.provenance(path), data)
-            differing += _unlike(cfg.model, checkpoint.config(path))
-            if not differing:
-                print(f"{model}: {path}")
-                return path
-            if path == shipped:
+    def _refuse_what_generates_nothing(self) -> None:
+        for model in self.models:
+            kind = get_class(self.training(model).model._target_)
+            if not hasattr(kind, "generate_batches"):
                 raise ValueError(
-                    f"{path} is not what is asked for: "
-                    f"{'; '.join(differing)}; retrain=true trains anew"
+                    f"models={self.models}: {model} is a {kind.__name__}, which generates no images"
                 )
-        return None
 
     def _settle_extractors(self, data: Any) -> None:
         """Trains the small extractors that are absent; those that are there are never replaced."""
@@ -153,57 +119,97 @@ class Experiment:
                 print(f"training {model} for {data.name}, for none ships at {node.path}")
                 # with its own recipe, not the experiment's: it belongs to the protocol
                 chosen = [f"data={self.choices['data']}", f"trainer={self.choices['trainer']}"]
-                given = [o for o in self.overrides if _key(o).startswith("data.")]
-                own = [f"model={model}", f"run_dir={_quoted(self.run_dir / model)}"]
+                given = [o for o in self.overrides if key_of(o).startswith("data.")]
+                own = [f"model={model}", f"run_dir={quoted(self.run_dir / model)}"]
                 path = train(entry.compose("train", [*chosen, *given, *own]))
             node.path = str(path)
 
     # Numbers and report
 
-    def _yardstick(self, data: Any, found: verbs.Extractors) -> Yardstick:
-        size = self.cfg.protocol.batch_size
-        return measure(data, *found, self._counts(data), size, verbs.metrics(self.cfg))
+    def _against(self, data: Any) -> Any:
+        """What the protocol compares with: as a rule the data set that is trained on."""
+        asked = self.asked
+        if asked["reference"] == "train" and asked["held_out"] in (None, "test"):
+            return data
+        return verbs.compared_with(self.cfg, asked)
 
-    def _counts(self, data: Any) -> list[int]:
-        protocol = self.cfg.protocol
-        counts = protocol.fid_counts or {len(data.test), protocol.num_images}
-        return sorted({min(count, protocol.num_images) for count in counts})
+    def _options(self, against: Any) -> dict[str, Any]:
+        """What every evaluation is told."""
+        return protocol.settings(self.asked, against) | {
+            "protocol": protocol.title(self.cfg, self.asked),
+            "fid_counts": self._counts(against),
+            "metrics": verbs.metrics(self.cfg),
+            "cache": verbs.cache(self.cfg),
+        }
+
+    def _counts(self, against: Any) -> list[int]:
+        most = self.asked["num_images"]
+        held_out = most if against.test is None else len(against.test)
+        return sorted({min(count, most) for count in self.asked["fid_counts"] or {held_out, most}})
+
+    def _yardstick(
+        self, against: Any, found: verbs.Extractors, options: dict[str, Any]
+    ) -> Yardstick:
+        return measure(
+            against,
+            *found,
+            options["fid_counts"],
+            options["batch_size"],
+            options["metrics"],
+            options["cache"],
+            options["nearest_images"],
+        )
 
     def _evaluate(
         self,
+        model: str,
         name: str,
         path: Path,
-        data: Any,
+        against: Any,
         found: verbs.Extractors,
-        yardstick: Callable[[], Yardstick],
+        options: dict[str, Any],
     ) -> Evaluation:
-        protocol: Any = OmegaConf.to_container(self.cfg.protocol, resolve=True)
-        bits = protocol.pop("bits_per_dim")
-        protocol |= {"fid_counts": self._counts(data), "yardstick": yardstick}
-        protocol |= {"metrics": verbs.metrics(self.cfg), "cache": verbs.cache(self.cfg)}
-        protocol |= {"bits_images": bits["num_images"], "bits_steps": bits["num_steps"]}
-        asked = self.training(name).model  # so that sampler=... works on checkpoints that are there
-        for part in ("sampler", "guidance"):
-            protocol[part] = instantiate(asked[part], _convert_="all")
-        module = verbs.diffusion_model(path, self.device, list(self.cfg.trust))
-        return verbs.evaluate_checkpoint(module, path, data, found, name, protocol)
+        # what is asked for, so that sampler=... works on checkpoints that are there
+        asked = self.training(model).model
+        parts = {
+            part: instantiate(asked[part], _convert_="all") for part in ("sampler", "guidance")
+        }
+        trust, dtype = list(self.cfg.trust), self.asked["dtype"]
+        module = verbs.diffusion_model(path, self.device, trust, dtype)
+        return verbs.evaluate_checkpoint(module, path, against, found, name, options | parts)
 
-    def _report(self, evaluations: list[Evaluation], data: Any) -> Path:
-        results = [evaluation.result for evaluation in evaluations]
-        table = compare(results, self.cfg.force)
+    def _report(
+        self, measured: dict[str, list[Result]], shown: dict[str, Evaluation], data: Any
+    ) -> Path:
+        results = [methods.combined(found, model) for model, found in measured.items()]
+        within = [one for model, found in measured.items() for one in methods.unlike(found, model)]
+        table = compare(results, self.cfg.force, within)
+        if self.trainings.several:
+            for evaluation, result in zip(shown.values(), results, strict=True):
+                row = evaluation._replace(result=result)
+                verbs.save(row, self.run_dir / result.subject.name)
         samples = {"real, held out": real_grid(data)}
-        for evaluation in evaluations:
+        for evaluation in shown.values():
             samples[evaluation.result.subject.name] = verbs.sample_grid(evaluation)
-        count = {2: "Two", 3: "Three", 4: "Four", 5: "Five"}.get(len(results), str(len(results)))
-        title = f"{count} diffusion models on {data.name}, one budget"
-        if len(results) == 1:
-            title = f"One diffusion model on {data.name}"
+        pairs = pair_sheets({one.result.subject.name: one.pairs for one in shown.values()})
         command = " ".join(["zoo compare", *self.overrides])
-        written = report.write(self.run_dir, table, results, samples, title, command)
+        title = self._title(data.name)
+        written = report.write(self.run_dir, table, results, samples, title, command, pairs)
         if "wandb" in (self.cfg.logger or {}):
             log_to_wandb(self.cfg, self.run_dir, results, report.to_csv(table), samples)
         print("\n".join(f"wrote {path}" for path in written.values()))
         return self.run_dir
+
+    def _title(self, data: str) -> str:
+        """Such as "Two diffusion models on digits, one budget, three trainings each"."""
+        models, seeds = len(self.models), len(self.trainings.seeds)
+        if models == 1:
+            title = f"One diffusion model on {data}"
+        else:
+            count = _WORDS.get(models, str(models)).capitalize()
+            title = f"{count} diffusion models on {data}, one budget"
+        each = "" if models == 1 else " each"
+        return title + (f", {_WORDS.get(seeds, seeds)} trainings{each}" if seeds > 1 else "")
 
 
 def _recipe_of(experiment: str) -> str | None:
@@ -253,44 +259,3 @@ def log_to_wandb(
         for name, value in result.values.items():
             run.summary[f"{result.subject.name}/{name}"] = value.value
     run.finish()
-
-
-def _differing(cfg: DictConfig, facts: dict[str, Any], data: Any) -> list[str]:
-    """Where a checkpoint's recorded budget is not that of a training's config."""
-    asked = {
-        "data_fingerprint": data.fingerprint,
-        "images_seen": cfg.trainer.max_steps
-        * cfg.data.batch_size
-        * cfg.trainer.accumulate_grad_batches,
-        "batch_size": cfg.data.batch_size * cfg.trainer.accumulate_grad_batches,
-        "learning_rate": float(cfg.recipe.optimizer.lr),
-        "seed": cfg.seed,
-    }
-    recorded = facts.get("budget") or {}
-    return [
-        f"{field} is {recorded.get(field)}, not {value}"
-        for field, value in asked.items()
-        if recorded.get(field) != value
-    ]
-
-
-def _unlike(asked: Any, saved: Any, where: str = "model") -> list[str]:
-    """Where a saved config is not the one asked for; how it is sampled may differ."""
-    if isinstance(asked, DictConfig):
-        asked = OmegaConf.to_container(asked, resolve=True)
-    if not (isinstance(asked, dict) and isinstance(saved, dict)):
-        return [] if asked == saved else [f"{where} is {saved}, not {asked}"]
-    found = []
-    for key, value in asked.items():
-        if key not in ("sampler", "guidance", "_target_", "_partial_") and key in saved:
-            found += _unlike(value, saved[key], f"{where}.{key}")
-    return found
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~").partition("@")[0]
-
-
-def _quoted(path: Path) -> str:
-    """A path in hydra's override grammar."""
-    return entry.quoted(str(path))

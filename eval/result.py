@@ -43,6 +43,8 @@ class Value:
         corrected: the value without the bias of its count; None where it cannot be estimated.
         blocks: the jackknife's pseudo-values, block by block of seeds: what differences between
             rows are tested with.
+        trainings: of a method that was trained several times, each training's own number, in the
+            order of ``Budget.seed``; value and interval are then those of ``eval.methods``.
     """
 
     value: float
@@ -61,6 +63,7 @@ class Value:
     interval: list[float] | None = None
     corrected: float | None = None
     blocks: list[float] = field(default_factory=list)
+    trainings: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Budget:
     lr_scheduler: str | None = None
     gradient_clip: float | None = None
     ema: str | None = None
-    seed: int | None = None
+    seed: list[int] | int | None = None  # a list: the method was trained once with each
     precision: str | None = None
     device: str | None = None
 

@@ -31,8 +31,9 @@ def build(kind: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and types.NoneType in arguments:
             return None
-        (inner,) = (argument for argument in arguments if argument is not types.NoneType)
-        return build(inner, value, where)
+        *others, last = (argument for argument in arguments if argument is not types.NoneType)
+        fitting = [kind for kind in others if type(value) is (typing.get_origin(kind) or kind)]
+        return build(fitting[0] if fitting else last, value, where)
     if origin is list:
         items = _expect(list, value, where)
         return [build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items)]

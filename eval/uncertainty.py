@@ -28,6 +28,7 @@ class Estimate:
         low: the lower end of the interval around ``value``; its level is ``LEVEL``.
         high: the upper end.
         pseudo: the R pseudo-values; their mean is the value with its bias of order 1/N removed.
+            Over trainings: their values.
     """
 
     value: float
@@ -78,13 +79,35 @@ def unknown(value: float) -> Estimate:
     return Estimate(value, math.inf, -math.inf, math.inf, ())
 
 
+def over_trainings(values: Sequence[float]) -> Estimate:
+    """The mean over several trainings of one method, with Student's t of n - 1 degrees of freedom.
+
+    Raises:
+        ValueError: fewer than two trainings, or a number is not finite.
+
+    >>> found = over_trainings([1.0, 2.0, 3.0])
+    >>> found.value, round(found.low, 4), round(found.high, 4)
+    (2.0, -0.4841, 4.4841)
+    """
+    if len(values) < 2:
+        raise ValueError(f"an interval over trainings needs at least 2 of them, got {len(values)}")
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a metric is not finite in one of the trainings")
+    mean, error = math.fsum(values) / len(values), _standard_error(values)
+    half = t_quantile(len(values) - 1) * error
+    return Estimate(mean, error, mean - half, mean + half, tuple(values))
+
+
 def estimable(count: int, blocks: int, dimensions: int) -> bool:
     """Whether a bias-corrected Fréchet distance may be given: enough images are left for its rank.
 
     The bias of order 1/N is all there is to remove only where N is well above the dimension: with
-    one block left out there must be at least twice as many images as dimensions.
+    one block left out, the largest, there must be at least twice as many images as dimensions.
+
+    >>> estimable(20, 10, 9), estimable(19, 10, 9)
+    (True, False)
     """
-    return count - count // blocks >= 2 * dimensions
+    return count - math.ceil(count / blocks) >= 2 * dimensions
 
 
 def block_bounds(count: int, blocks: int = BLOCKS) -> list[tuple[int, int]]:
@@ -139,22 +162,32 @@ def paired_difference(first: Estimate, second: Estimate) -> Difference:
             "evaluate both with the same protocol.blocks"
         )
     gaps = [a - b for a, b in zip(first.pseudo, second.pseudo, strict=True)]
-    return _tested(first.value - second.value, gaps)
+    centre, error = math.fsum(gaps) / len(gaps), _standard_error(gaps)
+    largest = max(map(abs, (*first.pseudo, *second.pseudo)))
+    p = _two_sided(centre, error, len(gaps) - 1, largest)
+    return Difference(first.value - second.value, error, p, p)
 
 
 def difference_of_trainings(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Whether *the method* differs: a t test over trainings, paired by training seed.
+    """Whether *the method* differs: Welch's t test over the numbers of each method's trainings.
+
+    Trainings of one seed are not paired: a seed means another start in another network.
 
     Raises:
-        ValueError: fewer than two trainings, or not the same number.
+        ValueError: fewer than two trainings of either.
     """
-    if len(first) != len(second) or len(first) < 2:
+    if min(len(first), len(second)) < 2:
         raise ValueError(
-            f"methods are compared over the same two or more training seeds, got {len(first)} and "
-            f"{len(second)} trainings"
+            f"methods are compared over at least two trainings each, got {len(first)} and "
+            f"{len(second)}: the weights of single trainings can be compared in blocks"
         )
-    gaps = [a - b for a, b in zip(first, second, strict=True)]
-    return _tested(math.fsum(gaps) / len(gaps), gaps)
+    gap = math.fsum(first) / len(first) - math.fsum(second) / len(second)
+    one, other = _standard_error(first) ** 2, _standard_error(second) ** 2
+    error = math.sqrt(one + other)
+    parts = one**2 / (len(first) - 1) + other**2 / (len(second) - 1)
+    degrees = error**4 / parts if parts > 0 else 1.0  # Welch and Satterthwaite's
+    p = _two_sided(gap, error, degrees, max(map(abs, (*first, *second))))
+    return Difference(gap, error, p, p)
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:
@@ -180,16 +213,16 @@ def t_quantile(degrees: int, level: float = LEVEL) -> float:
     return float(stdtrit(degrees, 0.5 + level / 2))
 
 
-def _tested(value: float, gaps: Sequence[float]) -> Difference:
+def _two_sided(gap: float, error: float, degrees: float, largest: float) -> float:
+    """Student's p, of numbers as large as ``largest``.
+
+    Where nothing varies but the rounding, chance cannot be judged and nothing is claimed: p is 1.
+    """
     from scipy.special import stdtr
 
-    error = _standard_error(gaps)
-    if error == 0:
-        p = 1.0 if value == 0 else 0.0
-    else:
-        mean = math.fsum(gaps) / len(gaps)
-        p = 2 * float(stdtr(len(gaps) - 1, -abs(mean) / error))
-    return Difference(value, error, p, p)
+    if error <= 1e-12 * largest:
+        return 1.0
+    return 2 * float(stdtr(degrees, -abs(gap) / error))
 
 
 def _standard_error(values: Sequence[float]) -> float:

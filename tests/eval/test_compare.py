@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from eval.compare import compare
+from eval.compare import bracketed, compare, differences
 from eval.report import to_csv, to_markdown
-from eval.result import Budget, Protocol
+from eval.result import Budget, Environment, GuidingNetwork, Protocol, Subject
 
 
 def _another(value):
     """A value of the same kind that differs."""
+    if value is None:
+        return "recorded"
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -20,15 +22,15 @@ def _another(value):
         return value + "'"
     if isinstance(value, list):
         return [*value, 1]
-    return {name: _another(item) for name, item in value.items()}
+    return {name: _another(item) for name, item in value.items()} or {"another": "one"}
 
 
-SIDES = [("protocol", f.name) for f in fields(Protocol)] + [
-    ("budget", f.name) for f in fields(Budget)
-]
+def _fields(**sides):
+    """Every field of some dataclasses, so that a new one is covered without a word here."""
+    return [(side, f.name) for side, kind in sides.items() for f in fields(kind)]
 
 
-@pytest.mark.parametrize(("side", "field"), SIDES)
+@pytest.mark.parametrize(("side", "field"), _fields(protocol=Protocol, budget=Budget))
 def test_each_mutated_field_is_refused_and_named(make_result, side, field):
     first, second = make_result("ddpm"), make_result("improved_ddpm")
     record = getattr(second, side)
@@ -46,6 +48,41 @@ def test_each_mutated_field_is_refused_and_named(make_result, side, field):
     for difference in forced.differences:
         assert str(difference) in to_csv(forced).replace('""', '"')
         assert str(difference) in to_markdown(forced, "t", "c")
+
+
+@pytest.mark.parametrize("field", ["extractors", "resize", "metrics"])
+def test_each_entry_of_a_named_record_is_refused_by_its_own_name(make_result, field):
+    first, second = make_result("ddpm"), make_result("improved_ddpm")
+    for key, value in getattr(first.protocol, field).items():
+        for changed in ({key: value + "'"}, {f"{key}_2": value}):
+            record = {**getattr(second.protocol, field), **changed}
+            other = replace(second, protocol=replace(second.protocol, **{field: record}))
+            named = {difference.field for difference in differences([first, other])}
+            assert named == {f"protocol.{field}.{name}" for name in changed}
+        fewer = {k: v for k, v in getattr(second.protocol, field).items() if k != key}
+        other = replace(second, protocol=replace(second.protocol, **{field: fewer}))
+        with pytest.raises(
+            ValueError, match=f"protocol.{field}.{key} is not recorded for improved"
+        ):
+            compare([first, other])
+
+
+@pytest.mark.parametrize(("side", "field"), _fields(subject=Subject, environment=Environment))
+def test_subject_and_environment_may_differ(make_result, side, field):
+    first, second = make_result("ddpm"), make_result("improved_ddpm", latent=True)
+    record = getattr(second, side)
+    value = getattr(record, field)
+    if is_dataclass(value):
+        another = replace(value, sha256="99" * 32)
+    elif field == "guided_by":
+        another = [GuidingNetwork("classifier", "C", "ab", 3, 1.0)]
+    else:
+        another = _another(value)
+    second = replace(second, **{side: replace(record, **{field: another})})
+    table = compare([first, second])
+    assert not table.differences
+    warned = any(f": {field}" in warning for warning in table.warnings)
+    assert warned == (side == "environment" and field != "time")
 
 
 def test_unrecorded_differs_from_recorded_but_not_from_unrecorded(make_result):
@@ -99,3 +136,20 @@ def test_nothing_and_two_of_one_name_are_refused(make_result):
         compare([])
     with pytest.raises(ValueError, match="two results are called ddpm"):
         compare([make_result(), make_result()])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("train_seeds=0,1,2", "train_seeds=[0,1,2]"),
+        ("train_seeds=7", "train_seeds=[7]"),
+        ("train_seeds=[0,1]", "train_seeds=[0,1]"),
+        ("train_seeds=null", "train_seeds=null"),
+        ("models=ddpm,improved_ddpm", "models=[ddpm,improved_ddpm]"),
+        ("models=${mine}", "models=${mine}"),
+        ("sampler.num_steps=5", "sampler.num_steps=5"),
+    ],
+)
+def test_a_bare_comma_list_is_a_list(given, told):
+    assert bracketed(["experiment=digits", given]) == ["experiment=digits", told]
+    assert bracketed([given, "-m"]) == [given, "-m"]

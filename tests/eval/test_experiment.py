@@ -8,7 +8,7 @@ import pytest
 from hydra.utils import instantiate
 
 from eval import verbs
-from eval.experiment import Experiment, _quoted, _recipe_of, _unlike
+from eval.experiment import Experiment, _recipe_of
 from eval.result import Result
 from zoo import checkpoint, paths
 from zoo.entry import compose
@@ -76,34 +76,6 @@ def test_a_comparison_trains_measures_and_reports(finished):
     html = (run / "report.html").read_text()
     assert "Two diffusion models on digits" in html
     assert html.count("data:image/png") == 3  # real images and two models
-
-
-def test_what_is_there_is_used_only_if_it_is_what_is_asked_for(finished, monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "checkpoints", lambda: tmp_path)  # nothing ships
-    again = _experiment(finished, models="[ddpm]")
-    data = verbs.dataset(again.cfg)
-    cfg = again.training("ddpm")
-    found = again._existing("ddpm", cfg, data)
-    assert found == finished / "run" / "ddpm" / "model.safetensors"
-    for override in (
-        "trainer.max_steps=3", "data.batch_size=2", "seed=1", "recipe.optimizer.lr=0.5",
-        "model.denoiser.channels=40",
-    ):  # fmt: skip
-        other = _experiment(finished, override, models="[ddpm]")
-        assert other._existing("ddpm", other.training("ddpm"), data) is None
-
-
-def test_a_shipped_checkpoint_of_another_budget_is_refused(finished, monkeypatch, tmp_path):
-    shipped = tmp_path / "checkpoints" / "digits" / "ddpm.safetensors"
-    shipped.parent.mkdir(parents=True)
-    shipped.write_bytes((finished / "run" / "ddpm" / "model.safetensors").read_bytes())
-    monkeypatch.setattr(paths, "checkpoints", lambda: tmp_path / "checkpoints")
-    fresh = _experiment(tmp_path, models="[ddpm]")
-    data = verbs.dataset(fresh.cfg)
-    assert fresh._existing("ddpm", fresh.training("ddpm"), data) == shipped
-    other = _experiment(tmp_path, "trainer.max_steps=3", models="[ddpm]")
-    with pytest.raises(ValueError, match=r"images_seen is 8, not 12; retrain=true trains anew"):
-        other._existing("ddpm", other.training("ddpm"), data)
 
 
 def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
@@ -174,21 +146,12 @@ def test_overrides_of_the_comparison_stay_with_it(tmp_path):
         _experiment(tmp_path, "model=ddpm")
     with pytest.raises(ValueError, match="nothing to compare"):
         _experiment(tmp_path, models="[]")
+    with pytest.raises(ValueError, match="names ddpm twice"):
+        _experiment(tmp_path, models="[ddpm,ddpm]")
+    with pytest.raises(ValueError, match="autoencoder is a Autoencoder, which generates no images"):
+        _experiment(tmp_path, models="[ddpm,autoencoder]").run()
     with pytest.raises(ValueError, match="kl_f8 is the recipe of one model, autoencoder: `zoo"):
         Experiment(compose("compare", []), [], {"experiment": "kl_f8", "data": "digits"})
-
-
-def test_a_path_survives_the_override_grammar(tmp_path):
-    odd = tmp_path / "it's a=b, {c}"
-    assert compose("train", [f"run_dir={_quoted(odd)}"]).run_dir == str(odd)
-
-
-def test_what_is_sampled_by_may_differ_but_nothing_else():
-    asked = {"sampler": {"num_steps": 5}, "denoiser": {"channels": 8, "mult": [1, 2]}}
-    saved = {"sampler": {"num_steps": 9}, "denoiser": {"channels": 8, "mult": [1, 2], "eps": 0.1}}
-    assert _unlike(asked, saved) == []
-    saved["denoiser"]["mult"] = [1, 3]
-    assert _unlike(asked, saved) == ["model.denoiser.mult is [1, 3], not [1, 2]"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from eval.uncertainty import (
     estimable,
     holm,
     jackknife,
+    over_trainings,
     paired_difference,
     t_quantile,
 )
@@ -96,15 +97,45 @@ def test_holm_equals_statsmodels_table() -> None:
 
 
 def test_methods_are_compared_over_trainings() -> None:
-    found = difference_of_trainings([1.0, 1.1, 0.9], [2.0, 2.1, 2.0])
-    assert found.value == pytest.approx(-1.0333333)
+    from scipy.stats import ttest_ind
+
+    first, second = [1.0, 1.3, 0.9], [2.0, 2.1, 2.0, 2.05]
+    found = difference_of_trainings(first, second)
+    want = ttest_ind(first, second, equal_var=False)
+    assert found.value == pytest.approx(np.mean(first) - np.mean(second))
+    assert found.p == pytest.approx(want.pvalue)
+    assert found.value / found.standard_error == pytest.approx(want.statistic)
     assert found.verdict(higher_is_better=False) == "better"
-    with pytest.raises(ValueError, match="two or more training seeds"):
-        difference_of_trainings([1.0], [2.0])
+    with pytest.raises(ValueError, match="at least two trainings each, got 1 and 2"):
+        difference_of_trainings([1.0], [2.0, 2.1])
+
+
+def test_the_interval_over_trainings_is_students() -> None:
+    from scipy.stats import sem, t
+
+    values = [2.0, 2.4, 2.3]
+    found = over_trainings(values)
+    assert (found.low, found.high) == pytest.approx(
+        t.interval(0.95, 2, np.mean(values), sem(values))
+    )
+    assert found.pseudo == tuple(values)
+    with pytest.raises(ValueError, match="at least 2 of them, got 1"):
+        over_trainings([2.0])
+    with pytest.raises(ValueError, match="not finite"):
+        over_trainings([2.0, math.inf])
+
+
+def test_what_does_not_vary_says_nothing_of_chance() -> None:
+    assert difference_of_trainings([0.1] * 3, [0.7] * 3).verdict(True) == "not distinguishable"
+    one, other = jackknife(0.1, [0.1] * 3), jackknife(0.7, [0.7] * 3)
+    assert paired_difference(one, other).p == 1.0
+    assert difference_of_trainings([0.1] * 3, [0.7, 0.7001, 0.7]).verdict(True) == "worse"
 
 
 def test_what_cannot_be_estimated_is_known() -> None:
     assert estimable(200, 10, 64) and not estimable(140, 10, 64)
+    for count in range(20, 60):  # the rule itself: N - N / R is at least twice the dimension
+        assert estimable(count, 10, 18) == (count - count / 10 >= 36)
     assert t_quantile(9) == pytest.approx(2.2621571628)
     with pytest.raises(ValueError, match="at least 2 blocks"):
         jackknife(1.0, [1.0])

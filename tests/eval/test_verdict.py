@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from eval.result import Result
-from eval.verdict import sentences, verdicts
+from eval.uncertainty import Difference
+from eval.verdict import METHOD, WEIGHTS, Verdict, note, sentences, verdicts
 
 NAME = "fid_small_1000"
 
@@ -33,9 +34,9 @@ def test_pairs_are_judged_by_paired_blocks(make_result: Callable[..., Result]) -
     assert found["a", "c"].said == found["b", "c"].said == "worse"  # though the blocks overlap
     assert found["a", "c"].difference.adjusted > found["a", "c"].difference.p
     words = sentences(list(found.values()))[NAME]
-    assert words[0].startswith("c is better than a by 0.")
+    assert words[0].startswith("the weights of c are better than those of a by 0.")
     assert "p < 0.001" in words[0]
-    assert words[-1].startswith("a and b are not distinguishable (p = ")
+    assert words[-1].startswith("the weights of a and of b are not distinguishable (p = ")
 
 
 @pytest.mark.parametrize("blocks", [[], [1.0, 2.0, 3.0]])
@@ -46,3 +47,38 @@ def test_what_was_not_measured_in_the_same_blocks_is_not_judged(
     value = replace(other.values[NAME], blocks=blocks)
     assert verdicts([one, replace(other, values={NAME: value})]) == []
     assert verdicts([one]) == []
+
+
+def verdict(of: str, said: str, trainings: int = 1) -> Verdict:
+    return Verdict(NAME, "a", "b", Difference(-0.5, 0.1, 0.01, 0.02), said, of, trainings)
+
+
+def test_what_is_said_of_weights_is_never_worded_as_said_of_methods() -> None:
+    for said in ("better", "worse", "not distinguishable"):
+        weights, method = verdict(WEIGHTS, said), verdict(METHOD, said, 3)
+        (of_weights,), (of_method,) = (sentences([v])[NAME] for v in (weights, method))
+        assert "weights" in of_weights and "method" not in of_weights
+        assert "method" in of_method and "weights" not in of_method
+        assert "3 trainings each" in of_method
+    assert sentences([verdict(METHOD, "worse", 3)])[NAME] == [
+        "as a method, b is better than a by 0.5 (p = 0.02, 3 trainings each)"
+    ]
+
+
+def test_the_note_says_what_verdicts_are_of() -> None:
+    assert note([]) == ""
+    assert note([verdict(WEIGHTS, "better")]).startswith("Said of these weights, not of the method")
+    of_method = note([verdict(METHOD, "better", 3)])
+    assert of_method.startswith("Said of the methods: each was trained 3 times")
+    assert "weights" not in of_method and "advisable" not in of_method
+    assert "Three trainings or more are advisable" in note([verdict(METHOD, "better", 2)])
+    both = note([verdict(WEIGHTS, "better"), verdict(METHOD, "better", 3)])
+    assert "these weights" in both and "of the methods: each" in both
+
+
+def test_directionless_values_are_not_judged(make_result: Callable[..., Result]) -> None:
+    rows = [row(make_result, name, noisy(centre, 0)) for name, centre in (("a", 1.0), ("b", 2.0))]
+    plain = [
+        replace(r, values={NAME: replace(r.values[NAME], higher_is_better=None)}) for r in rows
+    ]
+    assert verdicts(rows) and verdicts(plain) == []
