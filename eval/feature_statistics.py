@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from eval.published_moments import read_moments
+from eval.scatter import add_products, empty_scatter, from_square, to_square
 
 _ROWS = 1024  # one product of 1,024 rows costs a third of sixteen products of 64
 
@@ -19,6 +21,8 @@ class FeatureStatistics:
     Rows are gathered before they are multiplied into the scatter matrix. While there are no more
     of them than dimensions they are never given up: a covariance of that rank loses digits that
     the rows themselves still have.
+
+    At 2,048 dimensions that is 32 MiB of rows and 18 MiB of sums, however many features come.
 
     Args:
         features: the first features, (N, D); None begins empty.
@@ -34,11 +38,11 @@ class FeatureStatistics:
 
     def __init__(self, features: Tensor | None = None) -> None:
         self.count: int | None = 0
-        self._rows: list[Tensor] = []  # not yet in the scatter matrix
-        self._num_rows = 0
+        self._buffer = torch.empty(0, 0, dtype=torch.float64)
+        self._num_rows = 0  # of the buffer, not yet in the scatter matrix
         self._summed = 0  # how many features _mean and _scatter are made of
         self._mean = torch.empty(0, dtype=torch.float64)
-        self._scatter = torch.empty(0, 0, dtype=torch.float64)  # sum of centred outer products
+        self._scatter = torch.empty(0, dtype=torch.float64)  # sum of centred outer products
         self._given: Tensor | None = None  # the covariance of a file without a count
         if features is not None:
             self.update(features)
@@ -48,7 +52,8 @@ class FeatureStatistics:
         """Statistics from a mean (D,), an unbiased covariance (D, D) and a count, if it is known.
 
         Raises:
-            ValueError: the shapes do not fit, a number is not finite, or the count is below 2.
+            ValueError: the shapes do not fit, the covariance is not symmetric, a number is not
+                finite, or the count is below 2.
         """
         mean, covariance = (_float64(x) for x in (mean, covariance))
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
@@ -58,14 +63,28 @@ class FeatureStatistics:
             )
         if not (mean.isfinite().all() and covariance.isfinite().all()):
             raise ValueError("a mean or covariance with NaN or infinite values")
-        if count is not None and count < 2:
-            raise ValueError(f"a covariance is made of at least 2 features, not of {count}")
-        made = cls()
-        made.count, made._mean = count, mean
+        if (covariance - covariance.T).abs().max() > 1e-4 * covariance.abs().max():
+            raise ValueError("a covariance that is not symmetric")
         if count is None:
-            made._given = covariance
-        else:
-            made._summed, made._scatter = count, covariance * (count - 1)
+            made = cls()
+            made.count, made._mean, made._given = None, mean, covariance
+            return made
+        if count < 2:
+            raise ValueError(f"a covariance is made of at least 2 features, not of {count}")
+        return cls.from_sums(mean, from_square(covariance).mul_(count - 1), count)
+
+    @classmethod
+    def from_sums(cls, mean: Tensor, scatter: Tensor, count: int) -> FeatureStatistics:
+        """Statistics from a mean (D,) and the sum of centred outer products, which it takes over.
+
+        Args:
+            mean: (D,) float64.
+            scatter: as ``eval.scatter`` keeps it.
+            count: of how many features.
+        """
+        made = cls()
+        made.count = made._summed = count
+        made._mean, made._scatter = mean, scatter
         return made
 
     @property
@@ -73,16 +92,15 @@ class FeatureStatistics:
         """The length of a feature."""
         if not self._num_rows:
             self._need(1)
-        return self._rows[0].shape[1] if self._rows else len(self._mean)
+        return self._buffer.shape[1] if self._num_rows else len(self._mean)
 
     @property
     def mean(self) -> Tensor:
         """(D,) float64."""
         self._need(1)
-        if self._given is None:
-            self._flush(keep=True)
         if self._keeps:
-            return torch.cat(self._rows).mean(dim=0)
+            return self._kept.mean(dim=0)
+        self._flush()
         return self._mean
 
     @property
@@ -93,19 +111,15 @@ class FeatureStatistics:
             return self._given
         centred = self.centred
         if centred is not None:
-            return centred.T @ centred / (len(centred) - 1)
-        self._flush(keep=True)
-        assert self.count is not None
-        return self._scatter / (self.count - 1)
+            return (centred.T @ centred).div_(len(centred) - 1)
+        self._flush()
+        return to_square(self._scatter, self.dimensions).div_(self._summed - 1)
 
     @property
     def centred(self) -> Tensor | None:
         """The features less their mean, (N, D) float64, while N <= D; None afterwards."""
         self._need(1)
-        if not self._keeps:
-            return None
-        rows = torch.cat(self._rows)
-        return rows - rows.mean(dim=0)
+        return self._kept - self._kept.mean(dim=0) if self._keeps else None
 
     def update(self, features: Tensor) -> None:
         """Adds features (B, D) of any floating type and device.
@@ -123,12 +137,18 @@ class FeatureStatistics:
             )
         if not features.isfinite().all():
             raise ValueError("features with NaN or infinite values: is an image broken?")
-        for piece in features.detach().split(_ROWS):
-            if len(piece):
-                self._rows.append(_float64(piece).clone())
-                self._num_rows += len(piece)
-                self._flush()
+        size = features.shape[1]
+        if not len(self._buffer):
+            self._buffer = torch.empty(max(_ROWS, size), size, dtype=torch.float64)
         self.count += len(features)
+        left = features.detach()
+        while len(left):
+            if self._num_rows == len(self._buffer):
+                self._flush()
+            taken = left[: len(self._buffer) - self._num_rows]
+            self._buffer[self._num_rows : self._num_rows + len(taken)] = taken
+            self._num_rows += len(taken)
+            left = left[len(taken) :]
 
     def merge(self, other: FeatureStatistics) -> None:
         """Adds the features that ``other`` was made of; ``other`` stays as it is.
@@ -143,10 +163,11 @@ class FeatureStatistics:
         if self.count and other.dimensions != self.dimensions:
             raise ValueError(f"{other.dimensions} dimensions merged into {self.dimensions}")
         if other._summed:
-            self._add(other._summed, other._mean, other._scatter.clone())
+            self._pool(other._summed, other._mean)
+            self._scatter += other._scatter
             self.count += other._summed
-        for rows in other._rows:
-            self.update(rows)
+        if other._num_rows:
+            self.update(other._kept)
 
     def save(self, path: str | Path) -> Path:
         """Writes ``mu``, ``sigma`` and ``count`` as npz, the centred features too while kept.
@@ -164,56 +185,57 @@ class FeatureStatistics:
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> FeatureStatistics:
-        """Reads an npz with ``mu`` and ``sigma``, and ``count`` and ``centred`` where it has them.
+    def load(cls, path: str | Path, feature: str = "pool") -> FeatureStatistics:
+        """Reads a statistics file of pytorch-fid, clean-fid, ADM, EDM or the zoo's own.
+
+        Args:
+            path: an npz with ``mu`` and ``sigma``, and ``count`` and ``centred`` where it has them.
+            feature: "pool", or "spatial" for ADM's ``mu_s`` and ``sigma_s``.
 
         Raises:
             ValueError: the file is missing, not an npz, or holds other arrays.
         """
+        arrays = read_moments(path, feature)
         try:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name]) for name in file.files}
-        except FileNotFoundError:
-            raise ValueError(f"{path}: no such statistics file") from None
-        except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
-            raise ValueError(f"{path}: not an npz file of statistics ({error})") from error
-        if not {"mu", "sigma"} <= arrays.keys():
-            raise ValueError(f"{path}: needs arrays mu and sigma, has {', '.join(sorted(arrays))}")
-        mean = torch.from_numpy(arrays["mu"])
-        if "centred" in arrays:
-            return cls(torch.from_numpy(arrays["centred"]) + mean)
-        count = int(arrays["count"]) if "count" in arrays else None
-        try:
+            mean = torch.from_numpy(arrays["mu"])
+            if "centred" in arrays:
+                return cls(torch.from_numpy(arrays["centred"]) + mean)
+            count = int(arrays["count"]) if "count" in arrays else None
             return cls.from_moments(mean, torch.from_numpy(arrays["sigma"]), count)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{path}: not statistics of features ({error})") from error
+
+    @property
+    def _kept(self) -> Tensor:
+        return self._buffer[: self._num_rows]
 
     @property
     def _keeps(self) -> bool:
         """Whether every feature is still here, as it is while there are at most D of them."""
         return self._given is None and not self._summed and self._num_rows <= self.dimensions
 
-    def _flush(self, keep: bool = False) -> None:
-        """Moves gathered rows into the sums, once they are enough (``keep=True``: if they may)."""
-        if not self._rows or (not self._summed and self._num_rows <= self.dimensions):
+    def _flush(self) -> None:
+        """Moves gathered rows into the sums."""
+        if not self._num_rows:
             return
-        if not keep and self._num_rows < _ROWS:
-            return
-        rows = torch.cat(self._rows)
-        self._rows, self._num_rows = [], 0
+        rows = self._kept
         mean = rows.mean(dim=0)
         rows -= mean
-        self._add(len(rows), mean, rows.T @ rows)
+        self._pool(len(rows), mean)
+        add_products(self._scatter, rows)
+        self._num_rows = 0
 
-    def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
-        """Pools moments (Chan, Golub & LeVeque 1979, eq. 2.1); takes ``scatter`` over."""
+    def _pool(self, count: int, mean: Tensor) -> None:
+        """The sums' part of ``count`` features with this mean but without their own scatter.
+
+        That is Chan, Golub & LeVeque 1979, eq. 2.1.
+        """
         if not self._summed:
-            self._summed, self._mean, self._scatter = count, mean, scatter
+            self._summed, self._mean, self._scatter = count, mean, empty_scatter(len(mean))
             return
         total = self._summed + count
         gap = mean - self._mean
-        self._scatter += scatter
-        self._scatter.addr_(gap, gap, alpha=self._summed * count / total)
+        add_products(self._scatter, gap[None], scale=self._summed * count / total)
         self._mean = self._mean + gap * (count / total)
         self._summed = total
 

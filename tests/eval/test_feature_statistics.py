@@ -126,5 +126,5 @@ def test_refusals(tmp_path) -> None:
     with pytest.raises(ValueError, match="needs arrays mu and sigma, has arr_0"):
         FeatureStatistics.load(tmp_path / "images.npz")
     np.savez(tmp_path / "odd.npz", mu=np.zeros(3), sigma=np.eye(2))
-    with pytest.raises(ValueError, match=r"odd\.npz: a mean"):
+    with pytest.raises(ValueError, match=r"odd\.npz: not statistics of features \(a mean"):
         FeatureStatistics.load(tmp_path / "odd.npz")

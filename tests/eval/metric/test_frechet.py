@@ -110,6 +110,46 @@ def test_dead_and_collapsed_features() -> None:
     assert frechet_distance(constant, a) > 0
 
 
+@pytest.mark.parametrize("spread", [1e-3, 1e-9, 1e-15])
+@pytest.mark.parametrize("order", ["falling", "rising", "shuffled"])
+def test_variances_of_many_magnitudes(spread: float, order: str) -> None:
+    variances = torch.logspace(0, np.log10(spread), SIZE, dtype=torch.float64)
+    if order != "falling":
+        variances = variances.flip(0)
+    if order == "shuffled":
+        variances = variances[torch.randperm(SIZE, generator=torch.Generator().manual_seed(0))]
+    zero = torch.zeros(SIZE)
+    a = FeatureStatistics.from_moments(zero, variances.diag(), 1000)
+    b = FeatureStatistics.from_moments(zero, (4 * variances).diag(), 1000)
+    assert frechet_distance(a, b) == pytest.approx(variances.sum().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("fall", [2, 5, 8])
+def test_small_singular_values_are_not_lost(fall: int) -> None:
+    """Against singular values of factors that nothing was squared for, in any basis."""
+    generator = torch.Generator().manual_seed(fall)
+    scales = torch.logspace(0, -fall, SIZE, dtype=torch.float64)
+    sets = []
+    for shift in (0, 1):
+        basis = torch.randn(SIZE, SIZE, generator=generator, dtype=torch.float64)
+        rows = torch.randn(500, SIZE, generator=generator, dtype=torch.float64) * scales
+        sets.append(rows @ torch.linalg.qr(basis)[0] + 0.1 * shift)
+    ours = frechet_distance(*map(FeatureStatistics, sets))
+    assert ours == pytest.approx(_by_eigenvectors(*sets), rel=1e-9)
+
+
+def test_eigenvalues_that_lost_digits_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = FeatureStatistics(features(200, 0)), FeatureStatistics(features(300, 1))
+    right, eigenvalues = frechet_distance(a, b), torch.linalg.eigvalsh
+
+    def rounded(matrix: torch.Tensor) -> torch.Tensor:
+        found = eigenvalues(matrix)
+        return found + 1e-7 * found[-1]  # as if of another 1e-7 of the largest
+
+    monkeypatch.setattr(torch.linalg, "eigvalsh", rounded)
+    assert frechet_distance(a, b) == pytest.approx(right, rel=1e-12)
+
+
 def test_symmetric() -> None:
     for counts in ((200, 300), (20, 30), (20, 300)):
         a, b = (FeatureStatistics(features(n, seed)) for seed, n in enumerate(counts))
@@ -154,6 +194,31 @@ class TestMetric:
         expected = frechet_distance(FeatureStatistics(rows), self.reference)
         assert pooled.compute()["fid_small"] == pytest.approx(expected, rel=1e-9)
         assert pooled.statistics().count == sum(counts)
+
+    def test_merging_changes_no_value(self) -> None:
+        rows = features(2100, 15)
+        part, other = self.metric(), self.metric()
+        part.update({"pool": rows[:2000]}, NO_BATCH)
+        other.update({"pool": rows[2000:]}, NO_BATCH)
+        before = part.statistics()
+        for _ in range(2):  # as a jackknife merges one part into many pools
+            pooled = self.metric()
+            pooled.merge_state(other)
+            pooled.merge_state(part)
+            assert pooled.statistics().count == 2100
+        torch.testing.assert_close(
+            part.statistics().covariance, before.covariance, rtol=1e-11, atol=1e-11
+        )
+        assert part.statistics().count == 2000
+
+    def test_rows_are_not_those_of_the_caller(self) -> None:
+        rows = features(20, 16)
+        metric = self.metric()
+        metric.update({"pool": rows}, NO_BATCH)
+        value = metric.compute()
+        rows.zero_()
+        metric._computed = None
+        assert metric.compute() == value
 
     def test_gathered_rows_arrive_as_one_tensor(self) -> None:
         rows = features(60, 13)
