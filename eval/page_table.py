@@ -81,7 +81,7 @@ def _head(table: Table, index: int) -> str:
 def _heading(column: Column) -> str:
     """Broken between words only, and not before the arrow."""
     title = column.title.replace("-", "\u2011").replace(" = ", "\u00a0=\u00a0")
-    return escape(title.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")).replace("_", "_<wbr>")
+    return escape(title.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓"))
 
 
 def _number(is_number: bool) -> str:

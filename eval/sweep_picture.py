@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eval.column import title_of
+from eval.words import title_of
 
 if TYPE_CHECKING:
     from eval.sweep_cells import Cell
@@ -18,12 +18,13 @@ def picture(cells: Sequence[Cell]) -> bytes:
     """PNG: FID over evaluations and over time; FID over CLIP score; precision over recall.
 
     A line joins the cells that differ in one number alone; hollow rings mark the Pareto front,
-    which no other cell beats in both directions.
+    which no other cell beats in both directions; thin bars are 95 % intervals, for these weights
+    and this reference.
     """
     from matplotlib.figure import Figure
 
     panels = _panels(cells)
-    figure = Figure(figsize=(5.2 * len(panels), 4.4), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(panels), 5.0), layout="constrained")
     numeric = _numeric_axes(cells)
     scales = [key for key in numeric if key.endswith("scale")]
     steps = [key for key in numeric if key not in scales]
@@ -44,6 +45,7 @@ class Quantity:
         read: a cell to its number, or None.
         higher_is_better: the direction of quality.
         logarithmic: how it is drawn.
+        interval: a cell to the ends of its 95 % interval, or None.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class Quantity:
         read: Callable[[Cell], float | None],
         higher_is_better: bool,
         logarithmic: bool = False,
+        interval: Callable[[Cell], list[float] | None] = lambda cell: None,
     ) -> None:
-        self.title, self.read = title, read
+        self.title, self.read, self.interval = title, read, interval
         self.higher_is_better, self.logarithmic = higher_is_better, logarithmic
 
 
@@ -106,7 +109,12 @@ def _value(cells: Sequence[Cell], stem: str) -> Quantity | None:
         one = cell.result.values.get(name)
         return None if one is None else one.value
 
-    return Quantity(title_of(name, value), read, bool(value.higher_is_better), stem == "fid")
+    def interval(cell: Cell) -> list[float] | None:
+        one = cell.result.values.get(name)
+        return None if one is None else one.interval
+
+    up, log = bool(value.higher_is_better), stem == "fid"
+    return Quantity(title_of(name, value), read, up, log, interval)
 
 
 def _first_value(cells: Sequence[Cell]) -> Quantity:
@@ -124,10 +132,16 @@ def _draw(axes: Any, cells: Sequence[Cell], x: Quantity, y: Quantity, along: str
     drawn: list[tuple[float, float]] = []
     for label, group in _lines(cells, along):
         points = [(x.read(cell), y.read(cell)) for cell in group]
+        measured = [c for c, (a, b) in zip(group, points, strict=True) if None not in (a, b)]
         known = [(a, b) for a, b in points if a is not None and b is not None]
+        if not known:
+            continue
         drawn += known
-        axes.plot(*zip(*known, strict=True), marker="o", markersize=5, linewidth=1.4, label=label)
-        for cell, point in zip(group, known, strict=False):
+        (line,) = axes.plot(
+            *zip(*known, strict=True), marker="o", markersize=5, linewidth=1.4, label=label
+        )
+        for cell, point in zip(measured, known, strict=True):
+            _bars(axes, cell, point, x, y, line.get_color())
             axes.annotate(
                 "" if along is None else cell.settings[along], point,
                 textcoords="offset points", xytext=(5, 4), fontsize=7, alpha=0.8,
@@ -146,7 +160,20 @@ def _draw(axes: Any, cells: Sequence[Cell], x: Quantity, y: Quantity, along: str
         if quantity.logarithmic and min(values) > 0:
             _log(axes, axis, values)
     axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(fontsize=7, title="" if along is None else f"along {along}", title_fontsize=7)
+    axes.legend(  # below, for within it would cover points
+        fontsize=7, title="" if along is None else f"along {along}", title_fontsize=7,
+        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False,
+    )  # fmt: skip
+
+
+def _bars(
+    axes: Any, cell: Cell, point: tuple[float, float], x: Quantity, y: Quantity, color: str
+) -> None:
+    """The intervals of one point, in both directions."""
+    if y.interval(cell):
+        axes.plot([point[0]] * 2, y.interval(cell), color=color, linewidth=0.8, alpha=0.45)
+    if x.interval(cell):
+        axes.plot(x.interval(cell), [point[1]] * 2, color=color, linewidth=0.8, alpha=0.45)
 
 
 def _log(axes: Any, axis: str, values: Sequence[float]) -> None:
