@@ -30,8 +30,8 @@ class Entry(NamedTuple):
         """What is measured, for the protocol: class, settings, feature, and what with."""
         told = settings_of(self.factory)
         against = {
-            "statistics": ", all training images",
-            "rows": ", up to 10,000 training images",
+            "statistics": ", all reference images",
+            "rows": ", up to 10,000 reference images",
             "text": ", each image's caption",
         }
         return f"{told}, feature {self.kind.reads}{against.get(self.kind.against, '')}"

@@ -146,8 +146,8 @@ class FidInfinity(RowsMetric):
     against = "statistics"
     definition = (
         "What FID would be with an unlimited number of images: the end of a straight line through "
-        "FID at growing counts of them. The interval holds the chance of the images and of the "
-        "subsets, not what a straight line misses."
+        "FID at growing counts of them; chance may carry it below 0. The interval holds the chance "
+        "of the images and of the subsets, not what a straight line misses."
     )
     higher_is_better = False
 
