@@ -13,7 +13,7 @@ import zoo
 from zoo import cli, entry, listing, paths, published, usage
 
 VERBS = ["train", "sample", "evaluate", "compare", "sweep", "rosetta", "check", "convert"]
-VERBS += ["statistics", "list", "doctor"]
+VERBS += ["statistics", "reproduce", "list", "doctor"]
 PRIMARY = sorted(file.stem for file in paths.configs().glob("*.yaml"))
 GROUPED = sorted(
     (file.parent.name, file.stem)

@@ -24,6 +24,7 @@ ENTRANCES = {
     "eval/protocol.py",
     "eval/sweep_cells.py",
     "eval/experiment.py",
+    "eval/reproduction.py",
     "eval/trainings.py",
 }
 LATE = {

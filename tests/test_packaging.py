@@ -77,6 +77,12 @@ def test_the_command_works_from_another_folder(installed: Path, tmp_path: Path) 
     assert not list(tmp_path.iterdir()), "a look at the config leaves nothing behind"
 
 
+def test_the_papers_tables_are_all_inside(installed: Path) -> None:
+    here = {file.name for file in (ROOT / "eval" / "papers").glob("*.yaml")}
+    assert here == {file.name for file in (installed / "eval" / "papers").iterdir()}
+    assert "digits: 4 rows" in run(installed, installed, "-m", "zoo.cli", "list", "papers")
+
+
 def test_the_wheel_names_the_command_and_the_licence(installed: Path) -> None:
     (info,) = installed.glob("*.dist-info")
     assert "zoo = zoo.cli:main" in (info / "entry_points.txt").read_text()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo import own, paths, published
+from zoo import own, papers, paths, published
 from zoo.complaint import suggestion
 from zoo.tables import show
 from zoo.usage import options
@@ -30,7 +30,7 @@ _GROUPS = {  # the plural a user asks for, and the folder of configs it stands f
     "trainers": "trainer",
     "loggers": "logger",
 }
-KINDS = (*_GROUPS, "metrics", "checkpoints")
+KINDS = (*_GROUPS, "metrics", "checkpoints", "papers")
 _SAID = f"""\
 kinds: {", ".join(KINDS)}; all where none is named
 --config-dir FOLDER (or hydra.searchpath=[FOLDER]) shows your own configs too"""
@@ -65,6 +65,8 @@ def entries(kind: str, folders: Sequence[Path] = ()) -> dict[str, str]:
         files = sorted(home.rglob("*.safetensors"))
         shipped = {str(file.relative_to(home).with_suffix("")): about(file) for file in files}
         return shipped | {name: published.line(e) for name, e in published.published().items()}
+    if kind == "papers":
+        return {name: papers.line(file) for name, file in papers.files().items()}
     if kind == "metrics":
         return _metrics(folders)
     return options(folder(kind), folders)

@@ -1,0 +1,16 @@
+"""``zoo reproduce``: measures what a paper's table says again, and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo import entry
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The verb; the exit code is 1 where a row that was run is not reproduced."""
+    entry.run("reproduce", "reproduce", "eval.reproduction:reproduce", argv)
+
+
+if __name__ == "__main__":
+    main()
