@@ -64,7 +64,7 @@ def lines_of(name: str, values: Sequence[Value]) -> list[Line]:
 
 def axis_of(values: Sequence[Value], lines: Sequence[Line]) -> Axis:
     """From the lowest end to the highest, and to each line that leaves the intervals readable."""
-    ends = [end for v in values for end in (*(v.interval or ()), v.value)]
+    ends = [end for v in values for end in (*(v.interval or ()), *v.trainings, v.value)]
     low, high = min(ends), max(ends)
     span = (high - low) or abs(high) or 1.0
     for line in lines:

@@ -41,7 +41,8 @@ def _columns(name: str, found: list[Value]) -> list[Column]:
         Column(name, title + _ARROW[better], value.definition, _value(name), in_table, better),
     ]
     if any(one.interval is not None for one in found):
-        said = f"of the 95 % interval of {title}, for these weights and this reference."
+        over = "over the trainings" if value.trainings else "for these weights and this reference"
+        said = f"of the 95 % interval of {title}, {over}."
         made += [
             Column(f"{name}_low", "95 % from", f"Lower end {said}", _end(name, 0), False),
             Column(f"{name}_high", "95 % to", f"Upper end {said}", _end(name, 1), False),

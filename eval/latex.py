@@ -114,15 +114,16 @@ def _caption(table: Table, title: str) -> str:
     said.append(_protocol(asked))
     keys = [column.key for column in table.columns]
     if any(key.endswith("_low") for key in keys):
-        said.append(
-            "Subscript: half the 95 % interval, for these weights and this reference "
-            f"(jackknife over {asked.get('blocks', 10)} blocks of seeds)."
-        )
+        over = f"for these weights and this reference (jackknife over {asked['blocks']} blocks)"
+        if isinstance(table.budget.get("seed"), list):
+            over = f"over {len(table.budget['seed'])} trainings of each method"
+        said.append(f"Subscript: half the 95 % interval, {over}.")
     places = {one.place for i in range(len(keys)) for one in standings(table, i)}
     if BEST in places:
         said.append("Bold: best.")
     if LEVEL in places:
-        said.append("Underlined: not distinguishable from the best (paired t test, Holm).")
+        of = dict.fromkeys(verdict.of for verdict in table.verdicts)
+        said.append(f"Underlined: not distinguishable from the best ({', '.join(of)}; Holm).")
     return escaped(" ".join(said)).replace(" \\%", "\\,\\%")
 
 

@@ -9,13 +9,18 @@ from eval.axis import Axis, Line, axis_of, lines_of, ticks
 from eval.compare import Table
 from eval.result import Result, Value
 from eval.standing import standings
-from eval.verdict import VERDICT_NOTE, sentences
+from eval.verdict import note as verdict_note
+from eval.verdict import sentences
 from eval.words import NONE, short
 
 _INTERVAL_NOTE = (
     "A dot is the number over all images. Its bar is the 95 % interval: how far the number would "
     "move with other images of the same weights, against the same reference. It covers that "
     "sampling noise alone."
+)
+_TRAINING_NOTE = (
+    "A dot is the mean over the trainings of a method, the small ones are the trainings. The bar "
+    "is the 95 % interval: how far the mean would move with other trainings."
 )
 
 
@@ -29,10 +34,12 @@ def intervals(table: Table, results: Sequence[Result]) -> str:
     if not names:
         return ""
     heading = "How sure are these numbers?"
-    note = f"<p class='quiet'>{escape(_INTERVAL_NOTE)}</p>"
+    several = any(value.trainings for result in results for value in result.values.values())
+    meant = _TRAINING_NOTE if several else _INTERVAL_NOTE
+    note = f"<p class='quiet'>{escape(meant)}</p>"
     if table.verdicts:
         heading = "Which differences are more than chance?"
-        note += f"<p class='quiet'>{escape(VERDICT_NOTE)}</p>"
+        note += f"<p class='quiet'>{escape(verdict_note(table.verdicts))}</p>"
     cards = "".join(_card(table, results, name) for name in names)
     return (
         f'<section id="verdicts"><h2>{heading}</h2>{note}<div class="forests">{cards}</div>'
@@ -88,6 +95,10 @@ def _measured(value: Value, marks: str, axis: Axis, series: str, said: str) -> s
         told = f"{short(low)} to {short(high)}"
         left, width = axis.percent(low), axis.percent(high) - axis.percent(low)
         span = f'<i class="span {series}" style="left:{left:.2f}%;width:{width:.2f}%"></i>'
+    span += "".join(
+        f'<i class="one {series}" style="left:{axis.percent(one):.2f}%"></i>'
+        for one in value.trainings
+    )
     point = f'<i class="point {series}" style="left:{axis.percent(value.value):.2f}%"></i>'
     label = f"{short(value.value)}, 95 % interval: {told}"
     return (

@@ -109,6 +109,8 @@ figcaption { font-weight: 600; font-size: 14px; margin-top: 8px; }
   opacity: 0.38; min-width: 2px; }
 .point { top: 50%; width: 12px; height: 12px; margin: -6px; border-radius: 50%;
   background: currentColor; border: 2px solid var(--card); }
+.one { top: 50%; width: 6px; height: 6px; margin: -3px; border-radius: 50%;
+  background: var(--card); box-shadow: 0 0 0 1.5px currentColor; }
 .reading { font-size: 13.5px; padding: 6px 0; font-variant-numeric: tabular-nums; }
 .reading b { font-weight: 650; margin-right: 6px; }
 .reading small { display: block; }

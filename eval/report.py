@@ -17,7 +17,7 @@ from eval.page import page
 from eval.picture import side_by_side
 from eval.result import Result, write_atomically
 from eval.standing import BEST, standings
-from eval.verdict import VERDICT_NOTE, sentences
+from eval.verdict import note, sentences
 from eval.words import is_frechet, short, title_of, told
 
 _BOLD = (
@@ -93,7 +93,12 @@ def to_markdown(table: Table, title: str, command: str) -> str:
     if table.warnings:
         lines += ["", "Warnings:", ""] + [f"- {_plain(warning)}" for warning in table.warnings]
     if table.verdicts:
-        lines += ["", "## Which differences are more than chance?", "", _plain(VERDICT_NOTE)]
+        lines += [
+            "",
+            "## Which differences are more than chance?",
+            "",
+            _plain(note(table.verdicts)),
+        ]
     for metric, said in sentences(table.verdicts).items():
         title = next(column.title for column in table.columns if column.key == metric)
         lines += ["", f"{_plain(title)}:", ""] + [f"- {_plain(sentence)}" for sentence in said]

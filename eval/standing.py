@@ -15,7 +15,7 @@ class Standing:
 
     Attributes:
         place: ``BEST``; ``LEVEL`` where it is not distinguishable from the best; else "".
-        said: the same in words, with p; "" where nothing was tested.
+        said: the same in words, with p and of what it is said; "" where nothing was tested.
     """
 
     place: str = ""
@@ -51,10 +51,11 @@ def _against(table: Table, metric: str, leader: str) -> dict[str, Standing]:
         other = verdict.second if verdict.first == leader else verdict.first
         p = chance(verdict.difference.adjusted)
         if verdict.said == "not distinguishable":
-            found[other] = Standing(LEVEL, f"not distinguishable from {leader} ({p})")
+            said = f"{verdict.of}: not distinguishable from {leader} ({p})"
+            found[other] = Standing(LEVEL, said)
         else:
             gap = abs(verdict.difference.value)
-            found[other] = Standing("", f"worse than {leader} by {gap:.3g} ({p})")
+            found[other] = Standing("", f"{verdict.of}: worse than {leader} by {gap:.3g} ({p})")
     return found
 
 

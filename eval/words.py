@@ -82,6 +82,8 @@ def notes(value: Value, name: str = "") -> list[str]:
         notes.append(f"95 %: {short(value.interval[0])} to {short(value.interval[1])}")
     elif value.standard_error is not None:
         notes.append(f"± {short(value.standard_error)}")
+    if value.trainings:
+        notes.append(f"mean of {len(value.trainings)} trainings")
     if value.num_sets > 1:
         notes.append(f"mean of {value.num_sets} sets")
     notes += _of_its_count(value)

@@ -125,3 +125,19 @@ def test_protocol_and_records_are_folded_away(results):
     assert "<details open" not in text
     fingerprint = results[0].protocol.data_fingerprint
     assert fingerprint in text.split("<summary>Record of ddpm</summary>")[1]
+
+
+def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_result):
+    weights = page(compare(results), results, {}, "t", "c").split("<pre")[0]
+    assert "these weights: worse than ddpm by 1" in weights
+    assert "Said of these weights" in weights and "the method:" not in weights
+    assert 'class="one' not in weights
+    rows = [
+        sure(make_result(name), centre, trainings=[centre - 0.1, centre, centre + 0.1])
+        for name, centre in (("a", 2.0), ("b", 4.0))
+    ]
+    methods = page(compare(rows), rows, {}, "t", "c").split("<pre")[0]
+    assert "the method: worse than a by 2" in methods and "Said of the methods" in methods
+    assert "these weights" not in methods
+    assert "mean of 3 trainings" in methods
+    assert methods.count('class="one') == 6

@@ -141,8 +141,8 @@ def test_page_and_markdown_say_which_differences_are_more_than_chance(results, s
         page(table, rows, samples, "t", "c"),
     )
     for written in (markdown, text):
-        assert "ddpm is better than latent_diffusion by 1 (p" in written
-        assert "ddpm and improved_ddpm are not distinguishable (p = 1)" in written
+        assert "the weights of ddpm are better than those of latent_diffusion by 1 (p" in written
+        assert "the weights of ddpm and of improved_ddpm are not distinguishable (p = 1)" in written
         assert "Said of these weights" in written
     assert "95 %: 1.98 to 2.02" in markdown
     assert 'href="#verdicts"' in text

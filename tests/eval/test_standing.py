@@ -24,9 +24,9 @@ def test_level_is_what_cannot_be_told_from_the_best(make_result):
     rows = list(map(sure, results, (2.001, 2.0, 3.0), (1, 3, 7)))
     level, best, worse = column(compare(rows))
     assert [level.place, best.place, worse.place] == [LEVEL, BEST, ""]
-    assert level.said.startswith("not distinguishable from b (p = ")
+    assert level.said.startswith("these weights: not distinguishable from b (p = ")
     assert best.said == "best"
-    assert worse.said == "worse than b by 1 (p < 0.001)"
+    assert worse.said == "these weights: worse than b by 1 (p < 0.001)"
     upward = [sure(r, c, t, True) for r, c, t in zip(results, (2, 2, 3), (1, 3, 7), strict=True)]
     assert [found.place for found in column(compare(upward))] == ["", "", BEST]
 
