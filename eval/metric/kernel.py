@@ -138,6 +138,11 @@ def _unit(x: Tensor) -> Tensor:
 class KernelDistance(RowsMetric):
     """KID of the images seen to a reference: 100 subsets of 1,000, as the paper has it.
 
+    It is unbiased where images are drawn independently. A set with exactly as many images of each
+    class has fewer pairs of one class than independent images would have: its KID lies below that
+    of independent ones by (mean kernel within classes - mean kernel) / (N - 1), far below 0 at some
+    dozens of images.
+
     Args:
         reference: features (M, D) of the reference.
         extractor: the name of the extractor that made them.
@@ -150,8 +155,9 @@ class KernelDistance(RowsMetric):
     stem = "kid"
     definition = (
         "Kernel distance of the features of generated and of training images (squared maximum mean "
-        "discrepancy, cubic kernel, mean over 100 subsets). Its expectation does not depend on the "
-        "number of images, and 0 is the same crowd; chance may carry it below."
+        "discrepancy, cubic kernel, mean over 100 subsets). 0 is the same crowd; chance may carry "
+        "it below. With labels drawn at random its expectation does not depend on the number of "
+        "images; balanced labels lower it at small counts."
     )
     higher_is_better = False
 

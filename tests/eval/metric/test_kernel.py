@@ -76,3 +76,12 @@ def test_refusals_say_what_was_got() -> None:
         kernel_distance(features(50, 0), features(60, 1)[:, :3])
     with pytest.raises(ValueError, match="NaN"):
         gaussian_mmd(features(5, 0) * torch.nan, features(5, 1))
+
+
+def test_balanced_classes_lower_the_estimate_by_what_the_docstring_says():
+    points = torch.tensor([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0], [2.0, 1.0, 0.0]], dtype=torch.float64)
+    kernel = (points @ points.T / 3 + 1) ** 3
+    gap = float(kernel.diagonal().mean() - kernel.mean())
+    ours, theirs = points.repeat(4, 1), points.repeat(4, 1)
+    found = kernel_distance(ours, theirs, subsets=1, subset_size=12)
+    assert float(found) == pytest.approx(-gap * 2 / 11, rel=1e-12)
