@@ -74,8 +74,10 @@ def _judged(row: Row, metric: str, result: Result, differs: tuple[str, ...]) -> 
     name, paper = row.measured_as[metric], row.numbers[metric]
     ours = value_of(name, row.images, result)
     if ours is None:
-        why = result.absent.get(name, f"the evaluation has no value {name}")
-        return Outcome(row, metric, None, NOT_RUN, why)
+        if name in result.absent:
+            return Outcome(row, metric, None, NOT_RUN, result.absent[name])
+        why = f"the table's {metric} is {name}; measured were {', '.join(result.values)}"
+        return Outcome(row, metric, None, NOT_COMPARABLE, why, differs)
     if paper is None:
         return Outcome(row, metric, ours, NOT_COMPARABLE, "the table has no number", differs)
     if row.images is not None and ours.num_images != row.images:

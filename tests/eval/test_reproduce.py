@@ -117,6 +117,9 @@ def test_what_cannot_be_had_is_not_run(make_result) -> None:
     assert (none.verdict, none.why) == (NOT_COMPARABLE, "the table has no number")
     assert (score.verdict, score.why) == (NOT_RUN, "the table names no value here for IS")
     assert (kid.verdict, kid.why) == (NOT_RUN, "too few images")
+    (other,) = judge(row(measured_as={"FID": "fid_inception"}), result)
+    assert other.verdict == NOT_COMPARABLE
+    assert other.why.startswith("the table's FID is fid_inception; measured were fid_small_360,")
 
 
 def test_what_was_not_matched_is_named(make_result) -> None:
