@@ -15,7 +15,7 @@ from eval import methods, protocol, report, verbs
 from eval.compare import compare
 from eval.evaluate import Evaluation
 from eval.picture import pair_sheets, png, tile
-from eval.result import Result
+from eval.result import Result, write_atomically
 from eval.trainings import Trainings, key_of, quoted
 from eval.yardstick import Yardstick, measure
 from zoo import entry, paths
@@ -185,6 +185,8 @@ class Experiment:
         within = [one for model, found in measured.items() for one in methods.unlike(found, model)]
         table = compare(results, self.cfg.force, within)
         if self.trainings.several:
+            numbers = self.run_dir / "trainings.csv"
+            print(f"wrote {write_atomically(numbers, methods.to_csv(measured))}")
             for evaluation, result in zip(shown.values(), results, strict=True):
                 row = evaluation._replace(result=result)
                 verbs.save(row, self.run_dir / result.subject.name)

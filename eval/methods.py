@@ -7,14 +7,17 @@ starts from the same noise: the interval says how trainings fall out, not which 
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from eval.compare import Difference, differences
 from eval.result import Environment, FirstStageUsed, Result, Subject, Value
 from eval.uncertainty import over_trainings
+from eval.verdict import SPEED
 
 
 def combined(trainings: Sequence[Result], name: str) -> Result:
@@ -42,12 +45,20 @@ def combined(trainings: Sequence[Result], name: str) -> Result:
                 f"the trainings of {name} are not of one method: {field} is {', '.join(found)}"
             )
     seeds = [one.budget.seed for one in trainings if isinstance(one.budget.seed, int)]
+    values = {
+        key: value_over_trainings([one.values[key] for one in trainings], seeds)
+        for key in first.values
+        if all(key in one.values for one in trainings)
+    }
+    if SPEED in values:
+        values[SPEED] = replace(
+            values[SPEED],
+            interval=None,
+            standard_error=None,
+            definition=first.values[SPEED].definition,
+        )
     return Result(
-        values={
-            key: value_over_trainings([one.values[key] for one in trainings], seeds)
-            for key in first.values
-            if all(key in one.values for one in trainings)
-        },
+        values=values,
         protocol=first.protocol,
         budget=replace(first.budget, seed=seeds),
         subject=_subject([one.subject for one in trainings], name),
@@ -64,6 +75,23 @@ def unlike(trainings: Sequence[Result], name: str) -> list[Difference]:
         for found in differences(list(trainings))
         if found.field != "budget.seed"
     ]
+
+
+def to_csv(measured: Mapping[str, Sequence[Result]]) -> str:
+    """Every training's own numbers: a row per training, unrounded.
+
+    Args:
+        measured: a method's name to a result of each of its trainings.
+    """
+    trainings = [(name, one) for name, found in measured.items() for one in found]
+    metrics = list(dict.fromkeys(metric for _, one in trainings for metric in one.values))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["model", "seed", "weights_sha256", *metrics])
+    for name, one in trainings:
+        numbers = [one.values[m].value if m in one.values else "" for m in metrics]
+        writer.writerow([name, one.budget.seed, one.subject.weights_sha256, *numbers])
+    return buffer.getvalue()
 
 
 def value_over_trainings(values: Sequence[Value], seeds: Sequence[int]) -> Value:

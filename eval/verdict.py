@@ -16,6 +16,7 @@ from eval.uncertainty import (
 )
 
 WEIGHTS, METHOD = "these weights", "the method"
+SPEED = "images_per_second"  # what varies in it is the machine, neither weights nor method
 
 WEIGHTS_NOTE = (
     "Said of these weights, not of the methods: both rows' images were made from the same seeds in "
@@ -25,17 +26,11 @@ WEIGHTS_NOTE = (
 )
 METHOD_NOTE = (
     "Said of the methods: each was trained {count} times, once with each training seed, and the "
-    "trainings' own numbers were tested (Welch's t test, p adjusted for all pairs by Holm). The "
-    "images of all trainings start from the same noise."
+    "trainings' own numbers were tested (Welch's t test, p adjusted for all pairs by Holm). A seed "
+    "decides a training's initial weights, the order of its data, every draw, and the autoencoder "
+    "of a latent model, unless a warning says that one is shared. The images of all trainings "
+    "start from the same noise."
 )
-VERDICT_NOTE = (
-    "Every sentence names what it is said of. Weights: the rows' images were made from the same "
-    "seeds in blocks, and the blocks' differences were tested (paired t test); another training "
-    "may fall out differently. Methods: the numbers of several trainings were tested (Welch's t "
-    "test). All p are adjusted for all pairs by Holm."
-)
-"""Of both kinds at once; ``note`` says what is true of given verdicts."""
-
 _FEW = " Three trainings or more are advisable: two show only very large differences."
 
 
@@ -75,9 +70,7 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
     found = []
     for metric, value in results[0].values.items():
         rows = {r.subject.name: r.values[metric] for r in results if metric in r.values}
-        if len(rows) < len(results) or value.higher_is_better is None:
-            continue
-        if metric == "images_per_second":  # what varies in it is the machine, not the training
+        if len(rows) < len(results) or value.higher_is_better is None or metric == SPEED:
             continue
         pairs = list(combinations(rows, 2))
         trainings = min(len(one.trainings) for one in rows.values())

@@ -64,6 +64,7 @@ def test_a_row_is_the_mean_over_trainings_with_students_interval(
     assert row.provenance["history"] == [[10, 2.0], [20, 0.5]]
     assert row.provenance["model"] == "DDPM"
     assert [one["seed"] for one in row.provenance["trainings"]] == [0, 1, 2]
+    assert row.values["images_per_second"].interval is None  # the machine's, not the method's
     assert Result.from_json(row.to_json()) == row
 
 

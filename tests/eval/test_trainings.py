@@ -78,6 +78,12 @@ def test_each_method_is_trained_once_per_seed_and_is_one_row(finished: Path) -> 
         checkpoint.sha256(run / "autoencoder" / f"seed-{seed}" / "model.safetensors")
         for seed in (0, 1)
     ]
+    with (run / "trainings.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["model"], line["seed"]) for line in lines] == [
+        (model, seed) for model in ("ddpm", "latent_diffusion") for seed in "01"
+    ]
+    assert [float(line[FID]) for line in lines[2:]] == whole.values[FID].trainings
     text = (run / "results.md").read_text()
     assert "Two diffusion models on digits, one budget, two trainings each" in text
     assert "as methods, ddpm and latent_diffusion are not" in text or "as a method, " in text

@@ -70,7 +70,7 @@ def test_the_note_says_what_verdicts_are_of() -> None:
     assert note([verdict(WEIGHTS, "better")]).startswith("Said of these weights, not of the method")
     of_method = note([verdict(METHOD, "better", 3)])
     assert of_method.startswith("Said of the methods: each was trained 3 times")
-    assert "weights" not in of_method and "advisable" not in of_method
+    assert "these weights" not in of_method and "advisable" not in of_method
     assert "Three trainings or more are advisable" in note([verdict(METHOD, "better", 2)])
     both = note([verdict(WEIGHTS, "better"), verdict(METHOD, "better", 3)])
     assert "these weights" in both and "of the methods: each" in both
