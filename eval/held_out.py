@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import torch
 from eval.blocks import Blocks
 from eval.fid_sets import FidSets
 from eval.images import as_batch, from_dataset
-from eval.metric import ClassAccuracy, ClipScore
+from eval.lineup import lacks
+from eval.metric import ClipScore, NotEstimable
 from zoo.draw import Draw
 from zoo.progress import track
 from zoo.records import Batch
@@ -50,7 +52,7 @@ def held_out(yardstick: Yardstick, batch_size: int) -> HeldOut:
     further = {
         entry: Blocks(partial(yardstick.further.fresh, entry), num)
         for entry in yardstick.further.entries
-        if entry.kind is not ClassAccuracy or test.labels is not None
+        if lacks(entry, test.labels, test.captions) is None
     }
     true = {e.name: ClipScore(e.text, e.name) for e in clip}
     random = {e.name: ClipScore(e.text, e.name) for e in clip}
@@ -77,7 +79,8 @@ def held_out(yardstick: Yardstick, batch_size: int) -> HeldOut:
         scores = metric.compute()
         found.floors[f"{name}_{count}"] = [sum(scores) / len(scores), metric.size]
     for blocks in further.values():
-        found.further |= {name: e.value for name, e in blocks.estimates().items()}
+        with suppress(NotEstimable):
+            found.further |= {name: e.value for name, e in blocks.estimates().items()}
     found.ceiling = {name: metric.compute()[metric.name] for name, metric in true.items()}
     found.chance = {name: metric.compute()[metric.name] for name, metric in random.items()}
     return found

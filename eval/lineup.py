@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from eval.metric.class_accuracy import ClassAccuracy
 from eval.metric.metric import Metric
 
 
@@ -58,6 +59,11 @@ def lineup(
     found = []
     for factory in metrics:
         kind = class_of(factory)
+        if kind.against == "pairs":
+            raise ValueError(
+                f"metric {kind.stem} compares images with their reconstructions: give an "
+                "autoencoder's checkpoint, or leave the metric out"
+            )
         suited = [e for e in extractors if kind.suits(e, num_classes)]
         if not suited:
             names = ", ".join(e.name for e in extractors) or "none"
@@ -67,6 +73,15 @@ def lineup(
             )
         found += [Entry(factory, extractor) for extractor in suited]
     return found
+
+
+def lacks(entry: Entry, labels: Any, captions: Any) -> str | None:
+    """What a metric needs that the images have not, in words; None where it can be measured."""
+    if entry.kind is ClassAccuracy and labels is None:
+        return "the images were generated for no classes"
+    if entry.kind.against == "text" and captions is None:
+        return "the images have no captions"
+    return None
 
 
 def settings_of(factory: Callable[..., Metric]) -> str:

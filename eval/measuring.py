@@ -17,6 +17,7 @@ from eval.kept import kept
 from eval.metric import bits_per_dim as bits
 from eval.result import Result, Subject
 from eval.stored import StoredImages
+from eval.values import values_of
 from eval.yardstick import Yardstick
 from zoo.guidance import networks
 
@@ -68,7 +69,7 @@ def measured(
         made = kept(made, Path(keep), setting.num_images)
     scored = clip if want.captions else ()
     found = one_pass.one_pass(made, setting.num_images, scored, yardstick, setting.nearest_images)
-    values, closest = one_pass.values_of(found, yardstick, setting.nearest_images)
+    values, absent, closest = values_of(found, yardstick, setting.nearest_images)
     protocol = one_pass.protocol_of(
         setting.data,
         want,
@@ -78,7 +79,6 @@ def measured(
         subject,
         setting.protocol,
     )
-    absent = dict(yardstick.absent)
     if setting.bits[0]:
         absent |= _add_bits(values, protocol.metrics, setting)
     result = Result(

@@ -16,10 +16,10 @@ from eval.images import Images
 from eval.lineup import class_of
 from eval.metric import PSNR, SSIM, PairMetric, PerceptualDistance, ReconstructionDistance
 from eval.metric.lpips import published
-from eval.one_pass import with_interval
 from eval.reconstructions import Pairs
 from eval.result import Value
 from eval.uncertainty import Estimate, estimable
+from eval.values import with_interval
 
 _SHOWN = 500  # pairs that an evaluation keeps
 _NO_VGG = "the weights of VGG16 are missing: `zoo doctor` says which file goes where"

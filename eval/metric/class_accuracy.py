@@ -40,6 +40,9 @@ class ClassAccuracy(Metric):
             return False
         return cls.reads in provided(extractor)
 
+    def limits(self, name: str) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def update(self, features: dict[str, Tensor], batch: Batch) -> None:
         """Adds one batch, whose labels stand beside the features as ``label``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import torchmetrics
@@ -65,6 +66,10 @@ class Metric(torchmetrics.Metric):
     def define(self, name: str) -> str:
         """What the number of this name is, in one sentence."""
         return self.definition
+
+    def limits(self, name: str) -> tuple[float, float]:
+        """What the number of this name cannot leave."""
+        return -math.inf, math.inf
 
     def read(self, features: dict[str, Tensor]) -> Tensor:
         """This metric's feature (B, D).

@@ -11,6 +11,7 @@ images on both sides only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
@@ -187,6 +188,9 @@ class _Shares(RowsMetric):
         """As the base's, with every distance computed once."""
         found = neighbours(features, self.reference, blocks=bounds)
         return self._named(found), [self._named(one) for one in found.without]
+
+    def limits(self, name: str) -> tuple[float, float]:
+        return 0.0, math.inf if name.startswith("density") else 1.0
 
     def define(self, name: str) -> str:
         return self.definitions[name.removesuffix(f"_{self.extractor}")]

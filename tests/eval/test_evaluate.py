@@ -14,8 +14,11 @@ from eval.feature_statistics import FeatureStatistics
 from eval.fid_sets import FidSets
 from eval.images import class_captions
 from eval.metric import (
+    PSNR,
     ClassAccuracy,
     ClipKernelDistance,
+    ClipScoreW25,
+    FidInfinity,
     InceptionScore,
     KernelDistance,
     PrecisionRecall,
@@ -298,3 +301,27 @@ def test_each_extractor_runs_once_though_many_metrics_read_it(data):
 def test_a_metric_without_an_extractor_says_what_it_needs(data):
     with pytest.raises(ValueError, match="class_accuracy needs a classifier of the data's own"):
         evaluate(_model(ClassLabel(3)), data, [Projection("a")], metrics=[ClassAccuracy])
+
+
+def test_what_cannot_be_measured_is_absent_with_its_reason(data):
+    extractor = Classifier()
+    asked = [FidInfinity, ClipScoreW25, KernelDistance]
+    images = StoredImages(data.test.images, "a folder")
+    found = evaluate(images, data, [extractor], [Projection("words")], metrics=asked).result
+    assert "kid_judge" in found.values
+    assert set(found.absent) == {"fid_infinity_judge", "clip_score_w25_words"}
+    assert "20" in found.absent["fid_infinity_judge"]
+    assert found.absent["clip_score_w25_words"] == "the images have no captions"
+
+
+def test_an_interval_does_not_leave_what_is_possible(data):
+    images = StoredImages(data.train.images, "copies", data.train.labels)
+    found = evaluate(images, data, [Classifier()], metrics=[PrecisionRecall]).result
+    for name in ("precision_judge", "recall_judge"):
+        low, high = found.values[name].interval
+        assert 0 <= low <= high <= 1
+
+
+def test_a_metric_of_reconstructions_is_refused_for_generated_images(data):
+    with pytest.raises(ValueError, match="metric psnr compares images with their reconstructions"):
+        evaluate(_model(), data, [Projection("small")], num_images=4, metrics=[PSNR])
