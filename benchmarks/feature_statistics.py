@@ -9,11 +9,12 @@ one after the other.
 
 from __future__ import annotations
 
-import resource
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -51,13 +52,24 @@ def growth(rows: int, batch: int) -> float:
     generator = torch.Generator().manual_seed(0)
     warm = FeatureStatistics(torch.randn(300, 64, generator=generator))
     assert warm.covariance.isfinite().all()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     statistics = FeatureStatistics()
     for first in range(0, rows, batch):
         count = min(batch, rows - first)
         statistics.update(torch.randn(count, SIZE, generator=generator))
     assert statistics.covariance.isfinite().all()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak() - before
+
+
+def peak() -> float:
+    """This process's largest resident size so far, MiB.
+
+    ``ru_maxrss`` would begin at the size of the process that started this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found.group(1)) / 1024
 
 
 def grown(rows: int, batch: int) -> float:

@@ -15,11 +15,14 @@ from torch import Tensor
 _PANEL = 256
 
 
+def scatter_length(size: int) -> int:
+    """How many numbers the triangle of a (size, size) matrix has here."""
+    return sum(rows * columns for _, rows, columns in _shapes(size))
+
+
 def empty_scatter(size: int) -> Tensor:
     """The triangle of a (size, size) matrix of zeros, float64."""
-    return torch.zeros(
-        sum(rows * columns for _, rows, columns in _shapes(size)), dtype=torch.float64
-    )
+    return torch.zeros(scatter_length(size), dtype=torch.float64)
 
 
 def add_products(scatter: Tensor, rows: Tensor, scale: float = 1.0) -> None:

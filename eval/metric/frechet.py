@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eval.feature_statistics import FeatureStatistics
 from eval.metric.metric import Metric
-from eval.scatter import add_products, empty_scatter
+from eval.scatter import add_products, scatter_length
 from zoo.records import Batch
 
 _ROWS = 1024  # features gathered before a product, as in FeatureStatistics
@@ -129,7 +129,10 @@ class FrechetDistance(Metric):
         size = reference.dimensions
         self.add_state("summed", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("first", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("second", empty_scatter(size), dist_reduce_fx="sum")
+        zero = torch.zeros(1, dtype=torch.float64)
+        self.add_state("second", zero, dist_reduce_fx="sum")
+        # Room is taken when something is added, and none for what a reset goes back to.
+        self.second = self._defaults["second"] = zero.expand(scatter_length(size))
         self.add_state("rows", [], dist_reduce_fx="cat")
 
     def update(self, features: dict[str, Tensor], batch: Batch) -> None:
@@ -176,6 +179,7 @@ class FrechetDistance(Metric):
         rows -= self.reference.mean.to(rows.device)
         self.rows = []
         self.first += rows.sum(dim=0)
+        self.second = self.second.contiguous()
         add_products(self.second, rows)
         self.summed += len(rows)
 

@@ -243,6 +243,18 @@ class TestMetric:
         ):
             metric.compute()
 
+    def test_an_empty_metric_takes_no_room_and_is_one_again_after_a_reset(self) -> None:
+        metric, rows = self.metric(), features(1500, 17)
+        for _ in range(2):
+            assert metric.second.untyped_storage().nbytes() <= 8 * metric.second.numel()
+            metric.update({"pool": rows}, NO_BATCH)
+            assert metric.summed == 1500
+            assert metric._defaults["second"].untyped_storage().nbytes() == 8
+            expected = frechet_distance(FeatureStatistics(rows), self.reference)
+            assert metric.compute()["fid_small"] == pytest.approx(expected, rel=1e-9)
+            metric.reset()
+        assert self.metric().second.untyped_storage().nbytes() == 8
+
     def test_refusals(self) -> None:
         metric = self.metric()
         with pytest.raises(ValueError, match="reads the feature 'pool', which small does not"):
