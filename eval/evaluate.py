@@ -62,6 +62,7 @@ def evaluate(
     cache: Cache | None = None,
     keep: str | Path | None = None,
     protocol: str = "",
+    parallel: Callable[..., Any] | None = None,
 ) -> Evaluation:
     """Measures a model, or images that were made elsewhere, against a data set.
 
@@ -97,6 +98,8 @@ def evaluate(
         keep: a folder or an ``.npz`` that the images are written to; they are then made in any
             case.
         protocol: the versioned protocol's name, for the record.
+        parallel: generates in several processes in the place of this one: a partial of
+            ``eval.parallel.generated_in_parallel`` that knows file and devices.
 
     Raises:
         ValueError: a count is larger than the number of images, or the model and the data differ
@@ -130,6 +133,7 @@ def evaluate(
         facts=facts or {},
         sha256=sha256,
         protocol=protocol,
+        parallel=parallel,
     )
     return _found(setting, fid, clip, metrics, counts, yardstick, cache, keep)
 

@@ -11,11 +11,12 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from eval import methods, protocol, report, verbs
+from eval import loading, methods, protocol, report, verbs
 from eval.compare import compare
 from eval.evaluate import Evaluation
 from eval.picture import pair_sheets, png, tile
 from eval.result import Result, write_atomically
+from eval.tracking import log_to_wandb
 from eval.trainings import Trainings, key_of, quoted
 from eval.yardstick import Yardstick, measure
 from zoo import entry, paths
@@ -77,11 +78,11 @@ class Experiment:
             ValueError: the models cannot be trained, measured or compared.
         """
         self._refuse_what_generates_nothing()
-        data = verbs.dataset(self.cfg)
+        data = loading.dataset(self.cfg)
         against = self._against(data)
         self._settle_extractors(data)
         # before the trainings, so that missing weights are heard of at once
-        found = verbs.extractors(self.cfg, self.device)
+        found = loading.extractors(self.cfg, self.device)
         options = self._options(against)
         options["yardstick"] = functools.cache(lambda: self._yardstick(against, found, options))
         seeds = self.trainings.seeds
@@ -112,7 +113,7 @@ class Experiment:
         """Trains the small extractors that are absent; those that are there are never replaced."""
         for node in (self.cfg.get("extractor") or {}).values():
             model = _SMALL.get(node._target_.rpartition(".")[2])
-            if model is None or verbs.shipped_or_as_given(node.path).is_file():
+            if model is None or loading.shipped_or_as_given(node.path).is_file():
                 continue
             path = self.run_dir / model / "model.safetensors"
             if not path.is_file():
@@ -131,15 +132,15 @@ class Experiment:
         asked = self.asked
         if asked["reference"] == "train" and asked["held_out"] in (None, "test"):
             return data
-        return verbs.compared_with(self.cfg, asked)
+        return loading.compared_with(self.cfg, asked)
 
     def _options(self, against: Any) -> dict[str, Any]:
         """What every evaluation is told."""
         return protocol.settings(self.asked, against) | {
             "protocol": protocol.title(self.cfg, self.asked),
             "fid_counts": self._counts(against),
-            "metrics": verbs.metrics(self.cfg),
-            "cache": verbs.cache(self.cfg),
+            "metrics": loading.metrics(self.cfg),
+            "cache": loading.cache(self.cfg),
         }
 
     def _counts(self, against: Any) -> list[int]:
@@ -148,7 +149,7 @@ class Experiment:
         return sorted({min(count, most) for count in self.asked["fid_counts"] or {held_out, most}})
 
     def _yardstick(
-        self, against: Any, found: verbs.Extractors, options: dict[str, Any]
+        self, against: Any, found: loading.Extractors, options: dict[str, Any]
     ) -> Yardstick:
         return measure(
             against,
@@ -166,7 +167,7 @@ class Experiment:
         name: str,
         path: Path,
         against: Any,
-        found: verbs.Extractors,
+        found: loading.Extractors,
         options: dict[str, Any],
     ) -> Evaluation:
         # what is asked for, so that sampler=... works on checkpoints that are there
@@ -175,7 +176,7 @@ class Experiment:
             part: instantiate(asked[part], _convert_="all") for part in ("sampler", "guidance")
         }
         trust, dtype = list(self.cfg.trust), self.asked["dtype"]
-        module = verbs.diffusion_model(path, self.device, trust, dtype)
+        module = loading.diffusion_model(path, self.device, trust, dtype)
         return verbs.evaluate_checkpoint(module, path, against, found, name, options | parts)
 
     def _report(
@@ -198,7 +199,11 @@ class Experiment:
         title = self._title(data.name)
         written = report.write(self.run_dir, table, results, samples, title, command, pairs)
         if "wandb" in (self.cfg.logger or {}):
-            log_to_wandb(self.cfg, self.run_dir, results, report.to_csv(table), samples)
+            logger: Any = instantiate(
+                self.cfg.logger.wandb, folder=str(self.run_dir), _convert_="all"
+            )
+            asked = OmegaConf.to_container(self.cfg, resolve=True)
+            log_to_wandb(logger, asked, table, results, samples, pairs)
         print("\n".join(f"wrote {path}" for path in written.values()))
         return self.run_dir
 
@@ -238,26 +243,3 @@ def real_grid(data: Any) -> bytes:
         wanted = [of_class[i % classes][i // classes : i // classes + 1] for i in range(number)]
         order = [index for found in wanted for index in found]
     return png(tile(data.test.gather(torch.tensor(order)), verbs.COLUMNS))
-
-
-def log_to_wandb(
-    cfg: DictConfig, folder: Path, results: list[Result], table: str, samples: dict[str, bytes]
-) -> None:
-    """Configuration, results table and sample grids as one W&B run, offline by default."""
-    import csv
-    import io
-
-    import wandb
-    from PIL import Image
-
-    logger: Any = instantiate(cfg.logger.wandb, folder=str(folder), _convert_="all")
-    logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
-    lines: list[list[Any]] = list(csv.reader(io.StringIO(table)))
-    run = logger.experiment
-    run.log({"results": wandb.Table(columns=lines[0], data=lines[1:])})
-    for name, data in samples.items():
-        run.log({f"samples/{name}": wandb.Image(Image.open(io.BytesIO(data)).convert("RGB"))})
-    for result in results:
-        for name, value in result.values.items():
-            run.summary[f"{result.subject.name}/{name}"] = value.value
-    run.finish()

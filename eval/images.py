@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -148,6 +149,26 @@ def class_captions(data: Any, num_classes: int) -> list[str] | None:
     return [count.most_common(1)[0][0] for count in counts]
 
 
+FEWEST = 4
+"""Rows of the smallest batch: fewer take other kernels on a CPU, whose rounding is another."""
+
+
+def parts(first: int, num_images: int, batch_size: int) -> list[range]:
+    """The batches that images ``first`` to ``num_images`` are made in.
+
+    None has fewer than four images, unless there are fewer in all: the last one takes a remainder
+    of so few in.
+
+    >>> parts(0, 15, 7), parts(0, 9, 1)
+    ([range(0, 7), range(7, 15)], [range(0, 4), range(4, 9)])
+    """
+    size = max(FEWEST, batch_size)
+    starts = list(range(first, num_images, size))
+    if len(starts) > 1 and num_images - starts[-1] < FEWEST:
+        starts.pop()
+    return [range(a, b) for a, b in pairwise([*starts, num_images])]
+
+
 def generated(
     module: Any,
     want: Wanted,
@@ -159,25 +180,18 @@ def generated(
     first: int = 0,
 ) -> Iterator[Images]:
     """Images of a model from index ``first`` on; image i depends on ``seed`` and i alone."""
-    count = num_images - first
-    condition = None if want.condition is None else want.condition[first:num_images]
-    with sampling(module, count, batch_size, sampler) as watched:
-        made = module.generate_batches(
-            count,
-            condition,
-            watched,
-            guidance,
-            seed,
-            batch_size,
-            indices=range(first, num_images),
-        )
-        while True:
+    with sampling(module, num_images - first, batch_size, sampler) as watched:
+        for indices in parts(first, num_images, batch_size):
             started = time.perf_counter()
-            images = next(made, None)
-            if images is None:
-                return
-            yield want.batch(images, first)._replace(seconds=time.perf_counter() - started)
-            first += len(images)
+            condition = want.condition
+            if condition is not None:
+                condition = condition[indices.start : indices.stop]
+            count = len(indices)
+            (images,) = module.generate_batches(
+                count, condition, watched, guidance, seed, count, indices=indices
+            )
+            seconds = time.perf_counter() - started
+            yield want.batch(images, indices.start)._replace(seconds=seconds)
 
 
 def from_dataset(split: Any, batch_size: int = 256) -> Iterator[Images]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ class Setting(NamedTuple):
     facts: dict[str, Any]
     sha256: str | None
     protocol: str
+    parallel: Callable[..., Iterator[images.Images]] | None
 
 
 def measured(
@@ -69,6 +70,8 @@ def measured(
         made = kept(made, Path(keep), setting.num_images)
     scored = clip if want.captions else ()
     found = one_pass.one_pass(made, setting.num_images, scored, yardstick, setting.nearest_images)
+    # before bits per dimension, whose network evaluations are not the generation's
+    described = _stored(setting.title) if stored else _described(setting, want)
     values, absent, closest = values_of(found, yardstick, setting.nearest_images)
     protocol = one_pass.protocol_of(
         setting.data,
@@ -85,7 +88,7 @@ def measured(
         values,
         protocol,
         describe.budget(setting.facts),
-        _stored(setting.title) if stored else _described(setting, want),
+        described,
         describe.environment(torch.device("cpu") if stored else subject.device),
         setting.facts,
         absent,
@@ -114,9 +117,7 @@ def _generated(setting: Setting, want: images.Wanted, cache: Cache | None) -> tu
     counted = dict([("", setting.subject), *networks(setting.guidance)])
     for network in counted.values():
         network.network_evaluations = 0
-    make = functools.partial(
-        images.generated,
-        setting.subject,
+    settings = (
         want,
         setting.num_images,
         setting.seed,
@@ -124,6 +125,9 @@ def _generated(setting: Setting, want: images.Wanted, cache: Cache | None) -> tu
         setting.sampler,
         setting.guidance,
     )
+    make: Any = functools.partial(images.generated, setting.subject, *settings)
+    if setting.parallel is not None:
+        make = functools.partial(setting.parallel, *settings, counted=counted)
     if cache is None:
         return make(), None
     batches = cache.batches({**depends.generation(setting), "labels": want.protocol})

@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo import entry
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The verb."""
-    entry.run("statistics", "statistics", "eval.moments:make", argv)
-
-
-def make(cfg: DictConfig) -> list[Path]:
-    """Writes an npz for each extractor, named by what it is made of.
-
-    Raises:
-        ValueError: there are no such images or extractors.
-    """
-    from eval import verbs
-    from eval.stored import stored
-    from zoo.device import accelerator
-
-    device = accelerator(cfg.device)
-    extractors = [verbs.extractor(node, device) for node in (cfg.get("extractor") or {}).values()]
-    if not extractors:
-        raise ValueError("extractor=[] leaves nothing to measure with")
-    if cfg.images is not None:
-        images: Any = stored(cfg.images)
-        name = Path(cfg.images).stem
-    elif cfg.split in verbs.SPLITS:
-        data = verbs.dataset(cfg)
-        images, name = getattr(data, cfg.split), f"{data.name}-{cfg.split}"
-    else:
-        raise ValueError(f"split is one of {', '.join(verbs.SPLITS)}, got {cfg.split!r}")
-    written = []
-    for extractor in extractors:
-        path = Path(cfg.run_dir) / f"{name}-{re.sub('[^A-Za-z0-9_-]+', '-', extractor.name)}.npz"
-        written.append(write(path, images, extractor, name, cfg.batch_size))
-        print(
-            f"wrote {path}: compare with it by `zoo evaluate ... reference={path} "
-            f"extractor=[{_choice(cfg, len(written) - 1)}]`"
-        )
-    return written
+    entry.run("statistics", "statistics", "eval.verbs:statistics", argv)
 
 
 def write(path: Path, images: Any, extractor: Any, name: str, batch_size: int = 256) -> Path:
@@ -86,11 +49,6 @@ def write(path: Path, images: Any, extractor: Any, name: str, batch_size: int = 
         "versions": versions(),
     }
     return statistics_file.write(path, found, facts)
-
-
-def _choice(cfg: DictConfig, index: int) -> str:
-    """The config group's name of an extractor."""
-    return list(cfg.extractor)[index]
 
 
 if __name__ == "__main__":

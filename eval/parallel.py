@@ -89,21 +89,23 @@ def generated_in_parallel(
     """
     if not devices or batch_size < 1:
         raise ValueError(f"at least 1 device and image are needed, got {devices}, {batch_size}")
-    starts = range(first, num_images, batch_size)
-    devices = list(devices)[: len(starts)]
+    from eval.images import parts
+
+    dealt = parts(first, num_images, batch_size)
+    devices = list(devices)[: len(dealt)]
     job = Job(
-        Path(path), _plain(want.condition), num_images, seed, batch_size, sampler, guidance,
-        devices, tuple(trust), first, _threads() // max(1, devices.count("cpu")) or 1,
+        Path(path), _plain(want.condition), dealt, seed, sampler, guidance,
+        devices, tuple(trust), _threads() // max(1, devices.count("cpu")) or 1,
     )  # fmt: skip
     told = f"sampling {num_images - first} images in {len(devices)} processes"
     with _workers(job) as workers, Meter(num_images - first, told, "images") as meter:
-        for index, start in enumerate(starts):
-            made = workers[index % len(workers)].batch(start)
+        for index, part in enumerate(dealt):
+            made = workers[index % len(workers)].batch(part.start)
             for name, rows in made.evaluations.items():
                 if counted and name in counted:
                     counted[name].network_evaluations += rows
             meter.advance(len(made.images))
-            yield _images(want, start, made, len(workers))
+            yield _images(want, part.start, made, len(workers))
 
 
 @dataclass

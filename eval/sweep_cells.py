@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from eval import verbs
+from eval import loading, verbs
 from eval.column import short, title_of
 from eval.protocol import flattened
 from eval.result import Result, write_atomically
@@ -147,17 +147,17 @@ class _Shared:
         whole: Any = OmegaConf.to_container(cfg, resolve=True)
         key = str({name: whole.get(name) for name in kept})
         if key not in self._made:
-            data = verbs.compared_with(cfg, flattened(cfg))
-            found = verbs.extractors(cfg, accelerator(cfg.device))
+            data = loading.compared_with(cfg, flattened(cfg))
+            found = loading.extractors(cfg, accelerator(cfg.device))
             self._made[key] = verbs.Shared(data, found, _yardstick(cfg, data, found))
         return self._made[key]
 
 
-def _yardstick(cfg: DictConfig, data: Any, found: verbs.Extractors) -> Any:
+def _yardstick(cfg: DictConfig, data: Any, found: loading.Extractors) -> Any:
     def make() -> Yardstick:
         held_out = cfg.num_images if data.test is None else len(data.test)
         given = cfg.fid_counts or {min(cfg.num_images, held_out), cfg.num_images}
-        metrics, cache = verbs.metrics(cfg), verbs.cache(cfg)
+        metrics, cache = loading.metrics(cfg), loading.cache(cfg)
         counts = sorted(set(given))
         return measure(data, *found, counts, cfg.batch_size, metrics, cache, cfg.nearest)
 

@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import functools
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from eval import protocol
-from eval.cache import Cache
+from eval import loading, protocol
 from eval.column import notes, short, title_of
-from eval.compared import compared, with_splits
 from eval.evaluate import Evaluation
 from eval.evaluate import evaluate as measure_one
+from eval.parallel import devices, generated_in_parallel
 from eval.picture import png, tile
 from eval.result import write_atomically
 from eval.stored import StoredImages, stored
 from zoo import checkpoint
-from zoo.device import accelerator, torch_device
+from zoo.device import accelerator
 from zoo.sample import checkpoint_file, exchanged
 
-SPLITS, DTYPES = ("train", "test"), ("float32", "bfloat16", "float64")
 COLUMNS, ROWS = 10, 6
 """A grid shows the first 60 images: ten classes in a column each, where there are ten."""
-
-
-class Extractors(NamedTuple):
-    """Extractors by what they are for: CLIP score where they read captions, FID otherwise."""
-
-    fid: list[Any]
-    clip: list[Any]
 
 
 class Shared(NamedTuple):
     """What several evaluations share."""
 
     data: Any
-    extractors: Extractors
+    extractors: loading.Extractors
     yardstick: Callable[[], Any] | None = None
 
 
@@ -68,13 +57,13 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
     device = accelerator(cfg.device)
     asked = protocol.flattened(cfg)
     if shared is None:
-        shared = Shared(compared_with(cfg, asked), extractors(cfg, device))
+        shared = Shared(loading.compared_with(cfg, asked), loading.extractors(cfg, device))
     data, found, yardstick = shared
     options: dict[str, Any] = {
         **protocol.settings(asked, data),
         "protocol": protocol.title(cfg, asked),
-        "metrics": metrics(cfg),
-        "cache": cache(cfg),
+        "metrics": loading.metrics(cfg),
+        "cache": loading.cache(cfg),
         "yardstick": yardstick,
         "keep": cfg.keep,
     }
@@ -84,7 +73,7 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
         return measure_one(images, data, *found, name=name, **options)
     path = checkpoint_file(cfg.checkpoint)
     name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
-    module = model(path, device, list(cfg.trust), asked["dtype"])
+    module = loading.model(path, device, list(cfg.trust), asked["dtype"])
     if not hasattr(module, "generate_batches"):
         return _reconstructed(module, path, data, found, name, options, cfg.reconstruct)
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -92,6 +81,13 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
         group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
         for group in ("sampler", "guidance")
     }
+    if cfg.devices > 1:
+        options["parallel"] = functools.partial(
+            generated_in_parallel,
+            path,
+            devices=devices(cfg.devices, device),
+            trust=list(cfg.trust),
+        )
     return evaluate_checkpoint(module, path, data, found, name, options | parts)
 
 
@@ -99,7 +95,7 @@ def _reconstructed(
     module: Any,
     path: Path,
     data: Any,
-    found: Extractors,
+    found: loading.Extractors,
     name: str,
     options: dict[str, Any],
     posterior: str,
@@ -127,26 +123,6 @@ def _reconstructed(
     )
 
 
-def compared_with(cfg: DictConfig, asked: dict[str, Any]) -> Any:
-    """What a protocol compares with: a data set and its splits, or images or statistics.
-
-    Args:
-        cfg: whose ``data`` is loaded where a split of it is asked for.
-        asked: the protocol.
-
-    Raises:
-        ValueError: a file is missing or broken, or the splits are one.
-    """
-    reference, held_out = asked["reference"], asked["held_out"]
-    if reference not in SPLITS:
-        return compared(reference, held_out)
-    data = dataset(cfg)
-    if held_out in (None, *SPLITS):
-        return with_splits(data, reference, held_out)
-    images = stored(held_out, data.shape)
-    return replace(with_splits(data, reference, None, whole=True), test=images, held_out=held_out)
-
-
 def compare(cfg: DictConfig) -> Path:
     """``zoo compare``: trains what has no checkpoint, measures all, writes the report."""
     from hydra.core.hydra_config import HydraConfig
@@ -171,11 +147,11 @@ def rosetta(cfg: DictConfig) -> Path:
     from eval.rosetta import rows, table
 
     asked, device = protocol.flattened(cfg), accelerator(cfg.device)
-    data = compared_with(cfg, asked)
+    data = loading.compared_with(cfg, asked)
     at_hand, absent = [], {}
     for name, node in (cfg.get("extractor") or {}).items():
         try:
-            at_hand.append(extractor(node, device))
+            at_hand.append(loading.extractor(node, device))
         except ValueError as error:
             absent[name] = str(error)
     if not at_hand:
@@ -183,7 +159,7 @@ def rosetta(cfg: DictConfig) -> Path:
     if cfg.images is not None:
         images: Any = stored(cfg.images, data.shape)
     else:
-        module = diffusion_model(checkpoint_file(cfg.checkpoint), device, list(cfg.trust))
+        module = loading.diffusion_model(checkpoint_file(cfg.checkpoint), device, list(cfg.trust))
         made = module.generate(cfg.num_images, seed=cfg.seed, batch_size=cfg.batch_size)
         images = StoredImages(made, str(cfg.checkpoint))
     text = table(rows(images, data, at_hand, cfg.batch_size), absent)
@@ -191,97 +167,49 @@ def rosetta(cfg: DictConfig) -> Path:
     return write_atomically(Path(cfg.run_dir) / "rosetta.md", text)
 
 
+def statistics(cfg: DictConfig) -> list[Path]:
+    """``zoo statistics``: writes an npz for each extractor, named by what it is made of.
+
+    Raises:
+        ValueError: there are no such images or extractors.
+    """
+    from eval.moments import write
+
+    device = accelerator(cfg.device)
+    chosen = cfg.get("extractor") or {}
+    extractors = {name: loading.extractor(node, device) for name, node in chosen.items()}
+    if not extractors:
+        raise ValueError("extractor=[] leaves nothing to measure with")
+    if cfg.images is not None:
+        images: Any = stored(cfg.images)
+        name = Path(cfg.images).stem
+    elif cfg.split in loading.SPLITS:
+        data = loading.dataset(cfg)
+        images, name = getattr(data, cfg.split), f"{data.name}-{cfg.split}"
+    else:
+        raise ValueError(f"split is one of {', '.join(loading.SPLITS)}, got {cfg.split!r}")
+    written = []
+    for choice, extractor in extractors.items():
+        path = Path(cfg.run_dir) / f"{name}-{re.sub('[^A-Za-z0-9_-]+', '-', extractor.name)}.npz"
+        written.append(write(path, images, extractor, name, cfg.batch_size))
+        print(
+            f"wrote {path}: compare with it by `zoo evaluate ... reference={path} "
+            f"extractor=[{choice}]`"
+        )
+    return written
+
+
 def evaluate_checkpoint(
-    module: Any, path: Path, data: Any, found: Extractors, name: str, options: dict[str, Any]
+    module: Any,
+    path: Path,
+    data: Any,
+    found: loading.Extractors,
+    name: str,
+    options: dict[str, Any],
 ) -> Evaluation:
     """Measures a model with its file's provenance and hash."""
     facts, sha256 = checkpoint.provenance(path), checkpoint.sha256(path)
     return measure_one(module, data, *found, name=name, facts=facts, sha256=sha256, **options)
-
-
-def dataset(cfg: DictConfig) -> Any:
-    """The data set of ``cfg.data``, loaded."""
-    data: Any = instantiate(cfg.data, _convert_="all")
-    data.prepare_data()
-    data.setup()
-    return data
-
-
-def diffusion_model(
-    path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
-) -> Any:
-    """The model in a file that generates images; see ``model``.
-
-    Raises:
-        ValueError: it is not one that generates images.
-    """
-    module = model(path, device, trust, dtype)
-    if not hasattr(module, "generate_batches"):
-        raise ValueError(f"{path} holds a {type(module).__name__}, which generates no images")
-    return module
-
-
-def model(path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None) -> Any:
-    """The model in a file, on a device; in another number format where ``dtype`` says so.
-
-    Raises:
-        ValueError: there is no such file or format.
-    """
-    if dtype not in (None, *DTYPES):
-        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    module = checkpoint.load(path, trust)
-    if dtype is not None:
-        module = module.to(getattr(torch, dtype))
-    # channels last: the same numbers up to rounding, a quarter more images per second
-    return module.to(torch_device(device), memory_format=torch.channels_last)
-
-
-def extractors(cfg: DictConfig, device: str) -> Extractors:
-    """The extractors of ``cfg.extractor``.
-
-    Raises:
-        ValueError: an extractor's weights are missing.
-    """
-    made = [extractor(node, device) for node in (cfg.get("extractor") or {}).values()]
-    return Extractors(
-        [one for one in made if not hasattr(one, "text")],
-        [one for one in made if hasattr(one, "text")],
-    )
-
-
-def extractor(node: Any, device: str) -> Any:
-    """The extractor of one config.
-
-    Raises:
-        ValueError: its weights are missing.
-    """
-    where = {"device": str(torch_device(device))}
-    if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
-        where["path"] = str(shipped_or_as_given(node.path))
-    try:
-        return instantiate(node, **where, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
-            raise ValueError(str(error.__cause__)) from error
-        raise
-
-
-def metrics(cfg: DictConfig) -> list[Any]:
-    """The metrics of ``cfg.metric``, as partials that still want a reference."""
-    return [instantiate(node, _convert_="all") for node in (cfg.get("metric") or {}).values()]
-
-
-def cache(cfg: DictConfig) -> Cache | None:
-    """The cache of evaluations, unless ``cache=false``."""
-    return Cache() if cfg.cache else None
-
-
-def shipped_or_as_given(path: str) -> Path:
-    """The file of a checkpoint that ships under this name, else the path itself."""
-    try:
-        return checkpoint_file(path)
-    except ValueError:
-        return Path(path)
 
 
 def save(evaluation: Evaluation, folder: Path) -> Path:

@@ -25,14 +25,12 @@ class Job(NamedTuple):
 
     path: Path
     condition: Any
-    num_images: int
+    parts: list[range]
     seed: int
-    batch_size: int
     sampler: Any
     guidance: Any
     devices: list[str]
     trust: tuple[str, ...]
-    first: int
     threads: int
 
 
@@ -69,7 +67,7 @@ def work(connection: Connection, number: int) -> None:
             text = " ".join(str(error).split()) or type(error).__name__
             mistake = isinstance(error, ValueError | OSError)
             if type(error).__name__ == "OutOfMemoryError":
-                mistake, text = True, f"out of memory: lower batch_size={job.batch_size}"
+                mistake, text = True, f"out of memory: lower batch_size, now {len(job.parts[0])}"
             told = text if mistake else f"{type(error).__name__}: {text}"
             connection.send(Failed(told, mistake, traceback.format_exc()))
 
@@ -89,12 +87,10 @@ def _batches(job: Job, number: int) -> Iterator[Made]:
     module = checkpoint.load(job.path, job.trust)
     module.to(device, memory_format=torch.channels_last)  # as zoo evaluate has it
     modules = {"": module, **dict(networks(job.guidance))}
-    size, workers = job.batch_size, len(job.devices)
-    for start in range(job.first + number * size, job.num_images, workers * size):
-        indices = range(start, min(start + size, job.num_images))
+    for indices in job.parts[number :: len(job.devices)]:
         condition = job.condition
         if condition is not None:
-            rows = condition[start : indices.stop]
+            rows = condition[indices.start : indices.stop]
             condition = rows if isinstance(rows, list) else torch.from_numpy(rows)
         for counter in modules.values():
             counter.network_evaluations = 0

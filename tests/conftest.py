@@ -11,11 +11,6 @@ import pytest
 
 _OFFLINE = Path(__file__).parent / "offline"
 
-# What libraries tell their makers, read when they are imported: counts of loaded data sets, also of
-# local ones, and W&B's statistics of its own use, also of runs that are offline or disabled.
-os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
-os.environ["WANDB_ERROR_REPORTING"] = "false"
-
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -21,6 +21,7 @@ ENTRANCES = {
     "zoo/sample.py",
     "zoo/check.py",
     "eval/verbs.py",
+    "eval/loading.py",
     "eval/protocol.py",
     "eval/sweep_cells.py",
     "eval/experiment.py",

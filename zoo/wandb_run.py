@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +30,8 @@ def wandb_logger(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if mode != "online":  # W&B's usage statistics would ask the network even then
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     logger = WandbLogger(
         project=project, name=name, save_dir=folder, id=_run_id(folder), mode=mode, **settings
     )

@@ -75,7 +75,8 @@ def test_a_comparison_trains_measures_and_reports(finished):
     assert [step for step, _ in first.provenance["history"]]
     html = (run / "report.html").read_text()
     assert "Two diffusion models on digits" in html
-    assert html.count("data:image/png") == 3  # real images and two models
+    # real images and two models, and each model's closest pairs
+    assert html.count("data:image/png") == 3 + 2
 
 
 def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
@@ -102,8 +103,10 @@ def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
     with pytest.raises(ValueError, match="give checkpoint=FILE"):
         verbs.evaluate(compose("evaluate", common))
     autoencoder = f"checkpoint={run / 'autoencoder' / 'model.safetensors'}"
-    with pytest.raises(ValueError, match="an? Autoencoder, which generates no images"):
-        verbs.evaluate(compose("evaluate", [autoencoder, *common]))
+    found = Result.load(verbs.evaluate(compose("evaluate", [autoencoder, *common])))
+    assert {"psnr", "ssim", "rfid_small_8"} <= set(found.values)
+    with pytest.raises(ValueError, match="an autoencoder generates none"):
+        verbs.evaluate(compose("evaluate", [autoencoder, *common, f"keep={tmp_path / 'x.npz'}"]))
     with pytest.raises(ValueError, match="zoo train model=small_extractor"):
         verbs.evaluate(compose("evaluate", [*asked, "extractor.small.path=/absent"]))
 

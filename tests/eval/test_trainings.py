@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from eval import trainings, verbs
+from eval import loading, trainings
 from eval.experiment import Experiment
 from eval.recorded import unlike_config, unlike_model
 from eval.result import Result
@@ -56,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data() -> Any:
-    return verbs.dataset(compose("compare", TINY))
+    return loading.dataset(compose("compare", TINY))
 
 
 def test_each_method_is_trained_once_per_seed_and_is_one_row(finished: Path) -> None:

@@ -74,6 +74,8 @@ def load_rows(
     import datasets
 
     where = f"{source['path']}[{split}]"
+    if "data_files" in source:  # the library would report even these to its download counter
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:
         table = datasets.load_dataset(**source, split=split)
     except Exception as error:  # the library raises its own errors, the network's and the hub's
