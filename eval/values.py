@@ -91,7 +91,7 @@ def _fid(extractor: str, count: int, sets: FidSets | Blocks, yardstick: Yardstic
     if isinstance(sets, FidSets):
         return value
     (estimate,) = sets.estimates().values()
-    value = with_interval(value, estimate)
+    value = with_interval(value, estimate, (0.0, math.inf))
     if estimate.pseudo and estimable(count, BLOCKS, dimensions):
         value = replace(value, corrected=estimate.corrected)
     return value

@@ -169,8 +169,7 @@ def _from_images(yardstick: Yardstick, batch_size: int, cache: Cache | None) -> 
         return
     folders = {}
     for one in wanted:
-        needs = {feature: sorted(kinds) for feature, kinds in reference.needs(one).items()}
-        facts = {"features": depends.extractor(one), "of": train.fingerprint, "needs": needs}
+        facts = {"features": depends.extractor(one), "of": train.fingerprint}
         folders[one.name] = cache.folder / "features" / key(facts)
     missing = [one for one in wanted if not reference.load(one, folders[one.name])]
     _pass(reference, missing, train, batch_size)
