@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from eval.feature_statistics import FeatureStatistics
+from eval.metric.all_pairs import AllPairs
 from eval.metric.frechet import frechet_distance
 from eval.metric.rows import check_pair
 from eval.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
-
-_CHUNK = 2048  # rows of a kernel matrix at once
 
 
 class Few:
@@ -34,9 +31,7 @@ class Few:
             raise ValueError(f"a reference has at least 2 images, got {len(features)}")
         self.features = features
         self.statistics = FeatureStatistics(features)
-        own = sum(cubic_sum(rows, features) for rows in features.split(_CHUNK))
-        own -= _with_themselves(features)
-        self._own = own / (len(features) * (len(features) - 1))
+        self._all_pairs = AllPairs(features)
 
     def kid(self, features: Tensor) -> Estimate:
         """KID over all pairs (arXiv:1801.01401, eq. 4): no subsets, and so none of their chance.
@@ -48,24 +43,8 @@ class Few:
             ValueError: the dimensions differ, a feature is not finite, or there are fewer than two.
         """
         blocks = _blocks(features, self.features)
-        parts = [features[first:last] for first, last in blocks]
-        own = torch.tensor([[cubic_sum(x, y) for y in parts] for x in parts], dtype=torch.float64)
-        own -= torch.tensor([_with_themselves(part) for part in parts], dtype=torch.float64).diag()
-        cross = torch.tensor(
-            [cubic_sum(part, self.features) for part in parts], dtype=torch.float64
-        )
-        sizes = torch.tensor([len(part) for part in parts])
-
-        def over(kept: Sequence[int]) -> float:
-            count = int(sizes[kept].sum())
-            within = float(own[kept][:, kept].sum()) / (count * (count - 1))
-            across = float(cross[kept].sum()) / (count * len(self.features))
-            return within + self._own - 2 * across
-
-        every = list(range(len(parts)))
-        if len(parts) == 1:
-            return unknown(over(every))
-        return jackknife(over(every), [over([j for j in every if j != i]) for i in every])
+        whole, without = self._all_pairs.of(features, blocks)
+        return unknown(whole) if len(blocks) == 1 else jackknife(whole, without)
 
     def fid(self, features: Tensor) -> Estimate:
         """FID at this count: biased upward, the more so the fewer images, and never corrected.
@@ -85,19 +64,6 @@ class Few:
 
     def _distance(self, features: Tensor) -> float:
         return frechet_distance(FeatureStatistics(features), self.statistics)
-
-
-def cubic_sum(x: Tensor, y: Tensor) -> float:
-    """The sum of ``(x . y / D + 1)^3`` over all pairs of rows of x (N, D) and y (M, D), float64."""
-    x = x.double()
-    return sum(
-        float(((x @ some.double().T / x.shape[1] + 1) ** 3).sum()) for some in y.split(_CHUNK)
-    )
-
-
-def _with_themselves(x: Tensor) -> float:
-    """What the pairs of a row with itself add to ``cubic_sum(x, x)``."""
-    return float(((x.double().square().sum(dim=1) / x.shape[1] + 1) ** 3).sum())
 
 
 def _blocks(features: Tensor, reference: Tensor) -> list[tuple[int, int]]:

@@ -7,13 +7,13 @@ depend on the number of images, unlike FID's; it may be negative.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from eval.metric.all_pairs import AllPairs, cubic
 from eval.metric.rows import RowsMetric, check_pair
 
 _CHUNK = 2048  # rows of a kernel matrix at once
@@ -47,7 +47,7 @@ def kernel_distance(
     found = []
     for ours, theirs in subset_indices(len(features), len(reference), subsets, subset_size, seed):
         x, y = features[ours].double(), reference[theirs].double()
-        found.append(_unbiased(_cubic(x, x), _cubic(x, y), _cubic(y, y)))
+        found.append(_unbiased(cubic(x, x), cubic(x, y), cubic(y, y)))
     return torch.stack(found)
 
 
@@ -62,47 +62,11 @@ def subset_indices(
         yield torch.from_numpy(ours), torch.from_numpy(theirs)
 
 
-def _cubic(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
-
-
 def _unbiased(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
     """MMD^2 without the diagonal terms, in which a feature meets itself."""
     m = len(xx)
     within = xx.sum() - xx.diagonal().sum() + yy.sum() - yy.diagonal().sum()
     return within / (m * (m - 1)) - 2 * xy.mean()
-
-
-def _all_pairs(
-    x: Tensor, y: Tensor, bounds: Sequence[tuple[int, int]]
-) -> tuple[float, list[float]]:
-    """The unbiased estimate over all pairs, and without the features of each block."""
-    edges = sorted({0, len(x), *(edge for block in bounds for edge in block)})
-    parts = list(pairwise(edges))
-    own = torch.zeros(len(parts), len(parts), dtype=torch.float64)
-    cross = torch.zeros(len(parts), dtype=torch.float64)
-    for i, (first, last) in enumerate(parts):
-        rows = x[first:last].double()
-        for j, (start, stop) in enumerate(parts[: i + 1]):
-            own[i, j] = own[j, i] = _cubic(rows, x[start:stop].double()).sum()
-        own[i, i] -= ((rows.square().sum(dim=1) / x.shape[1] + 1) ** 3).sum()
-        cross[i] = sum(_cubic(rows, some.double()).sum() for some in y.split(_CHUNK))
-    real = sum(
-        float(_cubic(some.double(), others.double()).sum())
-        for some in y.split(_CHUNK)
-        for others in y.split(_CHUNK)
-    )
-    real -= float(((y.double().square().sum(dim=1) / y.shape[1] + 1) ** 3).sum())
-    real /= len(y) * (len(y) - 1)
-
-    def over(kept: list[int]) -> float:
-        count = sum(parts[i][1] - parts[i][0] for i in kept)
-        within = float(own[kept][:, kept].sum()) / (count * (count - 1))
-        return within + real - 2 * float(cross[kept].sum()) / (count * len(y))
-
-    every = list(range(len(parts)))
-    left = [[i for i in every if not a <= parts[i][0] < b] for a, b in bounds]
-    return over(every), [over(kept) for kept in left]
 
 
 def gaussian_mmd(features: Tensor, reference: Tensor, sigma: float = 10.0) -> float:
@@ -187,7 +151,7 @@ class KernelDistance(RowsMetric):
         chance, nine times over.
         """
         whole = self.of(features)[self.name]
-        every, without = _all_pairs(features, self.reference, bounds)
+        every, without = AllPairs(self.reference).of(features, bounds)
         return {self.name: whole}, [{self.name: whole + value - every} for value in without]
 
 
