@@ -60,6 +60,17 @@ def test_features_are_torch_fidelitys(extractor: Inception, peer: Any) -> None:
         assert (ours[name] - theirs).abs().max() <= 2e-6 * theirs.abs().max()
 
 
+@pytest.mark.parametrize("shape", [(32, 32), (16, 28), (1, 64), (298, 299), (320, 256)])
+def test_the_resize_is_tensorflows(extractor: Inception, shape: tuple[int, int]) -> None:
+    from torch_fidelity.interpolate_compat_tensorflow import (
+        interpolate_bilinear_2d_like_tensorflow1x as resized,
+    )
+
+    images = torch.randint(0, 256, (2, 3, *shape), dtype=torch.uint8)
+    theirs = resized(images.float(), size=(299, 299), align_corners=False)
+    assert (extractor.resized(images) - theirs).abs().max() < 1e-3 / 4  # of 255
+
+
 def test_spatial_features_are_the_first_channels_of_mixed_6(
     extractor: Inception, peer: Any
 ) -> None:
