@@ -145,3 +145,18 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not weights of FID's"):
         Inception(path, sha256=sha256(path))
     assert not (tmp_path / "exploded").exists()
+
+
+def test_bfloat16_is_asked_for_and_bears_another_name(
+    extractor: Inception, peer: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "random.pth"
+    torch.save(peer.state_dict(), path)
+    fast = Inception(path, sha256=sha256(path), dtype="bfloat16")
+    assert (extractor.name, fast.name) == ("inception", "inception_bfloat16")
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    exact, rounded = extractor(images)["pool"], fast(images)["pool"]
+    assert rounded.dtype == torch.float32
+    assert 1e-5 < (rounded - exact).norm() / exact.norm() < 0.1
+    with pytest.raises(ValueError, match="dtype is float32 or bfloat16, got 'half'"):
+        Inception(path, dtype="half")
