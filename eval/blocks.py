@@ -58,10 +58,12 @@ class Blocks:
         """
         if self._seen != self.bounds[-1][1]:
             raise ValueError(f"{self._seen} images where {self.bounds[-1][1]} were announced")
+        own_error = 0.0
         if self._rows is not None:
             if len(self.bounds) == 1:
                 return {name: unknown(value) for name, value in self._rows.compute().items()}
             whole, without = self._rows.leave_out(self._rows.features, self.bounds)
+            own_error = self._rows.own_error
         else:
             whole = self._pooled(self._parts)
             if len(self._parts) == 1:
@@ -71,7 +73,8 @@ class Blocks:
                 for r in range(len(self._parts))
             ]
         return {
-            name: jackknife(value, [one[name] for one in without]) for name, value in whole.items()
+            name: jackknife(value, [one[name] for one in without]).widened(own_error)
+            for name, value in whole.items()
         }
 
     def _pooled(self, parts: Sequence[Metric]) -> dict[str, float]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from eval.describe import all_settings, config_hash
 from eval.lineup import class_of, settings_of
@@ -87,22 +92,41 @@ def own_source(modules: set[str]) -> dict[str, str]:
     """
     found = {}
     for package in sorted({name.partition(".")[0] for name in modules} - set(_OURS)):
-        file = getattr(sys.modules.get(package), "__file__", None)
-        if file is None:
+        module = sys.modules.get(package)
+        file = getattr(module, "__file__", None)
+        folders = [Path(one) for one in getattr(module, "__path__", [])]  # a package's
+        files = sorted(one for folder in folders for one in folder.rglob("*.py"))
+        if not files and file is None:
             continue
-        path = Path(file)
-        files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+        files = files or [Path(str(file))]
         text = b"".join(one.read_bytes() for one in files)
         found[package] = hashlib.sha256(text).hexdigest()
     return found
 
 
 def extractor(one: Any) -> list[str]:
-    """Name, class, weights, and the resize where it is fixed: asking might load a network."""
+    """Everything that its features depend on; the resize where it is fixed, for asking might load.
+
+    A network's device and the libraries' versions count: other kernels round otherwise.
+    """
     resize = vars(one).get("resize", getattr(type(one), "resize", ""))
     told = resize if isinstance(resize, str) else "the model's own"
     dtype = str(getattr(one, "dtype", "float32"))
-    return [one.name, type(one).__name__, one.sha256, told, dtype]
+    device = torch.device(getattr(one, "device", "cpu")).type
+    own = json.dumps(own_source({type(one).__module__}))
+    return [one.name, type(one).__name__, one.sha256, told, dtype, device, own, _versions()]
+
+
+@functools.cache
+def _versions() -> str:
+    """Of what features are computed with."""
+    found = []
+    for library in ("torch", "pillow", "timm", "open_clip_torch", "torch-fidelity"):
+        try:
+            found.append(f"{library} {version(library)}")
+        except PackageNotFoundError:
+            found.append(f"{library} absent")
+    return ", ".join(found)
 
 
 def _modules(config: Any) -> Iterator[str]:

@@ -108,6 +108,9 @@ def evaluate(
     from eval import measuring
     from eval.stored import StoredImages
 
+    if data.train is not None and data.test is not None:
+        if data.train.fingerprint == data.test.fingerprint:
+            raise ValueError(f"{data.name}: reference and held-out images are the same")
     stored = isinstance(subject, StoredImages)
     num_images = len(subject) if stored else num_images
     held_out = None if data.test is None else len(data.test)

@@ -11,7 +11,7 @@ import torch
 
 from eval.blocks import Blocks
 from eval.fid_sets import FidSets
-from eval.images import as_batch, from_dataset
+from eval.images import as_batch, from_dataset, order_of
 from eval.lineup import lacks
 from eval.metric import ClipScore, NotEstimable
 from zoo.draw import Draw
@@ -58,7 +58,7 @@ def held_out(yardstick: Yardstick, batch_size: int) -> HeldOut:
     random = {e.name: ClipScore(e.text, e.name) for e in clip}
     shuffled = torch.randperm(num, generator=Draw(0, [0], "eval/chance").generators[0]).tolist()
     first, total = 0, -(-num // batch_size)
-    batches = from_dataset(test, batch_size)
+    batches = from_dataset(test, batch_size, order_of(test))
     for batch in track(batches, total, "features of the noise floor", "batches"):
         last = first + len(batch.images)
         for extractor in yardstick.extractors:

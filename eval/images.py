@@ -194,12 +194,35 @@ def generated(
             yield want.batch(images, indices.start)._replace(seconds=seconds)
 
 
-def from_dataset(split: Any, batch_size: int = 256) -> Iterator[Images]:
-    """A split of a data set, in its own order."""
-    for first in range(0, len(split), batch_size):
-        indices = range(first, min(first + batch_size, len(split)))
-        yield Images(
-            split.gather(torch.tensor(indices)),
-            None if split.labels is None else split.labels[first : indices.stop],
-            None if split.captions is None else split.captions[first : indices.stop],
-        )
+def mixed(count: int, wanted: int | None = None) -> Tensor:
+    """A fixed order of ``count`` images, or its first ``wanted``: (N,) int64.
+
+    It is the same for every model and mixes the classes of a sorted set: sets and blocks of
+    neighbours would differ by their classes, and intervals would be too wide.
+    """
+    generator = Draw(0, [0], "eval/held-out order").generators[0]
+    return torch.randperm(count, generator=generator)[:wanted]
+
+
+def order_of(split: Any) -> Tensor:
+    """The order in which images that were there are measured: their own, unless it is by class.
+
+    Images whose labels are sorted, or which lie in several folders, are ``mixed``.
+    """
+    labels = split.labels
+    by_class = labels is not None and bool((labels.diff() >= 0).all()) and labels[0] != labels[-1]
+    if by_class or getattr(split, "num_folders", 1) > 1:
+        return mixed(len(split))
+    return torch.arange(len(split))
+
+
+def from_dataset(
+    split: Any, batch_size: int = 256, order: Tensor | None = None
+) -> Iterator[Images]:
+    """A split of a data set, in its own order or another."""
+    for indices in (torch.arange(len(split)) if order is None else order).split(batch_size):
+        captions = None
+        if split.captions is not None:
+            captions = [split.captions[index] for index in indices.tolist()]
+        labels = None if split.labels is None else split.labels[indices]
+        yield Images(split.gather(indices), labels, captions)

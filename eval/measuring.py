@@ -53,9 +53,11 @@ def measured(
     subject, batches = setting.subject, None
     stored = isinstance(subject, StoredImages)
     if stored:
-        captioned = None if subject.captions is None else "as given, with captions"
-        want = images.Wanted(captioned or "as given", None, subject.captions)
-        made = images.from_dataset(subject, setting.batch_size)
+        told = "as given" if subject.captions is None else "as given, with captions"
+        order = images.order_of(subject)
+        told += ", mixed" if bool((order.diff() < 0).any()) else ""
+        want = images.Wanted(told, None, subject.captions)
+        made = images.from_dataset(subject, setting.batch_size, order)
     else:
         want = images.wanted(
             subject,

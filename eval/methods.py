@@ -104,6 +104,9 @@ def value_over_trainings(values: Sequence[Value], seeds: Sequence[int]) -> Value
     blocks = {len(value.blocks) for value in values}
     corrected = [value.corrected for value in values if value.corrected is not None]
     first = values[0]
+    # what none of the trainings' own intervals could leave, theirs cannot
+    lowest = 0.0 if all(v.interval and v.interval[0] >= 0 for v in values) else -math.inf
+    highest = 1.0 if all(v.interval and v.interval[1] == 1 for v in values) else math.inf
     return replace(
         first,
         value=estimate.value,
@@ -111,7 +114,7 @@ def value_over_trainings(values: Sequence[Value], seeds: Sequence[int]) -> Value
         f"the method (seeds {', '.join(map(str, seeds))}); its interval is Student's t over them.",
         detail={key: _mean([value.detail[key] for value in values]) for key in first.detail},
         standard_error=estimate.standard_error,
-        interval=[estimate.low, estimate.high],
+        interval=[max(lowest, estimate.low), min(highest, estimate.high)],
         corrected=_mean(corrected) if len(corrected) == len(values) else None,
         blocks=[_mean(block) for block in zip(*(value.blocks for value in values), strict=True)]
         if len(blocks) == 1

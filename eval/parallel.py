@@ -56,6 +56,7 @@ def generated_in_parallel(
     trust: Sequence[str] = (),
     first: int = 0,
     counted: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
 ) -> Iterator[Images]:
     """The batches of ``eval.images.generated``, made by a worker process for each device.
 
@@ -78,6 +79,7 @@ def generated_in_parallel(
         first: the first image's index.
         counted: modules by name, "" for the model and those of ``zoo.guidance.networks``; a batch's
             network evaluations are added to their ``network_evaluations`` before it is yielded.
+        dtype: of the network, such as "bfloat16"; as it was saved when None.
 
     Yields:
         Batches whose ``seconds`` are a worker's, divided by the number of workers: their sum is
@@ -95,7 +97,7 @@ def generated_in_parallel(
     devices = list(devices)[: len(dealt)]
     job = Job(
         Path(path), _plain(want.condition), dealt, seed, sampler, guidance,
-        devices, tuple(trust), _threads() // max(1, devices.count("cpu")) or 1,
+        devices, tuple(trust), _threads() // max(1, devices.count("cpu")) or 1, dtype,
     )  # fmt: skip
     told = f"sampling {num_images - first} images in {len(devices)} processes"
     with _workers(job) as workers, Meter(num_images - first, told, "images") as meter:

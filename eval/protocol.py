@@ -43,8 +43,14 @@ def settings(protocol: Any, data: Any) -> dict[str, Any]:
             f"protocol {protocol['name']} is about data={meant}, got data={data.name}: choose "
             f"data={meant}, or protocol=default"
         )
-    bits = protocol["bits_per_dim"]
-    counts = protocol["fid_counts"]
+    bits, counts = protocol["bits_per_dim"], protocol["fid_counts"]
+    if counts is not None and not isinstance(counts, list):
+        raise ValueError(f"fid_counts is a list such as [360,1000], got {counts!r}")
+    if not isinstance(bits, dict):
+        raise ValueError(f"say bits_per_dim.num_images={bits}, got bits_per_dim={bits!r}")
+    for key, least in (("num_images", 2), ("batch_size", 1), ("nearest", 0), ("seed", 0)):
+        if not isinstance(protocol[key], int) or protocol[key] < least:
+            raise ValueError(f"{key} is a whole number from {least}, got {protocol[key]!r}")
     return {
         "num_images": protocol["num_images"],
         "fid_counts": None if counts is None else list(counts),

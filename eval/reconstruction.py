@@ -13,9 +13,10 @@ from eval.cache import Cache
 from eval.depends import extractor as extractor_facts
 from eval.depends import own_source
 from eval.evaluate import Evaluation
+from eval.images import mixed
 from eval.lineup import class_of
 from eval.reconstruction_pass import Factory, lineup, measured
-from eval.reconstructions import LATENTS, first_stage_of, order, reconstructions
+from eval.reconstructions import LATENTS, first_stage_of, reconstructions
 from eval.result import Protocol, Result
 from zoo.progress import track
 
@@ -69,7 +70,7 @@ def reconstruct(
         raise ValueError(f"reconstruct={posterior}: possible are {', '.join(LATENTS)}")
     if data.test is None:
         raise ValueError(f"an autoencoder is measured on held-out images; {data.name} has none")
-    indices = order(len(data.test), num_images)
+    indices = mixed(len(data.test), num_images)
     if len(indices) < 2:
         raise ValueError(f"rFID needs at least 2 images, got num_images={num_images}")
     title, facts = name or type(module).__name__, facts or {}

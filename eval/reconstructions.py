@@ -49,16 +49,6 @@ def first_stage_of(module: Any) -> Any:
     return getattr(module, "first_stage", module)
 
 
-def order(count: int, wanted: int) -> Tensor:
-    """Which of ``count`` held-out images are taken, (N,), in the order of their blocks.
-
-    A fixed order, the same for every model, that mixes the classes of a sorted data set: blocks of
-    neighbours would differ by their classes, and the interval would be too wide.
-    """
-    generator = Draw(0, [0], "eval/held-out order").generators[0]
-    return torch.randperm(count, generator=generator)[:wanted]
-
-
 @torch.no_grad()
 def reconstructions(
     module: Any,

@@ -45,8 +45,12 @@ def unlike_model(asked: Any, saved: Any, where: str = "model") -> list[str]:
         return [] if asked == saved else [f"{where} is {saved}, not {asked}"]
     found = []
     for key, value in asked.items():
-        if key not in ("sampler", "guidance", "_target_", "_partial_") and key in saved:
+        if key in ("sampler", "guidance", "_partial_") or (key == "_target_" and where == "model"):
+            continue
+        if key in saved:
             found += unlike_model(value, saved[key], f"{where}.{key}")
+        elif key == "_target_":
+            found.append(f"{where} is {saved}, not a {value}")
     return found
 
 

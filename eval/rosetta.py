@@ -48,9 +48,8 @@ def rows(images: Any, data: Any, extractors: Sequence[Any], batch_size: int = 25
             f"at least 4 images of shape {data.shape} are needed, got {len(images)} of "
             f"{images.shape}"
         )
-    import torch
-
     from eval.feature_statistics import FeatureStatistics
+    from eval.images import order_of
     from eval.metric.frechet import frechet_distance
     from zoo.progress import track
 
@@ -61,7 +60,7 @@ def rows(images: Any, data: Any, extractors: Sequence[Any], batch_size: int = 25
             images: Any, rows: range, what: str, extractor: Any = extractor
         ) -> FeatureStatistics:
             seen = FeatureStatistics()
-            parts = torch.arange(rows.start, rows.stop).split(batch_size)
+            parts = order_of(images)[rows.start : rows.stop].split(batch_size)
             for part in track(parts, description=f"{extractor.name}: {what}", unit="batches"):
                 seen.update(extractor(images.gather(part))["pool"])
             return seen

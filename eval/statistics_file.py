@@ -83,12 +83,15 @@ class StatisticsFile:
         made_by = self.facts.get("extractor")
         if extractor is not None and made_by is not None:
             asked = {"name": extractor.name, "sha256": extractor.sha256}
+            asked["resize"] = str(extractor.resize)
             known = {key: made_by.get(key) for key in asked}
-            if known != asked:
+            differing = [key for key in asked if asked[key] != known[key]]
+            if differing:
+                told = ", ".join(f"{k} {known[k]} in place of {asked[k]}" for k in differing)
                 raise ValueError(
-                    f"{self.path} holds features of {known['name']} (sha256 {known['sha256']}), "
-                    f"not of {asked['name']} (sha256 {asked['sha256']}): choose extractor="
-                    f"[{known['name']}], or make statistics anew with `zoo statistics`"
+                    f"{self.path} holds features of another network: {told}; choose the extractor "
+                    f"that made them, {known['name']}, or make statistics anew with "
+                    "`zoo statistics`"
                 )
         found = FeatureStatistics.load(self.path, feature)
         if size is not None and found.dimensions != size:

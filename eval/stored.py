@@ -28,7 +28,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 KINDS = "a folder or a .zip of images, an .npz (arr_0: uint8 (N, H, W, C)), or a .parquet file"
 _CHUNK = 1024
 _THREADS = min(4, os.cpu_count() or 1)
-_GREY = ("1", "L", "I", "F", "LA", "I;16")
+_GREY = ("1", "L", "LA")
 
 
 class StoredImages:
@@ -40,6 +40,8 @@ class StoredImages:
         labels: (N,) int64, or None.
         captions: N sentences, or None.
     """
+
+    num_folders = 1  # in which they lie, each perhaps a class
 
     def __init__(
         self,
@@ -93,6 +95,12 @@ class EncodedImages(StoredImages):
         with ThreadPoolExecutor(_THREADS) as pool:
             headers = list(pool.map(self._header, range(len(rows))))
         size, mode = headers[0]
+        deep = next((i for i, (_, one) in enumerate(headers) if one[0] in "IF"), None)
+        if deep is not None:
+            raise ValueError(
+                f"{rows.where(deep)} has more than 8 bits a channel (mode {headers[deep][1]}): "
+                "save images with 8 bits"
+            )
         other = next((i for i, (found, _) in enumerate(headers) if found != size), None)
         if other is not None:
             raise ValueError(
@@ -157,10 +165,10 @@ def stored(path: str | Path, shape: Sequence[int] | None = None) -> StoredImages
     path = Path(path).expanduser()
     channels = None if shape is None else shape[0]
     kind = "folder" if path.is_dir() else path.suffix.lower() if path.is_file() else "absent"
-    if kind == "folder":
-        found: StoredImages = EncodedImages(_in_folder(path), str(path), channels)
-    elif kind == ".zip":
-        found = EncodedImages(_in_zip(path), str(path), channels)
+    if kind in ("folder", ".zip"):
+        rows = _in_folder(path) if kind == "folder" else _in_zip(path)
+        found: StoredImages = EncodedImages(rows, str(path), channels)
+        found.num_folders = _folders(rows)
     elif kind == ".parquet":
         found = EncodedImages(_in_parquet(path), str(path), channels)
     elif kind == ".npz":
@@ -180,6 +188,11 @@ def _in_folder(path: Path) -> Rows:
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     _some(files, path)
     return Rows(len(files), lambda i: files[i].read_bytes(), lambda i: str(files[i]))
+
+
+def _folders(rows: Rows) -> int:
+    """In how many folders the images lie."""
+    return len({Path(rows.where(i)).parent for i in range(len(rows))})
 
 
 def _in_zip(path: Path) -> Rows:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 LEVEL = 0.95
@@ -36,6 +36,14 @@ class Estimate:
     low: float
     high: float
     pseudo: tuple[float, ...]
+
+    def widened(self, error: float) -> Estimate:
+        """With a further, independent standard error, which the blocks do not show."""
+        if not self.pseudo or error == 0:
+            return self
+        whole = math.hypot(self.standard_error, error)
+        half = t_quantile(len(self.pseudo) - 1) * whole
+        return replace(self, standard_error=whole, low=self.value - half, high=self.value + half)
 
     @property
     def corrected(self) -> float:
@@ -162,10 +170,16 @@ def paired_difference(first: Estimate, second: Estimate) -> Difference:
             "evaluate both with the same protocol.blocks"
         )
     gaps = [a - b for a, b in zip(first.pseudo, second.pseudo, strict=True)]
-    centre, error = math.fsum(gaps) / len(gaps), _standard_error(gaps)
+    # what the blocks do not show, such as the chance of a metric's own subsets
+    own = sum(
+        max(0.0, e.standard_error**2 - _standard_error(e.pseudo) ** 2) for e in (first, second)
+    )
+    error = math.sqrt(_standard_error(gaps) ** 2 + own)
     largest = max(map(abs, (*first.pseudo, *second.pseudo)))
-    p = _two_sided(centre, error, len(gaps) - 1, largest)
-    return Difference(first.value - second.value, error, p, p)
+    # of the values as they are shown, whose bias at one count is much the same
+    difference = first.value - second.value
+    p = _two_sided(difference, error, len(gaps) - 1, largest)
+    return Difference(difference, error, p, p)
 
 
 def difference_of_trainings(first: Sequence[float], second: Sequence[float]) -> Difference:

@@ -12,7 +12,7 @@ from torch import Tensor
 from eval.blocks import Blocks
 from eval.fid_sets import FidSets
 from eval.lineup import Entry, lacks
-from eval.metric import NotEstimable
+from eval.metric import FrechetDistance, NotEstimable
 from eval.metric.metric import Metric
 from eval.nearest import nearest, pairs, percentiles
 from eval.one_pass import Measured
@@ -91,10 +91,7 @@ def _fid(extractor: str, count: int, sets: FidSets | Blocks, yardstick: Yardstic
     if isinstance(sets, FidSets):
         return value
     (estimate,) = sets.estimates().values()
-    value = with_interval(value, estimate, (0.0, math.inf))
-    if estimate.pseudo and estimable(count, BLOCKS, dimensions):
-        value = replace(value, corrected=estimate.corrected)
-    return value
+    return _distance(value, estimate, dimensions)
 
 
 def _clip_score(extractor: str, estimate: Estimate, num_images: int, yardstick: Yardstick) -> Value:
@@ -117,29 +114,40 @@ def _further(
     metric: Metric, entry: Entry, blocks: Blocks, yardstick: Yardstick, num_images: int
 ) -> dict[str, Value]:
     """The numbers of one metric of the line-up."""
-    return {
-        name: with_interval(
-            Value(
-                value=estimate.value,
-                definition=metric.define(name),
-                higher_is_better=entry.kind.higher_is_better,
-                extractor=entry.extractor.name,
-                sha256=entry.extractor.sha256,
-                num_images=num_images,
-                floor=yardstick.real.further.get(name),
-                floor_images=None if yardstick.data.test is None else len(yardstick.data.test),
-            ),
-            estimate,
-            metric.limits(name),
+    found = {}
+    for name, estimate in blocks.estimates().items():
+        value = Value(
+            value=estimate.value,
+            definition=metric.define(name),
+            higher_is_better=entry.kind.higher_is_better,
+            extractor=entry.extractor.name,
+            sha256=entry.extractor.sha256,
+            num_images=num_images,
+            floor=yardstick.real.further.get(name),
+            floor_images=None if yardstick.data.test is None else len(yardstick.data.test),
         )
-        for name, estimate in blocks.estimates().items()
-    }
+        if isinstance(metric, FrechetDistance):
+            value = _distance(value, estimate, metric.reference.dimensions)
+        else:
+            value = with_interval(value, estimate, metric.limits(name))
+        found[name] = value
+    return found
+
+
+def _distance(value: Value, estimate: Estimate, dimensions: int) -> Value:
+    """A Fréchet distance with its interval, and without its bias where that can be told."""
+    detail = {"dimensions": float(dimensions), **value.detail}
+    value = with_interval(replace(value, detail=detail), estimate, (0.0, math.inf))
+    enough = bool(estimate.pseudo) and estimable(value.num_images, BLOCKS, dimensions)
+    if enough and estimate.corrected >= 0:
+        value = replace(value, corrected=estimate.corrected)
+    return value
 
 
 def with_interval(
     value: Value, estimate: Estimate, limits: tuple[float, float] = (-math.inf, math.inf)
 ) -> Value:
-    """The value with its jackknife; as it is where there were too few images for blocks.
+    """The value with its jackknife; as it is where blocks tell nothing: too few, or all alike.
 
     Args:
         value: its number is replaced by the estimate's.
@@ -149,6 +157,8 @@ def with_interval(
     value = replace(value, value=estimate.value)
     if not math.isfinite(estimate.standard_error):
         return value
+    if estimate.standard_error == 0:
+        return replace(value, blocks=list(estimate.pseudo))
     low, high = limits
     return replace(
         value,

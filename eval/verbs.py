@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from eval import loading, protocol
 from eval.column import notes, short, title_of
 from eval.evaluate import Evaluation
 from eval.evaluate import evaluate as measure_one
+from eval.images import generated, wanted
 from eval.parallel import devices, generated_in_parallel
 from eval.picture import png, tile
 from eval.result import write_atomically
@@ -59,6 +61,9 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
     if shared is None:
         shared = Shared(loading.compared_with(cfg, asked), loading.extractors(cfg, device))
     data, found, yardstick = shared
+    images = None if cfg.images is None else stored(cfg.images, data.shape)
+    if images is not None:
+        asked["num_images"] = len(images)
     options: dict[str, Any] = {
         **protocol.settings(asked, data),
         "protocol": protocol.title(cfg, asked),
@@ -67,8 +72,7 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
         "yardstick": yardstick,
         "keep": cfg.keep,
     }
-    if cfg.images is not None:
-        images = stored(cfg.images, data.shape)
+    if images is not None:
         name = cfg.name or Path(cfg.images).stem
         return measure_one(images, data, *found, name=name, **options)
     path = checkpoint_file(cfg.checkpoint)
@@ -76,19 +80,25 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
     module = loading.model(path, device, list(cfg.trust), asked["dtype"])
     if not hasattr(module, "generate_batches"):
         return _reconstructed(module, path, data, found, name, options, cfg.reconstruct)
-    chosen: Any = OmegaConf.to_container(cfg, resolve=True)
-    parts = {
-        group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
-        for group in ("sampler", "guidance")
-    }
-    if cfg.devices > 1:
+    parts = _parts(cfg, module)
+    if cfg.devices != 1:
         options["parallel"] = functools.partial(
             generated_in_parallel,
             path,
             devices=devices(cfg.devices, device),
             trust=list(cfg.trust),
+            dtype=asked["dtype"],
         )
     return evaluate_checkpoint(module, path, data, found, name, options | parts)
+
+
+def _parts(cfg: DictConfig, module: Any) -> dict[str, Any]:
+    """Sampler and guidance: the model's own, or those that were chosen."""
+    chosen: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {
+        group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
+        for group in ("sampler", "guidance")
+    }
 
 
 def _reconstructed(
@@ -110,7 +120,7 @@ def _reconstructed(
         )
     if options["keep"] is not None:
         raise ValueError("keep=... writes generated images; an autoencoder generates none")
-    kept = ("num_images", "seed", "batch_size", "metrics", "cache", "protocol")
+    kept = ("num_images", "seed", "batch_size", "metrics", "cache")  # no protocol of generation
     return reconstruct(
         module,
         data,
@@ -146,12 +156,17 @@ def rosetta(cfg: DictConfig) -> Path:
     """``zoo rosetta``: writes rosetta.md, and prints it."""
     from eval.rosetta import rows, table
 
+    if (cfg.checkpoint is None) == (cfg.images is None):
+        raise ValueError("give images=FOLDER, or checkpoint=FILE")
     asked, device = protocol.flattened(cfg), accelerator(cfg.device)
     data = loading.compared_with(cfg, asked)
     at_hand, absent = [], {}
     for name, node in (cfg.get("extractor") or {}).items():
         try:
-            at_hand.append(loading.extractor(node, device))
+            one = loading.extractor(node, device)
+            if getattr(data, "statistics", None) is not None:
+                data.statistics.moments(one)  # of this network?
+            at_hand.append(one)
         except ValueError as error:
             absent[name] = str(error)
     if not at_hand:
@@ -159,9 +174,14 @@ def rosetta(cfg: DictConfig) -> Path:
     if cfg.images is not None:
         images: Any = stored(cfg.images, data.shape)
     else:
-        module = loading.diffusion_model(checkpoint_file(cfg.checkpoint), device, list(cfg.trust))
-        made = module.generate(cfg.num_images, seed=cfg.seed, batch_size=cfg.batch_size)
-        images = StoredImages(made, str(cfg.checkpoint))
+        path, trust = checkpoint_file(cfg.checkpoint), list(cfg.trust)
+        module = loading.diffusion_model(path, device, trust, asked["dtype"])
+        parts = _parts(cfg, module)
+        want = wanted(
+            module, data, cfg.num_images, parts["guidance"], asked["labels"], asked["seed"]
+        )
+        batches = generated(module, want, cfg.num_images, asked["seed"], cfg.batch_size, **parts)
+        images = StoredImages(torch.cat([one.images for one in batches]), str(cfg.checkpoint))
     text = table(rows(images, data, at_hand, cfg.batch_size), absent)
     print(text, end="")
     return write_atomically(Path(cfg.run_dir) / "rosetta.md", text)

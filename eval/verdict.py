@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from eval.result import Result, Value
@@ -67,7 +67,7 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
     """
     if len(results) < 2:
         return []
-    found = []
+    asked: list[tuple[Verdict, bool]] = []
     for metric, value in results[0].values.items():
         rows = {r.subject.name: r.values[metric] for r in results if metric in r.values}
         if len(rows) < len(results) or value.higher_is_better is None or metric == SPEED:
@@ -83,11 +83,15 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
             tested = [paired_difference(_estimate(rows[a]), _estimate(rows[b])) for a, b in pairs]
         else:
             continue
-        found += [
-            Verdict(metric, a, b, one, one.verdict(value.higher_is_better), of, trainings)
-            for (a, b), one in zip(pairs, holm(tested), strict=True)
+        asked += [
+            (Verdict(metric, a, b, one, "", of, trainings), value.higher_is_better)
+            for (a, b), one in zip(pairs, tested, strict=True)
         ]
-    return found
+    corrected = holm([verdict.difference for verdict, _ in asked])
+    return [
+        replace(verdict, difference=one, said=one.verdict(better))
+        for (verdict, better), one in zip(asked, corrected, strict=True)
+    ]
 
 
 def sentences(found: Sequence[Verdict]) -> dict[str, list[str]]:

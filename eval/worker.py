@@ -32,6 +32,7 @@ class Job(NamedTuple):
     devices: list[str]
     trust: tuple[str, ...]
     threads: int
+    dtype: str | None
 
 
 class Made(NamedTuple):
@@ -85,6 +86,8 @@ def _batches(job: Job, number: int) -> Iterator[Made]:
     else:
         torch.set_num_threads(job.threads)
     module = checkpoint.load(job.path, job.trust)
+    if job.dtype is not None:
+        module.to(getattr(torch, job.dtype))
     module.to(device, memory_format=torch.channels_last)  # as zoo evaluate has it
     modules = {"": module, **dict(networks(job.guidance))}
     for indices in job.parts[number :: len(job.devices)]:

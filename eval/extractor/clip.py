@@ -122,7 +122,14 @@ class CroppedClip(OpenClip):
     """The same after a crop to the middle square, which CMMD's own code makes before it resizes.
 
     Of square images the two are one; of others open_clip resizes first and crops then.
+
+    Args:
+        options: of ``OpenClip``.
     """
+
+    def __init__(self, *options: Any, **more: Any) -> None:
+        super().__init__(*options, **more)
+        self.name += "/cropped"
 
     @property
     def resize(self) -> str:

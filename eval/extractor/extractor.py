@@ -54,7 +54,8 @@ def in_pieces(
             f"an extractor takes uint8 images (B, 1 or 3, H, W), got {images.dtype} "
             f"{tuple(images.shape)}"
         )
-    with torch.inference_mode():
+    # torch lets cuDNN round float32 to TF32, which moves features: not where numbers are compared
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
         parts = [network(piece) for piece in images.split(size)]
     found = {key: torch.cat([part[key].float().cpu() for part in parts]) for key in parts[0]}
     for feature, values in found.items():

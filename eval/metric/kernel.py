@@ -140,6 +140,8 @@ class KernelDistance(RowsMetric):
     def of(self, features: Tensor) -> dict[str, float]:
         size = min(self.subset_size, len(features), len(self.reference))
         found = kernel_distance(features, self.reference, self.subsets, size, self.seed)
+        if len(found) > 1 and size < max(len(features), len(self.reference)):
+            self.own_error = float(found.std()) / len(found) ** 0.5
         return {self.name: float(found.mean())}
 
     def leave_out(
@@ -148,7 +150,7 @@ class KernelDistance(RowsMetric):
         """As the base's, with the estimate over all pairs in the place of the subsets'.
 
         Both estimate the same, without bias; fresh subsets for each block would add their own
-        chance, nine times over.
+        chance, nine times over. What chance the value's own subsets have is ``own_error``.
         """
         whole = self.of(features)[self.name]
         every, without = AllPairs(self.reference).of(features, bounds)

@@ -49,6 +49,7 @@ class RowsMetric(Metric):
     """
 
     against = "rows"
+    own_error = 0.0  # how far a metric's own draws move its last value, which no block shows
     rows: list[Tensor] | Tensor  # one tensor where processes have been gathered
 
     reference: Any

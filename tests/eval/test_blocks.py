@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -118,3 +119,17 @@ def test_too_few_images_for_blocks_have_no_interval(name: str) -> None:
     found = blocks.estimates()[name]
     assert found.value == pytest.approx(of(FEATURES[:15]), rel=1e-9)
     assert found.low == -float("inf") and not found.pseudo
+
+
+def test_the_chance_of_kids_own_subsets_is_in_its_interval() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, reference = (torch.randn(400, 4, generator=generator) for _ in range(2))
+    images = Images(torch.zeros(400, 1, 1, 1).byte())
+
+    def error(size: int) -> float:
+        make = partial(KernelDistance, reference, "x", subsets=20, subset_size=size)
+        blocks = Blocks(make, 400)
+        blocks.update({"pool": features}, images)
+        return blocks.estimates()["kid_x"].standard_error
+
+    assert error(40) > 1.5 * error(400)  # all of both sets in each subset: no chance of its own

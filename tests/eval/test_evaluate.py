@@ -283,7 +283,10 @@ def test_further_metrics_come_with_floor_interval_and_definition(data):
         value = found.values[name]
         assert value.floor == pytest.approx(value.value)  # these are the held-out images
         assert value.definition and len(value.blocks) == 10
-        assert value.interval[0] <= value.value <= value.interval[1]
+        if len(set(value.blocks)) > 1:  # blocks that are all alike tell no interval
+            assert value.interval[0] <= value.value <= value.interval[1]
+        else:
+            assert value.interval is None
     assert "subsets 5" in found.protocol.metrics["kid_judge"]
     assert Result.from_json(found.to_json()) == found
 
@@ -315,11 +318,12 @@ def test_what_cannot_be_measured_is_absent_with_its_reason(data):
 
 
 def test_an_interval_does_not_leave_what_is_possible(data):
-    images = StoredImages(data.train.images, "copies", data.train.labels)
+    noise = torch.randint(256, (3, 1, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
+    images = StoredImages(torch.cat([data.train.images[:27], noise]), "copies and noise")
     found = evaluate(images, data, [Classifier()], metrics=[PrecisionRecall]).result
     for name in ("precision_judge", "recall_judge"):
         low, high = found.values[name].interval
-        assert 0 <= low <= high <= 1
+        assert 0 <= low < found.values[name].value < high == 1
 
 
 def test_a_metric_of_reconstructions_is_refused_for_generated_images(data):

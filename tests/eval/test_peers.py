@@ -176,22 +176,3 @@ def test_clean_features_are_clean_fids(files: Files) -> None:
     )
     assert theirs.std(dim=0).mean() > 0.01
     assert (ours - theirs).norm() <= 2e-6 * theirs.norm()
-
-
-@pytest.mark.slow  # scipy's root of a 2048 by 2048 matrix takes half a minute
-@pytest.mark.filterwarnings("ignore")
-def test_clean_fid_is_clean_fids(files: Files) -> None:
-    from cleanfid import fid
-
-    theirs = fid.compute_fid(
-        str(files.generated),
-        str(files.real),
-        mode="clean",
-        num_workers=0,
-        device=torch.device("cpu"),
-        custom_feat_extractor=clean_fids_model(files.network),
-        verbose=False,
-    )
-    features = (clean_features(files, folder) for folder in (files.generated, files.real))
-    ours = frechet_distance(*map(FeatureStatistics, features))
-    assert ours == pytest.approx(theirs, rel=1e-4)

@@ -13,11 +13,12 @@ from eval.cache import Cache
 from eval.compare import compare
 from eval.extractor.weights import state
 from eval.feature_statistics import FeatureStatistics
+from eval.images import mixed
 from eval.metric import PSNR, SSIM, KernelDistance, PerceptualDistance, frechet_distance
 from eval.metric.lpips import VGG
 from eval.metric.psnr import psnr
 from eval.reconstruction import reconstruct
-from eval.reconstructions import is_autoencoder, order, reconstructions
+from eval.reconstructions import is_autoencoder, reconstructions
 from eval.result import Result
 from zoo import DDPM
 from zoo.data import ImageSet
@@ -99,7 +100,7 @@ def test_images_are_originals_each_before_its_reconstruction(
     found = reconstruct(module, data, num_images=12)
     assert found.images.shape == (24, 1, 16, 16)
     assert found.images.dtype == torch.uint8
-    taken = order(40, 12)
+    taken = mixed(40, 12)
     torch.testing.assert_close(found.images[::2], data.test.images[taken])
     each = psnr(found.images[::2], found.images[1::2])
     assert found.result.values["psnr"].value == pytest.approx(float(each.mean()), rel=1e-9)
@@ -148,7 +149,7 @@ def test_what_cannot_be_measured_is_refused_where_it_was_asked_for(
 
 def test_a_sample_depends_on_seed_and_image_alone(module: Autoencoder, data: Any) -> None:
     def made(posterior: str, seed: int, batch_size: int) -> torch.Tensor:
-        some = order(40, 8)
+        some = mixed(40, 8)
         batches = reconstructions(module, data.test, some, posterior, seed, batch_size)
         return torch.cat([batch.reconstructions for batch in batches]).int()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.images import from_dataset
+from eval.images import from_dataset, order_of
 from eval.stored import StoredImages, stored
 from zoo.data import ImageSet
 
@@ -153,3 +153,24 @@ def test_a_foreign_npz_or_parquet_is_named(tmp_path):
     refused("a.parquet", "no column 'image'; it has picture")
     (tmp_path / "b.parquet").write_bytes(b"PAR1 torn")
     refused("b.parquet", "cannot be read as parquet")
+
+
+def test_images_that_lie_by_class_are_mixed_and_others_are_not(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        _write(tmp_path / name)
+    mixed = order_of(stored(tmp_path))
+    assert sorted(mixed.tolist()) == [0, 1, 2]
+    assert order_of(stored(tmp_path / "a")).tolist() == [0, 1]
+    images = torch.zeros(40, 1, 4, 4).byte()
+    by_class, in_turn = torch.arange(40) // 20, torch.arange(40) % 2
+    assert order_of(StoredImages(images, "x", in_turn)).tolist() == list(range(40))
+    order = order_of(StoredImages(images, "x", by_class))
+    assert 5 < by_class[order[:20]].sum() < 15
+    (batch,) = from_dataset(StoredImages(images, "x", by_class), 64, order)
+    assert torch.equal(batch.labels, by_class[order])
+
+
+def test_sixteen_bits_are_refused(tmp_path):
+    Image.fromarray(np.full((8, 8), 20000, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a.png has more than 8 bits a channel \(mode I;16\)"):
+        stored(tmp_path)

@@ -235,3 +235,13 @@ def test_what_is_sampled_by_may_differ_but_nothing_else(tmp_path: Path) -> None:
     assert unlike_config(cfg, file) == []
     OmegaConf.save(compose("train", ["recipe.ema.warmup=false"]), file, resolve=True)
     assert unlike_config(cfg, file) == ["recipe.ema.warmup is False, not True"]
+
+
+def test_another_schedule_or_objective_is_another_model() -> None:
+    def config(schedule: str, **more: object) -> dict[str, object]:
+        diffusion = {"_target_": "Gaussian", "schedule": {"_target_": schedule}}
+        return {"_target_": "zoo.DDPM", "diffusion": {**diffusion, **more}}
+
+    assert unlike_model(config("Linear"), {**config("Linear"), "_target_": "zoo.Other"}) == []
+    found = unlike_model(config("Cosine"), config("Linear"))
+    assert found == ["model.diffusion.schedule._target_ is Linear, not Cosine"]

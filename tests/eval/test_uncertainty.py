@@ -143,3 +143,23 @@ def test_what_cannot_be_estimated_is_known() -> None:
         jackknife(1.0, [1.0, math.nan])
     with pytest.raises(ValueError, match="3 images cannot be cut into 10"):
         block_bounds(3)
+
+
+def test_a_verdict_is_of_the_difference_that_is_shown() -> None:
+    # the blocks' means (bias removed) say the opposite of the values
+    blocks = [7.0 + 0.1 * (r % 3) for r in range(10)]
+    first = Estimate(12.9, 0.1, 0, 0, tuple(blocks))
+    second = Estimate(12.4, 0.1, 0, 0, tuple(b + 2 + 0.01 * r for r, b in enumerate(blocks)))
+    found = paired_difference(first, second)
+    assert found.value == pytest.approx(0.5)
+    assert found.verdict(higher_is_better=True) == "better"
+
+
+def test_what_the_blocks_do_not_show_widens_interval_and_test() -> None:
+    plain = jackknife(1.0, [1.0 + 0.01 * r for r in range(10)])
+    wide = plain.widened(0.5)
+    assert wide.standard_error == pytest.approx(math.hypot(plain.standard_error, 0.5))
+    assert wide.high - wide.value == pytest.approx(t_quantile(9) * wide.standard_error)
+    assert wide.pseudo == plain.pseudo
+    other = jackknife(2.0, [2.0 + 0.011 * r for r in range(10)])
+    assert paired_difference(plain, other).p < 0.01 < paired_difference(wide, other).p

@@ -82,3 +82,12 @@ def test_directionless_values_are_not_judged(make_result: Callable[..., Result])
         replace(r, values={NAME: replace(r.values[NAME], higher_is_better=None)}) for r in rows
     ]
     assert verdicts(rows) and verdicts(plain) == []
+
+
+def test_all_pairs_of_a_table_are_corrected_together(make_result: Callable[..., Result]) -> None:
+    rows = [row(make_result, "a", noisy(2.0, 0)), row(make_result, "b", noisy(1.97, 1))]
+    (alone,) = verdicts(rows)
+    twice = [replace(r, values={**r.values, "fid_small_360": r.values[NAME]}) for r in rows]
+    assert [v.difference.adjusted for v in verdicts(twice)] == pytest.approx(
+        [2 * alone.difference.p] * 2
+    )
