@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from eval.compared import compared
 from eval.evaluate import evaluate
 from eval.extractor import CleanInception, Inception
-from eval.feature_statistics import FeatureStatistics
 from eval.metric import InceptionScore, KernelDistance, PrecisionRecall
-from eval.metric.frechet import frechet_distance
 from eval.stored import stored
 from zoo.checkpoint import sha256
 
