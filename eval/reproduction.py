@@ -26,7 +26,8 @@ def reproduce(cfg: DictConfig) -> Path:
     """``zoo reproduce``: writes reproduce.md, reproduce.csv and a JSON result for each row.
 
     Raises:
-        SystemExit: with code 1, when all is written, where a row that was run is not reproduced.
+        SystemExit: with code 1, when all is written, where a row that was run is not reproduced, or
+            none of those whose weights are at hand could be measured.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -40,7 +41,9 @@ def reproduce(cfg: DictConfig) -> Path:
     outcomes = run(rows, given, folder, evaluate, _path(cfg.weights))
     asked = [f"table={table.name}", *([f"rows=[{','.join(cfg.rows)}]"] if cfg.rows else [])]
     write(folder, table, outcomes, " ".join(["zoo reproduce", *asked, *given]))
-    if any(one.verdict == NOT_REPRODUCED for one in outcomes):
+    tried = [one for one in outcomes if not lacking(one.row, given, _path(cfg.weights))]
+    nothing = bool(tried) and all(one.ours is None for one in tried)  # such as num_images=0
+    if nothing or any(one.verdict == NOT_REPRODUCED for one in outcomes):
         raise SystemExit(1)
     return folder
 

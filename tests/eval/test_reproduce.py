@@ -55,6 +55,9 @@ def test_the_command_writes_the_comparison_and_exits_with_its_verdict(
         cli.main([*asked, "sampler.num_steps=3"])
     assert exit.value.code == 1
     assert "network evaluations: 3 here, 25 in the table" in capsys.readouterr().out
+    with pytest.raises(SystemExit):  # nothing could be measured
+        cli.main([*asked, "num_images=0"])
+    assert "num_images is a whole number from 2, got 0" in capsys.readouterr().out
     cli.main([*asked, "num_images=60", "fid_counts=[60]"])  # another count is no other verdict
     assert "counts differ: 60 images here, 180 in the table" in capsys.readouterr().out
 
