@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from eval.blocks import Blocks
+from eval.feeding import feed
 from eval.fid_sets import FidSets
 from eval.images import as_batch, from_dataset, order_of
 from eval.lineup import lacks
@@ -63,12 +64,7 @@ def held_out(yardstick: Yardstick, batch_size: int) -> HeldOut:
         last = first + len(batch.images)
         for extractor in yardstick.extractors:
             features = extractor(batch.images)
-            for entry, blocks in further.items():
-                if entry.extractor.name == extractor.name:
-                    blocks.update(features, batch)
-            for (name, _), metric in sets.items():
-                if name == extractor.name:
-                    metric.update(features, batch)
+            feed(extractor.name, features, batch, sets, further)
             if extractor.name in true:
                 others = [test.captions[i] for i in shuffled[first:last]]
                 true[extractor.name].update(features, as_batch(batch))

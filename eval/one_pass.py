@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from eval.blocks import Blocks
+from eval.feeding import feed
 from eval.fid_sets import FidSets
 from eval.images import Images, Wanted
 from eval.lineup import Entry, lacks
@@ -77,12 +78,7 @@ def one_pass(
             del further[entry]
         for extractor in yardstick.extractors:
             features = extractor(batch.images)
-            for entry, blocks in further.items():
-                if entry.extractor.name == extractor.name:
-                    blocks.update(features, batch)
-            for (name, _), metric in sets.items():
-                if name == extractor.name:
-                    metric.update(features, batch)
+            feed(extractor.name, features, batch, sets, further)
             if extractor.name in scores:
                 scores[extractor.name].update(features, batch)
     return Measured(torch.cat(first), seen, sets, scores, further, seconds)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
+from eval.picture import pair_sheets, png, tile
 from eval.result import (
     Budget,
     Environment,
@@ -74,3 +77,45 @@ def _result(name: str = "ddpm", fid: float = 4.2, latent: bool = False, **extra:
 def make_result() -> Callable[..., Result]:
     """Makes a complete Result; keyword arguments beyond the named ones are its provenance."""
     return _result
+
+
+# Four rows of a page, with intervals, sample grids and closest pairs.
+
+_NAMES = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
+
+
+def _sure(result, centre, turn=1, **changes):
+    """The result with an interval, and blocks that waver in another order for another turn."""
+    name = "fid_small_1000"
+    blocks = [centre + 0.01 * ((turn * k) % 10 - 4.5) for k in range(10)]
+    ends = [centre - 0.02, centre + 0.02]
+    value = replace(result.values[name], value=centre, blocks=blocks, interval=ends, **changes)
+    return replace(result, values={**result.values, name: value})
+
+
+@pytest.fixture
+def results(make_result):
+    history = [[step, 1.0 / step] for step in range(1, 400)]
+    rows = [
+        make_result(name, fid, "latent" in name, history=history)
+        for name, fid in zip(_NAMES, (9.5, 10.25, 100.0, 2.0), strict=True)
+    ]
+    return list(map(_sure, rows, (2, 2, 3, 4), (1, 3, 7, 9)))
+
+
+@pytest.fixture
+def samples():
+    images = torch.randint(256, (20, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+    return {name: png(tile(images.byte(), 10)) for name in ("real", *_NAMES)}
+
+
+@pytest.fixture
+def pairs():
+    images = torch.randint(256, (8, 2, 1, 16, 16), generator=torch.Generator().manual_seed(1))
+    return pair_sheets({name: images.byte() for name in _NAMES})
+
+
+@pytest.fixture
+def sure() -> Callable[..., Result]:
+    """Gives a result an interval and blocks."""
+    return _sure

@@ -6,45 +6,8 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import pytest
-import torch
-
 from eval.compare import compare
 from eval.page import page
-from eval.picture import pair_sheets, png, tile
-
-NAMES = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
-
-
-def sure(result, centre, turn=1, **changes):
-    """The result with an interval, and blocks that waver in another order for another turn."""
-    name = "fid_small_1000"
-    blocks = [centre + 0.01 * ((turn * k) % 10 - 4.5) for k in range(10)]
-    ends = [centre - 0.02, centre + 0.02]
-    value = replace(result.values[name], value=centre, blocks=blocks, interval=ends, **changes)
-    return replace(result, values={**result.values, name: value})
-
-
-@pytest.fixture
-def results(make_result):
-    history = [[step, 1.0 / step] for step in range(1, 400)]
-    rows = [
-        make_result(name, fid, "latent" in name, history=history)
-        for name, fid in zip(NAMES, (9.5, 10.25, 100.0, 2.0), strict=True)
-    ]
-    return list(map(sure, rows, (2, 2, 3, 4), (1, 3, 7, 9)))
-
-
-@pytest.fixture
-def samples():
-    images = torch.randint(256, (20, 1, 16, 16), generator=torch.Generator().manual_seed(0))
-    return {name: png(tile(images.byte(), 10)) for name in ("real", *NAMES)}
-
-
-@pytest.fixture
-def pairs():
-    images = torch.randint(256, (8, 2, 1, 16, 16), generator=torch.Generator().manual_seed(1))
-    return pair_sheets({name: images.byte() for name in NAMES})
 
 
 class Loads(HTMLParser):
@@ -109,7 +72,7 @@ def test_what_was_not_recorded_is_said(make_result):
     assert 'id="verdicts"' not in text
 
 
-def test_too_few_images_for_the_features_are_warned_of(results):
+def test_too_few_images_for_the_features_are_warned_of(results, sure):
     rows = [sure(r, 2.0 + i, detail={"dimensions": 2048.0}) for i, r in enumerate(results)]
     text = page(compare(rows), rows, {}, "t", "c")
     assert "FID-1000 (small) is of 1,000 images with 2,048 dimensions" in text
@@ -127,7 +90,7 @@ def test_protocol_and_records_are_folded_away(results):
     assert fingerprint in text.split("<summary>Record of ddpm</summary>")[1]
 
 
-def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_result):
+def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_result, sure):
     weights = page(compare(results), results, {}, "t", "c").split("<pre")[0]
     assert "these weights: worse than ddpm by 1" in weights
     assert "Said of these weights" in weights and "the method:" not in weights

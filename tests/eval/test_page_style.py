@@ -10,48 +10,15 @@ from dataclasses import replace
 from html import escape, unescape
 
 import pytest
-import torch
 
 from eval.compare import compare
 from eval.page import page
-from eval.picture import pair_sheets, png, tile
 
 NAMES = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
-
-
-def sure(result, centre, turn=1, **changes):
-    """The result with an interval, and blocks that waver in another order for another turn."""
-    name = "fid_small_1000"
-    blocks = [centre + 0.01 * ((turn * k) % 10 - 4.5) for k in range(10)]
-    ends = [centre - 0.02, centre + 0.02]
-    value = replace(result.values[name], value=centre, blocks=blocks, interval=ends, **changes)
-    return replace(result, values={**result.values, name: value})
-
-
-@pytest.fixture
-def results(make_result):
-    history = [[step, 1.0 / step] for step in range(1, 400)]
-    rows = [
-        make_result(name, fid, "latent" in name, history=history)
-        for name, fid in zip(NAMES, (9.5, 10.25, 100.0, 2.0), strict=True)
-    ]
-    return list(map(sure, rows, (2, 2, 3, 4), (1, 3, 7, 9)))
-
-
-@pytest.fixture
-def samples():
-    images = torch.randint(256, (20, 1, 16, 16), generator=torch.Generator().manual_seed(0))
-    return {name: png(tile(images.byte(), 10)) for name in ("real", *NAMES)}
-
-
-@pytest.fixture
-def pairs():
-    images = torch.randint(256, (8, 2, 1, 16, 16), generator=torch.Generator().manual_seed(1))
-    return pair_sheets({name: images.byte() for name in NAMES})
 
 
 WATCH = (
@@ -108,7 +75,9 @@ def opened(tmp_path, pages, look, *options):
     return json.loads(found[1])
 
 
-def test_nothing_fails_or_overflows_at_any_width(results, samples, pairs, make_result, tmp_path):
+def test_nothing_fails_or_overflows_at_any_width(
+    results, samples, pairs, make_result, tmp_path, sure
+):
     eight = [make_result(f"a_model_with_a_rather_long_name_{i}", 3.0 + i) for i in range(8)]
     eight = [
         sure(row, 2 + i % 3, 2 * i + 1, detail={"dimensions": 2048.0})

@@ -17,8 +17,10 @@ from eval.feature_statistics import FeatureStatistics
 from eval.images import Images, Wanted, generated
 from eval.metric import frechet_distance
 from eval.parallel import devices, generated_in_parallel
+from eval.worker import Job, _batches
 from zoo.guidance import AutoGuidance, networks
 from zoo.paths import checkpoints
+from zoo.sampler import DDIM
 
 MODEL = checkpoints() / "digits" / "ddpm.safetensors"
 COUNT, SEED = 24, 3
@@ -206,3 +208,13 @@ def test_what_cannot_be_handed_over_or_is_not_there_is_refused() -> None:
         devices(0, "cpu")
     with pytest.raises(ValueError, match="devices=2: possible with device=mps are 1 to 1"):
         devices(2, "mps")
+
+
+def test_a_worker_computes_in_the_number_format_that_is_recorded() -> None:
+    def made(dtype: str | None) -> torch.Tensor:
+        job = Job(MODEL, None, [range(4)], SEED, DDIM(2), None, ["cpu"], (), 1, dtype)
+        return torch.cat([torch.from_numpy(batch.images) for batch in _batches(job, 0)])
+
+    rounded = model().to(torch.bfloat16).generate(4, sampler=DDIM(2), seed=SEED)
+    assert torch.equal(made("bfloat16"), rounded)
+    assert not torch.equal(made(None), rounded)
