@@ -16,11 +16,12 @@ from _golden import TIMES, Case, default_dtype, difference, inputs, kept, read
 from _table import write
 from torch import Tensor
 
-from zoo.convert import network, openai
-from zoo.convert.compvis import denoiser
-from zoo.convert.compvis_autoencoder import load_autoencoder
-from zoo.convert.openai_classifier import classifier
-from zoo.published import published
+from zoo.checkpoint.published import published
+from zoo.convert import network
+from zoo.convert.compvis.autoencoder import load_autoencoder
+from zoo.convert.compvis.read import denoiser
+from zoo.convert.openai import read as openai
+from zoo.convert.openai.classifier import classifier
 from zoo.records import Condition
 
 

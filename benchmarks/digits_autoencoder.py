@@ -11,10 +11,10 @@ from _table import write
 
 import zoo
 from eval.extractor import Small
+from eval.measure.reconstruction import reconstruct
 from eval.metric import PSNR, SSIM
-from eval.reconstruction import reconstruct
 from zoo import paths
-from zoo.data.digits import Digits
+from zoo.data.source.digits import Digits
 
 SHIPPED = paths.checkpoints() / "digits"
 

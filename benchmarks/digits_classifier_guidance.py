@@ -22,10 +22,10 @@ from sklearn.svm import SVC
 
 import zoo
 from zoo import paths
-from zoo.data.digits import originals, to_originals
+from zoo.data.source.digits import originals, to_originals
 from zoo.guidance import Classifier
-from zoo.image_grid import image_grid, save_png
 from zoo.sampler import DDIM, Ancestral
+from zoo.system.picture import image_grid, save_png
 
 SAMPLERS = {"ancestral, algorithm 1": Ancestral(25), "ddim, algorithm 2": DDIM(25)}
 SCALES = {"unconditional": (0.0, 3.0, 10.0), "ddpm": (0.0, 3.0)}

@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 
 import zoo
 from zoo import paths
-from zoo.data.digits import originals, to_originals
+from zoo.data.source.digits import originals, to_originals
 from zoo.guidance import ClassifierFree
 
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0)

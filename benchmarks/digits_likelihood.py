@@ -18,10 +18,10 @@ from torch import Tensor
 
 import zoo
 from zoo import paths
-from zoo.data.digits import Digits
+from zoo.data.source.digits import Digits
 from zoo.diffusion.variance import FixedVariance
 from zoo.draw import Draw
-from zoo.progress import track
+from zoo.system.progress import track
 
 
 def bits(module: Any, images: Tensor, labels: Tensor, num_steps: int | None, name: str) -> dict:

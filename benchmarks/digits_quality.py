@@ -23,10 +23,10 @@ from torchvision.transforms.functional import gaussian_blur
 import zoo
 from eval.evaluate import evaluate
 from eval.extractor import Small
-from eval.stored import StoredImages
-from eval.yardstick import Yardstick, measure
+from eval.measure.reference import Yardstick, measure
+from eval.source.stored import StoredImages
 from zoo import paths
-from zoo.data.digits import Digits
+from zoo.data.source.digits import Digits
 from zoo.guidance import Unguided
 from zoo.models.ddpm import DDPM
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from _table import write
 
-from eval.feature_statistics import FeatureStatistics
+from eval.moments.feature_statistics import FeatureStatistics
 
 SIZE, ROWS, RUNS = 2048, 50_000, 3
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from _table import write
 
-from eval.feature_statistics import FeatureStatistics
 from eval.metric.frechet import frechet_distance
+from eval.moments.feature_statistics import FeatureStatistics
 
 SIZE = 2048
 RUNS = 3

@@ -24,11 +24,11 @@ from _formula import values
 
 from zoo.diffusion.gaussian import GaussianDiffusion, per_image
 from zoo.diffusion.likelihood import discretized_gaussian_nll
+from zoo.diffusion.objective import Hybrid, Vlb
 from zoo.diffusion.parameterization import X0, Epsilon
 from zoo.diffusion.posterior import log_variance, posterior, variance_floor
 from zoo.diffusion.time_sampler import LossSecondMoment
 from zoo.diffusion.variance import FixedVariance, LearnedVariance
-from zoo.diffusion.weighting import Hybrid, Vlb
 from zoo.records import Level
 from zoo.sampler.grid import respaced
 from zoo.schedule import Cosine, Linear, NoiseSchedule

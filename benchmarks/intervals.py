@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from _table import write
 
-from eval.blocks import Blocks
-from eval.feature_statistics import FeatureStatistics
-from eval.images import Images
+from eval.measure.blocks import Blocks
 from eval.metric.frechet import FrechetDistance, frechet_distance
-from eval.uncertainty import (
+from eval.moments.feature_statistics import FeatureStatistics
+from eval.result.uncertainty import (
     BLOCKS,
     Difference,
     Estimate,
@@ -28,6 +27,7 @@ from eval.uncertainty import (
     estimable,
     paired_difference,
 )
+from eval.source.batch import Images
 
 CASES = [(8, 2000), (16, 1000), (64, 1000), (64, 200), (64, 48)]
 TRIALS, COMPARISONS = 500, 1000

@@ -19,11 +19,11 @@ from _inception import random_inception, write_pngs
 from _table import write
 from torch import nn
 
-from eval.compared import compared
 from eval.evaluate import evaluate
 from eval.extractor import CleanInception, Inception
 from eval.metric import InceptionScore, KernelDistance, PrecisionRecall
-from eval.stored import stored
+from eval.source.reference_set import compared
+from eval.source.stored import stored
 from zoo.checkpoint import sha256
 
 COUNT = 64

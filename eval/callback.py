@@ -15,12 +15,12 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from eval.few_images import Few
-from eval.images import Wanted, wanted
-from eval.uncertainty import Estimate
+from eval.metric.few_images import Few
+from eval.result.uncertainty import Estimate
+from eval.source.batch import Wanted, wanted
 from zoo.callbacks import averaged
 from zoo.callbacks.after_step import AfterStep, log
-from zoo.progress import sampling, track
+from zoo.system.progress import sampling, track
 
 
 class EvaluateWhileTraining(AfterStep):

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments:
         print(f"zoo doctor: takes no arguments, got '{arguments[0]}'", file=sys.stderr)
         raise SystemExit(2)
-    from zoo.tables import show
+    from zoo.command.tables import show
 
     show({"packages": (found := packages())})
     if any(line.startswith("MISSING") for line in found.values()):
@@ -62,7 +62,7 @@ def machine() -> dict[str, str]:
     """The device and precision of ``trainer=auto``, cores, memory and the free disk."""
     import torch
 
-    from zoo.device import accelerator, device_name, precision
+    from zoo.system.device import accelerator, device_name, precision
 
     device = accelerator()
     lines = {

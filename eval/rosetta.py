@@ -1,115 +1,15 @@
-"""``zoo rosetta``: one set of images under every FID protocol at hand, and how far they spread."""
+"""``zoo rosetta``: one set of images under every FID protocol at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 from zoo import entry
 
 
-class Row(NamedTuple):
-    """The number of one protocol.
-
-    Attributes:
-        extractor: its name.
-        resize: how images reached it.
-        reference: the split compared with, and its number of images.
-        num_images: how many of the images were used: the first ones.
-        distance: the Fréchet distance.
-    """
-
-    extractor: str
-    resize: str
-    reference: str
-    num_images: int
-    distance: float
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The verb."""
-    entry.run("rosetta", "rosetta", "eval.verbs:rosetta", argv)
-
-
-def rows(images: Any, data: Any, extractors: Sequence[Any], batch_size: int = 256) -> list[Row]:
-    """Every extractor against both splits, with all images and with the first half of them.
-
-    Args:
-        images: ``StoredImages``.
-        data: a data set after ``setup()``, or a ``Compared``.
-        extractors: those at hand; of a CLIP the image tower is used (CLIP-FID).
-        batch_size: images at a time.
-
-    Raises:
-        ValueError: fewer than four images, or of another shape than the data's.
-    """
-    if len(images) < 4 or (data.shape is not None and images.shape != tuple(data.shape)):
-        raise ValueError(
-            f"at least 4 images of shape {data.shape} are needed, got {len(images)} of "
-            f"{images.shape}"
-        )
-    from eval.feature_statistics import FeatureStatistics
-    from eval.images import order_of
-    from eval.metric.frechet import frechet_distance
-    from zoo.progress import track
-
-    found = []
-    for extractor in extractors:
-
-        def statistics(
-            images: Any, rows: range, what: str, extractor: Any = extractor
-        ) -> FeatureStatistics:
-            seen = FeatureStatistics()
-            parts = order_of(images)[rows.start : rows.stop].split(batch_size)
-            for part in track(parts, description=f"{extractor.name}: {what}", unit="batches"):
-                seen.update(extractor(images.gather(part))["pool"])
-            return seen
-
-        half = len(images) // 2
-        first = statistics(images, range(half), "images")
-        whole = statistics(images, range(half, len(images)), "images")
-        whole.merge(first)
-        for told, reference in _references(data, extractor, statistics, whole.dimensions):
-            for ours in (whole, first):
-                distance = frechet_distance(ours, reference)
-                found.append(Row(extractor.name, extractor.resize, told, ours.count or 0, distance))
-    return found
-
-
-def _references(data: Any, extractor: Any, statistics: Any, size: int) -> Iterator[tuple[str, Any]]:
-    """What the images are held against, in words, and its statistics."""
-    file = getattr(data, "statistics", None)
-    if file is not None:
-        yield file.path.name, file.moments(extractor, size=size)
-        return
-    for name, split in (("train", data.train), ("test", data.test)):
-        if split is not None:
-            told = getattr(data, {"train": "reference", "test": "held_out"}[name], name)
-            yield f"{told}, {len(split):,} images", statistics(split, range(len(split)), told)
-
-
-def table(found: Sequence[Row], absent: dict[str, str]) -> str:
-    """Markdown: the numbers, their spread, and which protocols are not at hand."""
-    lines = ["| FID | network | resize | against | of images |", "| --- | --- | --- | --- | --- |"]
-    for row in found:
-        words = [
-            f"{row.distance:.4g}",
-            row.extractor,
-            row.resize,
-            row.reference,
-            f"{row.num_images:,}",
-        ]
-        lines.append("| " + " | ".join(words) + " |")
-    distances = [row.distance for row in found]
-    lines += [
-        "",
-        f"One set of images, {len(found)} numbers from {min(distances):.4g} to "
-        f"{max(distances):.4g}: a FID means something beside its network, resize, reference and "
-        "count only.",
-    ]
-    if absent:
-        lines += ["", "Not at hand:", ""] + [f"- {name}: {why}" for name, why in absent.items()]
-    return "\n".join(lines) + "\n"
+    entry.run("rosetta", "rosetta", "eval.study.rosetta:rosetta", argv)
 
 
 if __name__ == "__main__":

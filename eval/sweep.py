@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from zoo import entry
+from zoo.command.overrides import quoted, split_list
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -13,9 +14,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     kept, axes = axes_of(arguments)
     if axes:
-        told = ",".join("[" + ",".join(map(entry.quoted, axis)) + "]" for axis in axes)
+        told = ",".join("[" + ",".join(map(quoted, axis)) + "]" for axis in axes)
         kept.append(f"axes=[{told}]")
-    entry.run("sweep", "sweep", "eval.verbs:sweep", kept)
+    entry.run("sweep", "sweep", "eval.study.sweep:sweep", kept)
 
 
 def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -27,35 +28,12 @@ def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     kept, axes = [], []
     for argument in arguments:
         key, sign, value = argument.partition("=")
-        parts = split(value) if sign and not argument.startswith("-") else []
+        parts = split_list(value) if sign and not argument.startswith("-") else []
         if len(parts) < 2:
             kept.append(argument)
         else:
             axes.append([f"{key}={part}" for part in parts])
     return kept, axes
-
-
-def split(text: str) -> list[str]:
-    """The parts of a comma list; commas within brackets, braces and quotes do not part it.
-
-    >>> split("a,[1,2],'x,y'")
-    ['a', '[1,2]', "'x,y'"]
-    """
-    parts, depth, quote = [""], 0, ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "[{(":
-            depth += 1
-        elif letter in "]})":
-            depth -= 1
-        elif letter == "," and depth == 0:
-            parts.append("")
-            continue
-        parts[-1] += letter
-    return parts
 
 
 if __name__ == "__main__":

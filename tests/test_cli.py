@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import cli, entry, listing, paths, published, usage
+from eval import listing
+from zoo import cli, entry, paths
+from zoo.checkpoint import published
+from zoo.command import help
 
 VERBS = ["train", "sample", "evaluate", "compare", "sweep", "rosetta", "check", "convert"]
 VERBS += ["statistics", "reproduce", "list", "doctor"]
@@ -25,7 +28,7 @@ NOISE = 4.0  # other processes run beside the tests
 
 def users(group: str) -> list[str]:
     """The primary configs in whose defaults a group stands."""
-    return [p for p in PRIMARY if group in usage.groups(paths.configs() / f"{p}.yaml")]
+    return [p for p in PRIMARY if group in help.groups(paths.configs() / f"{p}.yaml")]
 
 
 def seconds(*arguments: str) -> float:
@@ -149,7 +152,7 @@ def test_every_config_says_what_it_is_in_its_first_line(group: str, name: str) -
 def test_every_verbs_config_composes(name: str) -> None:
     from omegaconf import OmegaConf
 
-    assert usage.description(paths.configs() / f"{name}.yaml")
+    assert help.description(paths.configs() / f"{name}.yaml")
     OmegaConf.to_container(entry.compose(name), resolve=True)
 
 

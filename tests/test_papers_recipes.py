@@ -193,7 +193,7 @@ def test_a_recipe_takes_a_shrunken_step(name: str, pictures: Path, tmp_path: Pat
     from zoo.checkpoint import load, save
     from zoo.first_stage import KLAutoencoder, VQAutoencoder
     from zoo.models.autoencoder import Autoencoder
-    from zoo.train import train
+    from zoo.training.train import train
 
     overrides = [*SMALL, f"data.folder={pictures}", f"run_dir={tmp_path / 'run'}"]
     overrides += FIRST_STAGE if name in ("kl_f8", "vq_f4") else U_NET
@@ -221,17 +221,17 @@ def test_a_recipe_takes_a_shrunken_step(name: str, pictures: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("ldm")])
 def test_a_latent_recipe_asks_for_its_first_stage(name: str, pictures: Path) -> None:
-    from zoo import run
+    from zoo.training import parts
 
     cfg = compose("train", [f"experiment={name}", *SMALL, f"data.folder={pictures}"])
     with pytest.raises(ValueError, match="pass autoencoder=PATH"):
-        run.module(cfg, None)
+        parts.module(cfg, None)
 
 
 @pytest.mark.parametrize("name", ["kl_f8", "vq_f4"])
 def test_a_first_stage_asks_for_the_perceptual_weights(name: str, pictures: Path) -> None:
-    from zoo import run
+    from zoo.training import parts
 
     cfg = compose("train", [f"experiment={name}", *SMALL, f"data.folder={pictures}"])
     with pytest.raises(Exception, match=r"needs vgg_file, got None"):
-        run.module(cfg, None)
+        parts.module(cfg, None)

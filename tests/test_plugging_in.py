@@ -134,7 +134,7 @@ def test_ones_own_configs_are_listed_and_offered(project, flags, capsys) -> None
     "flags", [["--config-dir", "configs"], ["hydra.searchpath=[file://configs]"]]
 )
 def test_a_comparison_finds_them_in_each_of_its_trainings(project, flags, monkeypatch) -> None:
-    from eval.experiment import Experiment
+    from eval.study.comparison import Experiment
 
     seen = []
     monkeypatch.setattr(Experiment, "run", lambda self: seen.append(self.training("plain")))

@@ -14,11 +14,14 @@ _VERBS = {
     "compare": ("eval.compare", "train and measure several models under one budget"),
     "sweep": ("eval.sweep", "measure a saved model over comma lists of settings"),
     "reproduce": ("eval.reproduce", "measure what a paper's table says again, and compare"),
-    "statistics": ("eval.moments", "moments of a reference set, as a file to compare with"),
+    "statistics": ("eval.statistics", "moments of a reference set, as a file to compare with"),
     "rosetta": ("eval.rosetta", "score one set of images under every FID protocol at hand"),
-    "check": ("zoo.check", "run the conformance suite on a sampler, such as your own"),
-    "convert": ("zoo.conversion", "turn published weights into one file of this zoo"),
-    "list": ("zoo.listing", "show what exists: models, data, samplers, metrics, checkpoints"),
+    "check": (
+        "zoo.conformance.__main__",
+        "run the conformance suite on a sampler, such as your own",
+    ),
+    "convert": ("zoo.convert.__main__", "turn published weights into one file of this zoo"),
+    "list": ("eval.listing", "show what exists: models, data, samplers, metrics, checkpoints"),
     "doctor": ("eval.doctor", "show what is installed, which device is used, what is missing"),
 }
 
@@ -47,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"diffusion-zoo {__version__}")
         return
     if verb not in _VERBS:
-        from zoo.complaint import suggestion
+        from zoo.system.errors import suggestion
 
         hint = suggestion(verb, _VERBS)
         print(f"zoo: no verb '{verb}'; there are {', '.join(_VERBS)}{hint}", file=sys.stderr)

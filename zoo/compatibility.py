@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from zoo.guidance import networks
-from zoo.guiding_network import check_network
+from zoo.generation import Model
+from zoo.guidance import Guidance, networks
 
-if TYPE_CHECKING:
-    from zoo.guidance import Guidance
-    from zoo.module import DiffusionModule
+_LEVELS = 9  # of two schedules that are compared
 
 
-def check_parts(module: DiffusionModule) -> None:
+def check_parts(module: Model) -> None:
     """Raises ValueError where the parts of ``module`` cannot work together."""
     _check_latents(module)
     _check_conditions(module)
@@ -32,12 +32,12 @@ def check_own_guidance(guidance: Guidance) -> None:
         )
 
 
-def check_guidance(module: DiffusionModule, guidance: Guidance, negative: bool = False) -> None:
+def check_guidance(module: Model, guidance: Guidance, negative: bool = False) -> None:
     """Raises ValueError where ``guidance`` needs what the model, or another network, lacks.
 
     Args:
         module: the model that is guided.
-        guidance: how.
+        guidance: how predictions are mixed.
         negative: whether conditions are given in place of the null condition.
     """
     if guidance.needs_null and module.conditioner.dropout == 0 and not negative:
@@ -50,7 +50,7 @@ def check_guidance(module: DiffusionModule, guidance: Guidance, negative: bool =
         check_network(module, name, network)
 
 
-def _check_latents(module: DiffusionModule) -> None:
+def _check_latents(module: Model) -> None:
     channels, *size = module.latent_shape
     denoiser = module.denoiser
     beside = getattr(module.conditioner, "image_channels", 0)
@@ -76,7 +76,7 @@ def _check_latents(module: DiffusionModule) -> None:
         )
 
 
-def _check_conditions(module: DiffusionModule) -> None:
+def _check_conditions(module: Model) -> None:
     conditioner, denoiser = module.conditioner, module.denoiser
     rows = getattr(conditioner, "num_rows", None)
     table = getattr(denoiser, "num_classes", None)
@@ -101,3 +101,118 @@ def _check_conditions(module: DiffusionModule) -> None:
 def _same(name: str, got: Any, wanted: int, why: str) -> None:
     if got is not None and got != wanted:
         raise ValueError(f"{name} is {got} but must be {wanted} ({why}): set {name}={wanted}")
+
+
+def check_network(module: Model, name: str, network: Any) -> None:
+    """Refuses a guiding network, a classifier or a weaker model, that is for another model.
+
+    It has to know the model's images, latent space, noise levels and labels.
+
+    Args:
+        module: the diffusion model that is guided.
+        name: what the guidance calls the network, "classifier" or "weak".
+        network: the classifier or weaker model.
+
+    Raises:
+        ValueError: names what differs and the remedy.
+    """
+    _check_space(module, name, network)
+    _check_schedule(module, name, network)
+    _check_labels(module, name, network)
+
+
+def _check_space(module: Model, name: str, network: Any) -> None:
+    if list(network.image_shape) != list(module.image_shape):
+        raise ValueError(
+            f"guidance.{name} is for images {tuple(network.image_shape)}, the model draws "
+            f"{tuple(module.image_shape)}: train one with data.image_size={module.image_shape[-1]}"
+            + _channels(network, module)
+        )
+    if tuple(network.latent_shape) != tuple(module.latent_shape):
+        raise ValueError(
+            f"guidance.{name} knows {_space(network)}, the model works in {_space(module)}: train "
+            f"one in that space, {_remedy(module)}"
+        )
+    if not same_first_stage(network.first_stage, module.first_stage):
+        raise ValueError(
+            f"guidance.{name} knows the latents of another autoencoder than the model's: train "
+            "one with autoencoder=FILE of the model's"
+        )
+
+
+def _check_schedule(module: Model, name: str, network: Any) -> None:
+    ours, theirs = module.diffusion.schedule, network.diffusion.schedule
+    if not same_levels(ours, theirs):
+        raise ValueError(
+            f"guidance.{name} was trained on the noise levels of {_schedule(theirs)}, the model on "
+            f"those of {_schedule(ours)}: train one with the model's schedule"
+        )
+
+
+def _check_labels(module: Model, name: str, network: Any) -> None:
+    own = getattr(module.conditioner, "num_classes", None)
+    reads = getattr(network, "conditioner", network)
+    classes = getattr(reads, "num_classes", None)
+    if classes is not None and own is not None and classes != own:
+        raise ValueError(
+            f"guidance.{name} knows {classes} classes, the model {own}: use one of the same labels"
+        )
+    texts = [getattr(reads, "reads_captions", False), _reads_captions(module)]
+    if (classes is not None and texts[1]) or (texts[0] and own is not None):
+        kinds = [f"captions, guidance.{name} labels", f"labels, guidance.{name} captions"]
+        raise ValueError(
+            f"the model reads {kinds[bool(texts[0])]}: both must read the same conditions"
+        )
+
+
+def same_levels(a: Any, b: Any) -> bool:
+    """Whether two schedules have the same noise at the same times."""
+    if a.end != b.end:
+        return False
+    for t in torch.linspace(0.1, 1.0, _LEVELS, dtype=torch.float64) * a.end:
+        one, other = a(float(t)), b(float(t))
+        for x, y in ((one.alpha, other.alpha), (one.sigma, other.sigma)):
+            if abs(x - y) > 1e-6 * max(abs(x), abs(y)):
+                return False
+    return True
+
+
+def same_first_stage(a: Any, b: Any) -> bool:
+    """Whether two first stages have one latent space; weights kept in half precision count too."""
+    if a is b:
+        return True
+    if isinstance(a, nn.Module) != isinstance(b, nn.Module):
+        return False
+    if not isinstance(a, nn.Module):
+        return type(a) is type(b)
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(
+        value.shape == theirs[key].shape
+        and torch.allclose(value.double(), theirs[key].to(value.device).double(), 2e-3, 1e-6)
+        for key, value in ours.items()
+    )
+
+
+def _reads_captions(module: Model) -> bool:
+    return bool(getattr(module.conditioner, "reads_captions", False))
+
+
+def _space(network: Any) -> str:
+    kind = "latents" if isinstance(network.first_stage, nn.Module) else "pixels"
+    return f"{kind} {tuple(network.latent_shape)}"
+
+
+def _remedy(module: Model) -> str:
+    if isinstance(module.first_stage, nn.Module):
+        return "with model.first_stage=null autoencoder=FILE of the model's"
+    return "without an autoencoder"
+
+
+def _channels(network: Any, module: Model) -> str:
+    if network.image_shape[0] == module.image_shape[0]:
+        return ""
+    return f" data.channels={module.image_shape[0]}"
+
+
+def _schedule(schedule: Any) -> str:
+    return f"{type(schedule).__name__} with {schedule.end:g} times"

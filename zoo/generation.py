@@ -4,23 +4,50 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
 from zoo.guidance import Guidance, num_classes
-from zoo.records import Condition, Raw
+from zoo.records import Condition, Prediction, Raw
 from zoo.sampler import Sampler
 
-if TYPE_CHECKING:
-    from zoo.module import DiffusionModule
+
+class Model(Protocol):
+    """A diffusion model as generation and the checks of its parts see it: ``DiffusionModule``."""
+
+    denoiser: nn.Module
+    diffusion: GaussianDiffusion
+    first_stage: Any
+    conditioner: Any
+    guidance: Any
+    image_shape: list[int]
+    latent_shape: tuple[int, int, int]
+    training: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Training or evaluation mode."""
+
+    def eval(self) -> Any:
+        """Evaluation mode."""
+
+    def predict(self, x: Tensor, t: Any, condition: Condition | None = None) -> Prediction:
+        """What it believes at x and a noise level; x0 is not clipped."""
+
+    def clip(self, x0: Tensor) -> Tensor:
+        """x0 within the first stage's bounds."""
 
 
 @torch.inference_mode()
 def one_batch(
-    module: DiffusionModule,
+    module: Model,
     indices: Sequence[int],
     raw: Any,
     negative: Any,
@@ -70,7 +97,7 @@ def one_batch(
 
 
 def condition_of(
-    module: DiffusionModule,
+    module: Model,
     raw: Raw | Condition,
     indices: Sequence[int],
     seed: int,

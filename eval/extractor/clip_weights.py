@@ -17,7 +17,7 @@ def check_names(model: str, pretrained: str, given: bool) -> None:
     import open_clip
 
     if open_clip.get_model_config(model) is None:
-        from zoo.complaint import suggestion
+        from zoo.system.errors import suggestion
 
         raise ValueError(
             f"open_clip has no model '{model}'{suggestion(model, open_clip.list_models())}"

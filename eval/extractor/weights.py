@@ -13,8 +13,8 @@ from eval.extractor.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS
 from eval.extractor.known_weights import UNKNOWN as UNKNOWN
 from eval.extractor.known_weights import Weights as Weights
 from zoo import paths
-from zoo.checkpoint import replacing
 from zoo.checkpoint import sha256 as sha256_of
+from zoo.system.files import replacing
 
 _HUB = ".cache/huggingface/hub/"
 

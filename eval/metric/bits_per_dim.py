@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from eval.metric.metric import Metric
-from eval.result import Value
-from eval.uncertainty import BLOCKS, block_bounds, jackknife
+from eval.result.record import Value
+from eval.result.uncertainty import BLOCKS, block_bounds, jackknife
 from zoo.records import Batch
 
 NAME = "bits_per_dim"
@@ -90,7 +90,7 @@ def bits_per_dim(
             f"bits_per_dim.num_images is 2 to {len(data.test)}, the held-out images of "
             f"{data.name}, got {num_images}"
         )
-    from zoo.progress import track
+    from zoo.system.progress import track
 
     metric, seen = BitsPerDim(), []
     chosen = torch.linspace(0, len(data.test) - 1, num_images, dtype=torch.float64).round().long()

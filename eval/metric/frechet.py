@@ -8,9 +8,9 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from eval.feature_statistics import FeatureStatistics
-from eval.metric.metric import Metric
-from eval.scatter import add_products, scatter_length
+from eval.metric.metric import Metric, provided
+from eval.moments.feature_statistics import FeatureStatistics
+from eval.moments.triangle import add_products, scatter_length
 from zoo.records import Batch
 
 _ROWS = 1024  # features gathered before a product, as in FeatureStatistics
@@ -119,7 +119,7 @@ class FrechetDistance(Metric):
     definition = "Fréchet distance between Gaussians fitted to the features of both sets"
     higher_is_better = False
     first: Tensor
-    second: Tensor  # as eval.scatter keeps it
+    second: Tensor  # as eval.moments.triangle keeps it
     summed: Tensor
     rows: list[Tensor] | Tensor  # one tensor where processes have been gathered
 
@@ -203,3 +203,22 @@ class SpatialFrechetDistance(FrechetDistance):
         self, reference: FeatureStatistics, extractor: str, feature: str = "spatial"
     ) -> None:
         super().__init__(reference, extractor, feature)
+
+
+class ClipFrechetDistance(FrechetDistance):
+    """The Fréchet distance of a CLIP's image features; clean-fid's is OpenAI's ViT-B/32.
+
+    The features are those that captions are compared with, not normalised. clean-fid prepares
+    images as OpenAI does, and so does ``OpenClip``.
+    """
+
+    stem = "clip_fid"
+    definition = (
+        "Fréchet distance, with the image features of a CLIP: as FID, of a network that learned "
+        "from captions and not from ImageNet's classes. It falls as sets grow."
+    )
+    needs = "the image tower of a CLIP (clip_b32, open_clip, small_clip)"
+
+    @classmethod
+    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
+        return hasattr(extractor, "text") and cls.reads in provided(extractor)

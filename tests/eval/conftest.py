@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from eval.picture import pair_sheets, png, tile
-from eval.result import (
+from eval.report.picture import pair_sheets, png, tile
+from eval.result.record import (
     Budget,
     Environment,
     FirstStageUsed,

@@ -16,10 +16,10 @@ from hydra.utils import instantiate
 import zoo
 from eval.callback import EvaluateWhileTraining
 from eval.extractor import Small
-from eval.few_images import Few
+from eval.metric.few_images import Few
 from zoo.entry import compose
 from zoo.paths import checkpoints
-from zoo.train import train
+from zoo.training.train import train
 
 TINY = [
     "data=digits", "data.batch_size=4", "model=ddpm", "conditioner=class_label",

@@ -56,7 +56,7 @@ def test_a_missing_or_old_package_fails(
 
 
 def test_the_device_is_what_training_would_use() -> None:
-    from zoo.device import accelerator, precision
+    from zoo.system.device import accelerator, precision
 
     lines = doctor.machine()
     assert lines["device"].startswith(accelerator())

@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from eval.compare import compare
-from eval.evaluate import evaluate
-from eval.feature_statistics import FeatureStatistics
-from eval.fid_sets import FidSets
-from eval.images import class_captions
+from eval.measure.blocks import FidSets
+from eval.measure.evaluation import evaluate
+from eval.measure.reference import measure
 from eval.metric import (
     PSNR,
     ClassAccuracy,
@@ -26,9 +24,11 @@ from eval.metric import (
     frechet_distance,
     neighbours,
 )
-from eval.result import Result
-from eval.stored import StoredImages
-from eval.yardstick import measure
+from eval.moments.feature_statistics import FeatureStatistics
+from eval.result.record import Result
+from eval.source.batch import class_captions
+from eval.source.stored import StoredImages
+from eval.table.table import compare
 from zoo import DDPM
 from zoo.conditioner import ClassLabel, Unconditional
 from zoo.data import ImageSet
@@ -232,7 +232,7 @@ def test_fid_sets_are_disjoint_and_leave_the_rest_out(data):
     extractor = Projection("small")
     reference = FeatureStatistics(extractor(data.train.images)["pool"])
     sets = FidSets(reference, "small", 8, 20)
-    from eval.images import from_dataset
+    from eval.source.batch import from_dataset
 
     for batch in from_dataset(data.test, 5):
         sets.update(extractor(batch.images), batch)

@@ -13,9 +13,9 @@ import zoo
 from zoo.conditioner import ClassLabel, ClassToken, Unconditional
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.diffusion.objective import Hybrid
 from zoo.diffusion.parameterization import Epsilon, Velocity
 from zoo.diffusion.variance import FixedVariance, LearnedVariance
-from zoo.diffusion.weighting import Hybrid
 from zoo.first_stage import KLAutoencoder
 from zoo.guidance import ClassifierFree, Unguided
 from zoo.records import Batch, Condition

@@ -4,11 +4,11 @@ import torch
 from PIL import Image
 
 import zoo
+from zoo.command.sample import sample
 from zoo.entry import compose
-from zoo.image_grid import image_grid
-from zoo.sample import sample
 from zoo.sampler import DDIM, Heun
-from zoo.train import train
+from zoo.system.picture import image_grid
+from zoo.training.train import train
 
 AUTOENCODER = [
     "model=autoencoder",

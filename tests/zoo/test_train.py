@@ -9,9 +9,9 @@ from PIL import Image
 
 import zoo
 from zoo import checkpoint
-from zoo.image_grid import image_grid
 from zoo.models.ddpm import DDPM
-from zoo.train import train
+from zoo.system.picture import image_grid
+from zoo.training.train import train
 
 
 def state(run_dir):

@@ -8,7 +8,7 @@ from lightning import LightningModule, Trainer
 
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.loss import Loss
-from zoo.progress import Meter
+from zoo.system.progress import Meter
 
 
 class Progress(AfterStep):

@@ -13,8 +13,8 @@ from torch import Tensor
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
 from zoo.generation import BrokenImages
-from zoo.image_grid import image_grid, save_png
-from zoo.progress import sampling
+from zoo.system.picture import image_grid, save_png
+from zoo.system.progress import sampling
 
 
 class SampleGrid(AfterStep):

@@ -9,7 +9,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from zoo.callbacks.after_step import AfterStep
-from zoo.checkpoint import replacing
+from zoo.system.files import replacing
 
 
 class TrainingState(AfterStep, Checkpoint):

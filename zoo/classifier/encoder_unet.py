@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.attention import AttentionBlock
 from zoo.classifier.pool import AdaptivePool, AttentionPool, SpatialPool
 from zoo.layers import Downsample, ResBlock, time_embedding
+from zoo.layers.attention import AttentionBlock
+from zoo.layers.stage import Stage, check_attention_at, check_sides, stages
 from zoo.part import Part
-from zoo.stage import Stage, check_attention_at, check_sides, stages
 
 _POOLS = ("adaptive", "attention", "spatial", "spatial_v2")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zoo.complaint import suggestion
+from zoo.system.errors import suggestion
 
 
 def complete(

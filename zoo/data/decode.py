@@ -16,7 +16,7 @@ from zoo.data import decode_cache
 from zoo.data.image_set import ImageSet
 from zoo.data.pixels import decoded
 from zoo.data.rows import Rows
-from zoo.progress import Meter
+from zoo.system.progress import Meter
 
 ON_BROKEN = ("stop", "skip")
 _THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes

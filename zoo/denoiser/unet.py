@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from zoo.attention import AttentionBlock, SpatialTransformer
 from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, zero
+from zoo.layers.attention import AttentionBlock, SpatialTransformer
+from zoo.layers.stage import Stage, check_attention_at, check_sides, stages
 from zoo.part import Part
 from zoo.records import Condition
-from zoo.stage import Stage, check_attention_at, check_sides, stages
 
 
 class UNet(Part, nn.Module):

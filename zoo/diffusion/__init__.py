@@ -1,0 +1,1 @@
+"""The maths of one noise level: noising, losses, predictions, likelihood."""

@@ -14,10 +14,10 @@ from zoo.diffusion.likelihood import (
     gaussian_kl,
     mean_flat,
 )
+from zoo.diffusion.objective import Objective, Simple
 from zoo.diffusion.parameterization import Epsilon, Parameterization
 from zoo.diffusion.posterior import log_variance, posterior, variance_floor
 from zoo.diffusion.variance import FixedVariance, Variance
-from zoo.diffusion.weighting import Objective, Simple
 from zoo.part import Part
 from zoo.records import Level, Noised, Prediction
 from zoo.schedule import NoiseSchedule

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from zoo.draw import Draw
 from zoo.first_stage.encoder_decoder import Decoder, Encoder
+from zoo.layers.stage import check_attention_at, check_sides
 from zoo.part import Part
-from zoo.stage import check_attention_at, check_sides
 
 
 class TrainingPass(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.attention import AttentionBlock
 from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample
-from zoo.stage import Stage, stages
+from zoo.layers.attention import AttentionBlock
+from zoo.layers.stage import Stage, stages
 
 _EPS = 1e-6  # of every norm in LDM's autoencoders; its U-Nets have 1e-5
 

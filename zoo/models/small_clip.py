@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.augmentation import moved, noisy
+from zoo.data.augmentation import moved, noisy
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.trainable import Trainable

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.augmentation import moved, noisy
+from zoo.data.augmentation import moved, noisy
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.trainable import Trainable

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from eval.extractor import Small, SmallClip
-from eval.feature_statistics import FeatureStatistics
 from eval.metric import clip_score, frechet_distance
+from eval.moments.feature_statistics import FeatureStatistics
 from zoo import paths
 from zoo.checkpoint import provenance, sha256
 from zoo.data import Digits

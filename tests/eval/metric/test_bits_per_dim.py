@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eval.column import columns_of, notes
-from eval.compare import compare
 from eval.metric.bits_per_dim import BitsPerDim, bits_per_dim
-from eval.result import Result, Value
+from eval.result.record import Result, Value
+from eval.table.metric_columns import columns_of, notes
+from eval.table.table import compare
 from zoo.conditioner import ClassLabel, Unconditional
 from zoo.data import ImageSet
 from zoo.records import Batch

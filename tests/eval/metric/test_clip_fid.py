@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from eval.extractor import OpenClip
-from eval.feature_statistics import FeatureStatistics
 from eval.metric import ClipFrechetDistance, FrechetDistance
+from eval.moments.feature_statistics import FeatureStatistics
 from zoo.records import Batch
 
 TINY = {

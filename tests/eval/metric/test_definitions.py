@@ -12,12 +12,12 @@ import yaml
 from hydra.utils import get_class, instantiate
 from torch import Tensor
 
-from eval.blocks import Blocks
 from eval.extractor import CroppedClip, DinoV2, Inception, OpenClip
-from eval.feature_statistics import FeatureStatistics
-from eval.images import Images
+from eval.measure.blocks import Blocks
 from eval.metric import ClipScore, frechet_distance
-from eval.uncertainty import BLOCKS
+from eval.moments.feature_statistics import FeatureStatistics
+from eval.result.uncertainty import BLOCKS
+from eval.source.batch import Images
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 EXTRACTOR = "toy"

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from eval.blocks import Blocks
-from eval.feature_statistics import FeatureStatistics
-from eval.images import Images
+from eval.measure.blocks import Blocks
 from eval.metric.fid_infinity import FidInfinity, fid_infinity, influences, shares
 from eval.metric.frechet import frechet_distance
 from eval.metric.metric import NotEstimable
-from eval.uncertainty import Estimate, block_bounds, jackknife
+from eval.moments.feature_statistics import FeatureStatistics
+from eval.result.uncertainty import Estimate, block_bounds, jackknife
+from eval.source.batch import Images
 
 SIZE = 6
 REFERENCE = FeatureStatistics.from_moments(

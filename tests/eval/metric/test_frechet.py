@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from eval.feature_statistics import FeatureStatistics
 from eval.metric.frechet import FrechetDistance, frechet_distance
+from eval.moments.feature_statistics import FeatureStatistics
 from zoo.records import Batch
 
 SIZE = 48

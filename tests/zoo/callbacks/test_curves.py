@@ -5,7 +5,7 @@ import torch
 
 from zoo.callbacks import Loss, LossByQuartile, Throughput
 from zoo.callbacks.loss_by_quartile import quartile
-from zoo.metrics_csv import MetricsCSV
+from zoo.logger.csv import MetricsCSV
 from zoo.records import Batch
 
 

@@ -12,7 +12,7 @@ import torch
 
 from zoo.checkpoint import config, load, save
 from zoo.classifier import EncoderUNet
-from zoo.convert.openai_classifier import classifier
+from zoo.convert.openai.classifier import classifier
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -11,12 +11,13 @@ import pytest
 import torch
 import yaml
 
-from zoo import check, paths
+from zoo import paths
+from zoo.checkpoint.build import build
 from zoo.conformance import conformance
+from zoo.conformance.__main__ import main
 from zoo.conformance.data import GAUSSIAN, MIXTURE
 from zoo.sampler import Sampler
 from zoo.schedule import Linear
-from zoo.target import build
 
 CONFIGS = sorted((paths.configs() / "sampler").glob("*.yaml"))
 
@@ -144,11 +145,11 @@ def test_plain_ddim_written_anew_conforms() -> None:
 
 
 def test_the_verb_prints_a_table_and_leaves_with_1_where_something_fails(capsys) -> None:
-    check.main(["sampler=ddim", "sampler.num_steps=10"])
+    main(["sampler=ddim", "sampler.num_steps=10"])
     printed = capsys.readouterr().out
     assert "17 of 17 properties hold" in printed
     with pytest.raises(SystemExit) as left:
-        check.main(["sampler=ddim", "sampler.eta=-1"])
+        main(["sampler=ddim", "sampler.eta=-1"])
     assert left.value.code == 2
     assert "eta must not be negative" in capsys.readouterr().err
 
@@ -165,7 +166,7 @@ def test_a_users_own_sampler_is_found_beside_its_yaml(tmp_path, monkeypatch, cap
     (tmp_path / "sampler" / "halved.yaml").write_text("_target_: halved.Halved\nnum_steps: 5\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SystemExit) as left:
-        check.main(["--config-dir", str(tmp_path), "sampler=halved"])
+        main(["--config-dir", str(tmp_path), "sampler=halved"])
     assert left.value.code == 1
     printed = capsys.readouterr().out
     assert "FAIL" in printed

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.conversion import convert
+from zoo.command.sample import sample
 from zoo.convert import network
+from zoo.convert.convert import convert
 from zoo.entry import compose
-from zoo.sample import sample
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoo.diffusion.weighting import Hybrid
+from zoo.diffusion.objective import Hybrid
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = load_file(ROOT / "tests" / "golden" / "losses.safetensors")

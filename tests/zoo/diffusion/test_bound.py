@@ -11,9 +11,9 @@ from torch.distributions import Normal
 
 from zoo.diffusion.bound import variational_bound
 from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.diffusion.objective import Vlb
 from zoo.diffusion.posterior import posterior, variance_floor
 from zoo.diffusion.variance import LearnedVariance
-from zoo.diffusion.weighting import Vlb
 from zoo.draw import Draw
 from zoo.records import Prediction
 from zoo.sampler.grid import respaced, trailing

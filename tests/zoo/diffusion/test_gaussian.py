@@ -11,10 +11,10 @@ from torch.distributions import Normal, kl_divergence
 
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.likelihood import discretized_gaussian_nll
+from zoo.diffusion.objective import Hybrid, Simple, Vlb
 from zoo.diffusion.parameterization import X0, Epsilon, Velocity
 from zoo.diffusion.posterior import log_variance, posterior, variance_floor
 from zoo.diffusion.variance import FixedVariance, LearnedVariance
-from zoo.diffusion.weighting import Hybrid, Simple, Vlb
 from zoo.records import Prediction
 from zoo.schedule import Cosine, Linear
 

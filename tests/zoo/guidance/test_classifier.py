@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import mixture
 
 from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.diffusion.objective import Vlb
 from zoo.diffusion.variance import FixedVariance, LearnedVariance
-from zoo.diffusion.weighting import Vlb
 from zoo.guidance import Classifier, ClassifierFree, Unguided
 from zoo.records import Condition
 from zoo.sampler import DDIM, Ancestral, Heun, grid

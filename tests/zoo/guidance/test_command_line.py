@@ -10,16 +10,17 @@ import torch
 
 import zoo
 from eval.evaluate import evaluate
-from eval.images import wanted
+from eval.source.batch import wanted
 from zoo.checkpoint import sha256
 from zoo.classifier import EncoderUNet
+from zoo.command.parts import exchanged
+from zoo.command.sample import sample
 from zoo.conditioner import ClassLabel, Unconditional
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.entry import compose
 from zoo.guidance import AutoGuidance, Classifier, ClassifierFree, Unguided
 from zoo.models.noisy_classifier import NoisyClassifier
-from zoo.sample import exchanged, sample
 from zoo.sampler import DDIM
 from zoo.schedule import Linear
 
@@ -154,7 +155,7 @@ def test_a_wrong_file_is_said_in_one_line(files, tmp_path, overrides, message) -
 
 
 def test_a_saved_file_cannot_name_a_file_to_load(files, tmp_path) -> None:
-    from zoo.target import check
+    from zoo.checkpoint.build import check
 
     for target in ("zoo.checkpoint.load", "zoo.load"):
         with pytest.raises(ValueError, match="is refused"):

@@ -279,8 +279,8 @@ def test_validation_logs_the_error_of_the_mean_reconstruction(tmp_path: Path) ->
 def test_the_config_composes_for_every_data_set(name: str, kind: type) -> None:
     from omegaconf import OmegaConf
 
+    from zoo.checkpoint.build import build
     from zoo.entry import compose
-    from zoo.target import build
 
     for data, channels, size in (("digits", 1, 16), ("cifar10", 3, 32)):
         config = compose("train", [f"model={name}autoencoder", f"data={data}"])

@@ -15,7 +15,7 @@ from zoo.models.noisy_classifier import NoisyClassifier
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.schedule import Cosine, Linear
-from zoo.train import train
+from zoo.training.train import train
 
 TINY = [
     "model=noisy_classifier",

@@ -31,7 +31,7 @@ def batch(count: int = 4) -> Batch:
 def test_loss_is_the_stated_sum() -> None:
     from torch.nn.functional import cross_entropy
 
-    from zoo.augmentation import moved, noisy
+    from zoo.data.augmentation import moved, noisy
 
     module, given = small(thumbnail_weight=3.0), batch()
     draw = module.draw(4, "augmentation")

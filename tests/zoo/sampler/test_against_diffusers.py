@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoo.checkpoint.build import build
 from zoo.conformance.data import GAUSSIAN
 from zoo.conformance.walk import walk
 from zoo.draw import Draw
 from zoo.part import config_of
 from zoo.sampler import DDIM, DiffusersScheduler
 from zoo.schedule import FromBetas, Linear, ScaledLinear
-from zoo.target import build
 
 _spec = importlib.util.spec_from_file_location("peers", Path(__file__).with_name("peers.py"))
 assert _spec is not None and _spec.loader is not None

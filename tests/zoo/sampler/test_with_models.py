@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import paths
+from zoo.checkpoint.build import build
 from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.diffusion.objective import Hybrid, Simple
 from zoo.diffusion.parameterization import X0, Epsilon, Velocity
 from zoo.diffusion.variance import FixedVariance, LearnedVariance
-from zoo.diffusion.weighting import Hybrid, Simple
 from zoo.first_stage import Identity
 from zoo.module import DiffusionModule
 from zoo.records import Condition
 from zoo.schedule import Cosine, FromBetas
-from zoo.target import build
 
 CONFIGS = sorted((paths.configs() / "sampler").glob("*.yaml"))
 SHORT = FromBetas(torch.linspace(1e-3, 0.3, 24, dtype=torch.float64).tolist())

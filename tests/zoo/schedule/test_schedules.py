@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from zoo.checkpoint.build import build
 from zoo.part import config_of
 from zoo.schedule import (
     Cosine,
@@ -17,7 +18,6 @@ from zoo.schedule import (
     Sigmoid,
     ZeroTerminalSNR,
 )
-from zoo.target import build
 
 PEERS = [
     (Linear(), {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}),

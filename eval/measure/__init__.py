@@ -1,0 +1,1 @@
+"""One pass: images through extractors into metrics, into one result."""

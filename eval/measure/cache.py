@@ -1,0 +1,164 @@
+"""Evaluations and images that were made before, found by everything they depend on.
+
+An evaluation is kept under a key made of the weights' and the data's content, every setting that
+could move a number, and the zoo's own source: asking again costs nothing, and whatever is different
+is measured anew. Images are kept batch by batch while they are generated, so that what was
+interrupted goes on where it stopped; they are removed when the evaluation is complete.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.result.record import Result
+from eval.source.batch import Images, Wanted
+from zoo import paths
+from zoo.system.files import write_atomically
+
+_SHOWN = 100  # images that are kept beside a result, for its grid
+
+
+class Cache:
+    """A folder of results, and of images on the way to one.
+
+    Args:
+        folder: made where it is absent; ``evaluations`` in the zoo's cache when None.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else paths.cache() / "evaluations"
+
+    def find(self, facts: dict[str, Any]) -> tuple[Result, Tensor, Tensor] | None:
+        """The result of these facts, its first images and its closest pairs; None if there is none.
+
+        A torn file is no result.
+        """
+        folder = self.folder / key(facts)
+        arrays = _arrays(folder / "images.npz")
+        try:
+            result = Result.load(folder / "result.json")
+        except ValueError:
+            return None
+        if arrays is None or not {"images", "pairs"} <= arrays.keys():
+            return None
+        return result, torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["pairs"])
+
+    def keep(self, facts: dict[str, Any], result: Result, images: Tensor, pairs: Tensor) -> None:
+        """Keeps a result with its first images; the images come first, so that it is complete."""
+        folder = self.folder / key(facts)
+        data = _npz(images=images[:_SHOWN].numpy(), pairs=pairs.numpy())
+        write_atomically(folder / "images.npz", data)
+        write_atomically(folder / "facts.json", json.dumps(facts, indent=2, sort_keys=True))
+        result.save(folder / "result.json")
+
+    def numbers(self, facts: dict[str, Any]) -> dict[str, Any] | None:
+        """What was measured of real images under these facts, or None."""
+        try:
+            file = self.folder / "real" / f"{key(facts)}.json"
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def keep_numbers(self, facts: dict[str, Any], numbers: dict[str, Any]) -> None:
+        """Keeps numbers of real images; floats come back to the last digit."""
+        write_atomically(self.folder / "real" / f"{key(facts)}.json", json.dumps(numbers))
+
+    def batches(self, facts: dict[str, Any]) -> Batches:
+        """The images of a generation, as far as they were made."""
+        return Batches(self.folder / "images" / key(facts))
+
+
+class Batches:
+    """Generated images on disk, a file for each batch.
+
+    Args:
+        folder: of the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def resumed(
+        self,
+        make: Callable[[int], Iterator[Images]],
+        want: Wanted,
+        num_images: int,
+        counted: dict[str, Any],
+    ) -> Iterator[Images]:
+        """The images kept from the first on without a gap, then those that ``make`` generates.
+
+        Args:
+            make: generates from an index on; each batch is kept before it is yielded.
+            want: what the images should show.
+            num_images: how many are wanted.
+            counted: modules by name, whose ``network_evaluations`` are kept and restored.
+        """
+        first = 0
+        while first < num_images:
+            arrays = _arrays(self.folder / f"{first}.npz")
+            if arrays is None:
+                break
+            images = torch.from_numpy(arrays["images"])[: num_images - first]
+            share = len(images) / len(arrays["images"])
+            for name, module in counted.items():
+                module.network_evaluations += round(int(arrays[f"rows_{name}"]) * share)
+            seconds = float(arrays["seconds"]) * share
+            yield want.batch(images, first)._replace(seconds=seconds)
+            first += len(images)
+        before = {name: module.network_evaluations for name, module in counted.items()}
+        for batch in make(first) if first < num_images else ():
+            after = {name: module.network_evaluations for name, module in counted.items()}
+            rows = {f"rows_{name}": np.array(after[name] - before[name]) for name in counted}
+            data = _npz(images=batch.images.numpy(), seconds=np.array(batch.seconds), **rows)
+            write_atomically(self.folder / f"{first}.npz", data)
+            before, first = after, first + len(batch.images)
+            yield batch
+
+    def remove(self) -> None:
+        """Frees the disk."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def key(facts: dict[str, Any]) -> str:
+    """sha256 of the facts and of the zoo's source."""
+    text = json.dumps({**facts, "source": source()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def source() -> str:
+    """sha256 of the source of ``zoo`` and ``eval``: another version measures anew."""
+    found = hashlib.sha256()
+    root = Path(__file__).parents[2]
+    for file in sorted([*(root / "zoo").rglob("*.py"), *(root / "eval").rglob("*.py")]):
+        found.update(f"{file.relative_to(root)}\n".encode())
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """What a file holds; None where there is none or it is torn."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, BadZipFile):
+        return None
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()

@@ -1,0 +1,74 @@
+"""KID and FID of as few images as a training can afford on its way, each with its interval."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from eval.metric.frechet import frechet_distance
+from eval.metric.kernel import AllPairs
+from eval.metric.rows import check_pair
+from eval.moments.feature_statistics import FeatureStatistics
+from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
+
+
+class Few:
+    """A reference that sets of few images are compared with, again and again.
+
+    Args:
+        features: of the reference, (M, D) with M at least 2.
+
+    Raises:
+        ValueError: fewer features than two.
+
+    Attributes:
+        features: as given.
+        statistics: their moments, for the Fréchet distance.
+    """
+
+    def __init__(self, features: Tensor) -> None:
+        if len(features) < 2:
+            raise ValueError(f"a reference has at least 2 images, got {len(features)}")
+        self.features = features
+        self.statistics = FeatureStatistics(features)
+        self._all_pairs = AllPairs(features)
+
+    def kid(self, features: Tensor) -> Estimate:
+        """KID over all pairs (arXiv:1801.01401, eq. 4): no subsets, and so none of their chance.
+
+        Args:
+            features: of the images, (N, D) with N at least 2.
+
+        Raises:
+            ValueError: the dimensions differ, a feature is not finite, or there are fewer than two.
+        """
+        blocks = _blocks(features, self.features)
+        whole, without = self._all_pairs.of(features, blocks)
+        return unknown(whole) if len(blocks) == 1 else jackknife(whole, without)
+
+    def fid(self, features: Tensor) -> Estimate:
+        """FID at this count: biased upward, the more so the fewer images, and never corrected.
+
+        Args:
+            features: of the images, (N, D) with N at least 2.
+
+        Raises:
+            ValueError: the dimensions differ, a feature is not finite, or there are fewer than two.
+        """
+        blocks = _blocks(features, self.features)
+        whole = self._distance(features)
+        if len(blocks) == 1:
+            return unknown(whole)
+        rest = [torch.cat([features[:first], features[last:]]) for first, last in blocks]
+        return jackknife(whole, [self._distance(some) for some in rest])
+
+    def _distance(self, features: Tensor) -> float:
+        return frechet_distance(FeatureStatistics(features), self.statistics)
+
+
+def _blocks(features: Tensor, reference: Tensor) -> list[tuple[int, int]]:
+    """Ten blocks for the jackknife, or one where a block would have a single image."""
+    check_pair(features, reference)
+    if len(features) < 2:
+        raise ValueError(f"KID and FID need at least 2 images, got {len(features)}")
+    return block_bounds(len(features), BLOCKS if len(features) >= 2 * BLOCKS else 1)

@@ -1,0 +1,1 @@
+"""Metrics of an image and its reconstruction."""

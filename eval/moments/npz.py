@@ -1,0 +1,121 @@
+"""The arrays of a published statistics file (``.npz``), and what such a file holds instead.
+
+pytorch-fid, clean-fid and EDM publish ``mu`` (D,) and ``sigma`` (D, D). ADM's evaluator adds those
+of spatial features, ``mu_s`` and ``sigma_s``, beside reference images in ``arr_0``, which may be
+gigabytes: only the arrays that are asked for are read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
+from zlib import error as ZlibError
+
+import numpy as np
+
+_SUFFIX = {"pool": "", "spatial": "_s"}
+_BROKEN = (OSError, ValueError, EOFError, KeyError, AttributeError, BadZipFile, ZlibError)
+
+
+def read_moments(path: str | Path, feature: str = "pool") -> dict[str, np.ndarray]:
+    """``mu`` and ``sigma`` of a feature, and ``count`` and ``centred`` where the file has them.
+
+    Args:
+        path: of the npz.
+        feature: "pool" or "spatial".
+
+    Raises:
+        ValueError: the file is missing, torn or no npz, or has not these arrays; the message says
+            what it holds.
+    """
+    if feature not in _SUFFIX:
+        raise ValueError(f"statistics files have {' and '.join(_SUFFIX)} features, not '{feature}'")
+    suffix = _SUFFIX[feature]
+    mu, sigma = f"mu{suffix}", f"sigma{suffix}"
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            names = set(file.files)
+            if not {mu, sigma} <= names:
+                raise _Other
+            wanted = {"mu": mu, "sigma": sigma, "count": "count", "centred": f"centred{suffix}"}
+            return {key: np.asarray(file[name]) for key, name in wanted.items() if name in names}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such statistics file") from None
+    except _Other:
+        raise ValueError(f"{path}: {_instead(path, mu, sigma)}") from None
+    except _BROKEN as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{path}: not an npz file of statistics, or torn ({reason}): fetch or make it anew"
+        ) from error
+
+
+def npz_names(path: Path) -> list[str]:
+    """The names of an npz file's arrays.
+
+    Raises:
+        ValueError: it is missing or no npz.
+    """
+    try:
+        with ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (OSError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path}: not a readable npz ({error})") from error
+
+
+def mapped_array(path: Path, member: str) -> np.ndarray:
+    """An array of an npz without reading it, where it lies there uncompressed."""
+    with ZipFile(path) as archive:
+        info = archive.getinfo(member)
+        with archive.open(info) as file:
+            version = np.lib.format.read_magic(file)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, fortran, dtype = read(file)
+            header = file.tell()
+    if info.compress_type != ZIP_STORED or fortran or dtype.hasobject:
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays[member.removesuffix(".npy")])
+    with open(path, "rb") as raw:
+        raw.seek(info.header_offset + 26)  # the local header's two lengths, which may differ
+        name, extra = (int.from_bytes(raw.read(2), "little") for _ in range(2))
+    start = info.header_offset + 30 + name + extra + header
+    # copy on write: torch takes no read-only array without a warning
+    return np.memmap(path, dtype, "c", start, shape)
+
+
+class _Other(Exception):
+    """A sound npz without the arrays that were asked for."""
+
+
+def _instead(path: str | Path, mu: str, sigma: str) -> str:
+    """What the file holds, and what it may be used for."""
+    arrays = _shapes(path)
+    told = ", ".join(f"{name} {shape}" for name, shape in arrays.items()) or "nothing"
+    said = f"needs arrays {mu} and {sigma}, has {told}"
+    if mu != "mu" and {"mu", "sigma"} <= arrays.keys():
+        return f"{said}: these are pooled features alone, which FID reads; sFID needs spatial ones"
+    if len(arrays.get("arr_0", ())) == 4:
+        return f"{said}: these are images; compare with them as such, or make statistics of them"
+    return f"{said}: a file that pytorch-fid, clean-fid, ADM, EDM or `zoo statistics` made has them"
+
+
+def _shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Each array's shape, from its header alone."""
+    found = {}
+    with ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                version = np.lib.format.read_magic(file)
+                reads = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }
+                found[name.removesuffix(".npy")] = (
+                    reads[version](file)[0] if version in reads else ()
+                )
+    return found

@@ -1,0 +1,1 @@
+"""Published tables, and whether a result reproduces one."""

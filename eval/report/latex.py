@@ -1,0 +1,151 @@
+r"""A comparison as a LaTeX table, which needs ``\usepackage{booktabs}`` and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from eval.table.column import Cell
+from eval.table.ranking import BEST, LEVEL, Standing, standings
+from eval.table.table import Table
+
+_ACROSS = 4  # metrics beside each other; more go below, or the table would leave the page
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "\'\'",
+    "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "–": "--",
+}  # fmt: skip
+
+
+def to_latex(table: Table, title: str, command: str) -> str:
+    r"""The table's metrics and network evaluations, a row per model.
+
+    Best values are bold, those not distinguishable from them underlined. The subscript is half the
+    95 % interval, or its ends where they are not equally far from the value.
+
+    Args:
+        table: of ``compare``.
+        title: the caption's first words.
+        command: what makes this comparison again; a comment in the file.
+    """
+    shown = [
+        i
+        for i, column in enumerate(table.columns)
+        if column.on_page and not column.of_cost and column.key != "model"
+    ]
+    count = math.ceil(len(shown) / _ACROSS)
+    edges = [len(shown) * k // count for k in range(count + 1)]  # parts of about one width
+    parts = [shown[start:end] for start, end in pairwise(edges)]
+    bodies = "\n\n\\medskip\n".join(_tabular(table, part) for part in parts)
+    made = " ".join(f"Made by {command}".split())
+    return (
+        f"% {made}\n% needs \\usepackage{{booktabs}}\n"
+        "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{4pt}\n"
+        f"\\caption{{{_caption(table, title)}}}\n{bodies}\n\\end{{table}}\n"
+    )
+
+
+def _tabular(table: Table, shown: Sequence[int]) -> str:
+    heads = [escaped(table.columns[i].title) for i in shown]
+    lines = [
+        f"\\begin{{tabular}}{{l{'r' * len(shown)}}}",
+        "\\toprule",
+        " & ".join(["model", *map(_stacked, heads)]) + r" \\",
+        "\\midrule",
+    ]
+    places = {i: standings(table, i) for i in shown}
+    keys = {column.key: i for i, column in enumerate(table.columns)}
+    for row, (name, cells) in enumerate(table.rows):
+        texts = []
+        for i in shown:
+            low, high = (keys.get(f"{table.columns[i].key}_{end}") for end in ("low", "high"))
+            ends = [cells[end] for end in (low, high) if end is not None]
+            texts.append(_number(cells[i], ends, places[i][row]))
+        lines.append(" & ".join([escaped(name), *texts]) + r" \\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
+
+
+def _stacked(head: str) -> str:
+    """A heading with its extractor below it: titles are wider than numbers."""
+    name, sign, rest = head.partition(" (")
+    if not sign:
+        name, sign, rest = head.partition(" ")
+    if not sign or rest.startswith("$"):  # an arrow alone
+        return head
+    rest = f"({rest}" if sign == " (" else rest
+    return f"\\begin{{tabular}}[b]{{@{{}}r@{{}}}}{name}\\\\{rest}\\end{{tabular}}"
+
+
+def _number(cell: Cell, ends: Sequence[Cell], standing: Standing) -> str:
+    if not isinstance(cell.value, int | float):
+        return escaped(cell.text)
+    known = [end.value for end in ends if isinstance(end.value, int | float)]
+    if len(known) < 2:
+        return f"${_marked(cell.text, standing)}$"
+    half = (known[1] - known[0]) / 2
+    if abs(known[0] + known[1] - 2 * cell.value) > 0.02 * half or half <= 0:
+        between = ", ".join(_math(end.text) for end in ends)
+        return f"${_marked(cell.text, standing)}{{}}_{{[{between}]}}$"
+    digits = max(0, 1 - math.floor(math.log10(half)))  # two of the interval's are meant
+    return f"${_marked(f'{cell.value:,.{digits}f}', standing)}{{}}_{{\\pm {half:,.{digits}f}}}$"
+
+
+def _marked(number: str, standing: Standing) -> str:
+    shown = _math(number)
+    return {BEST: f"\\mathbf{{{shown}}}", LEVEL: f"\\underline{{{shown}}}"}.get(
+        standing.place, shown
+    )
+
+
+def _math(text: str) -> str:
+    """A number in mathematics: no space after the comma of thousands."""
+    return text.replace(",", "{,}")
+
+
+def _caption(table: Table, title: str) -> str:
+    asked, said = table.protocol, [f"{title}."]
+    if table.differences:
+        fields = ", ".join(dict.fromkeys(difference.field for difference in table.differences))
+        said.append(f"Forced: the rows differ in {fields}, so their numbers do not compare.")
+    said.append(_protocol(asked))
+    keys = [column.key for column in table.columns]
+    if any(key.endswith("_low") for key in keys):
+        over = f"for these weights and this reference (jackknife over {asked['blocks']} blocks)"
+        if isinstance(table.budget.get("seed"), list):
+            over = f"over {len(table.budget['seed'])} trainings of each method"
+        said.append(f"Subscript: half the 95 % interval, {over}.")
+    places = {one.place for i in range(len(keys)) for one in standings(table, i)}
+    if BEST in places:
+        said.append("Bold: best.")
+    if LEVEL in places:
+        of = dict.fromkeys(verdict.of for verdict in table.verdicts)
+        said.append(f"Underlined: not distinguishable from the best ({', '.join(of)}; Holm).")
+    return escaped(" ".join(said)).replace(" \\%", "\\,\\%")
+
+
+def _protocol(asked: dict[str, Any]) -> str:
+    """How every number was measured, in one sentence."""
+    size = " × ".join(map(str, (asked.get("image_size") or [])[1:]))
+    parts = [f"{asked['num_generated']:,} images{f' of {size} pixels' if size else ''} each"]
+    if asked.get("num_reference"):
+        parts.append(
+            f"compared with {asked['num_reference']:,} of {asked['data']} ({asked['reference']})"
+        )
+    parts += [str(asked["labels"]), f"seed {asked['seed']}", str(asked["dtype"])]
+    name = f"Protocol {asked['name']}: " if asked.get("name") else ""
+    return name + "; ".join(parts) + "."
+
+
+def escaped(text: str) -> str:
+    r"""Text that LaTeX sets as it is.
+
+    >>> print(escaped("50 % of a_b & C:\\x"))
+    50 \% of a\_b \& C:\textbackslash{}x
+    """
+    words = " ".join(text.split())
+    letters = "".join(_SPECIAL.get(letter, letter) for letter in words.replace("--", "-\0-"))
+    return letters.replace("\0", "{}")  # or two hyphens would become a dash

@@ -1,0 +1,250 @@
+"""What a result says about the model, its training and the machine, read off live objects."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from eval.result.cost import Cost, flops, parameters
+from eval.result.parse import build
+from eval.result.record import Budget, Environment, FirstStageUsed, GuidingNetwork, Subject
+from zoo.checkpoint import sha256 as sha256_of
+from zoo.guidance import networks
+from zoo.part import config_of
+from zoo.system.device import device_name
+from zoo.system.versions import git_commit, versions
+
+_LIBRARIES = ("torchmetrics", "open_clip_torch", "torch-fidelity")
+
+
+def subject(
+    module: Any,
+    name: str,
+    sampler: Any,
+    guidance: Any,
+    network_evaluations: dict[str, float],
+    cost: Cost,
+    facts: dict[str, Any],
+    sha256: str | None,
+) -> Subject:
+    """Describes a model and how it generated.
+
+    Args:
+        module: the diffusion model.
+        name: the row's name.
+        sampler: the one that was used.
+        guidance: the one that was used.
+        network_evaluations: per image, counted; of ``evaluations``.
+        cost: of ``eval.result.cost``.
+        facts: the checkpoint's provenance; empty for a model that never was in a file.
+        sha256: of the checkpoint file.
+    """
+    weights = facts.get("weights")
+    return Subject(
+        name=name,
+        model=type(module).__name__,
+        parameters=cost.parameters,
+        flops_per_evaluation=cost.per_evaluation,
+        flops_decode=cost.decode,
+        sampler=settings(sampler, without=("num_steps", "grid")),
+        grid=_function_name(sampler.grid),
+        num_steps=sampler.num_steps,
+        network_evaluations=sum(
+            network_evaluations[name]
+            for name in ["", *(n for n, net in networks(guidance) if hasattr(net, "denoiser"))]
+        ),
+        guidance=_guidance(guidance),
+        weights="EMA" if weights == "ema" else weights,
+        weights_sha256=sha256,
+        config_hash=config_hash(module),
+        training_seconds=_seconds(facts),
+        first_stage=_first_stage(cost, facts.get("autoencoder")),
+        guidance_settings=all_settings(guidance),
+        guided_by=[
+            GuidingNetwork(
+                name,
+                type(network).__name__,
+                _sha256(network),
+                parameters(network),
+                network_evaluations[name],
+            )
+            for name, network in networks(guidance)
+        ],
+    )
+
+
+def autoencoder(
+    module: Any, name: str, shape: Sequence[int], facts: dict[str, Any], sha256: str | None
+) -> Subject:
+    """Describes an autoencoder, which has no sampler and makes no step.
+
+    Args:
+        module: an ``Autoencoder``, or its first stage.
+        name: the row's name.
+        shape: (C, H, W) of its images.
+        facts: the checkpoint's provenance; empty for a model that never was in a file.
+        sha256: of the checkpoint file.
+    """
+    first_stage, weights = getattr(module, "first_stage", module), facts.get("weights")
+    device = next(first_stage.parameters()).device
+    with torch.no_grad():
+        latents = torch.zeros(1, *first_stage.latent_shape(tuple(shape)), device=device)
+        decode = flops(lambda: first_stage.decode(latents))
+    return Subject(
+        name=name,
+        model=type(module).__name__,
+        parameters=parameters(first_stage),
+        flops_per_evaluation=0,
+        flops_decode=decode,
+        sampler="–",
+        grid="–",
+        num_steps=0,
+        network_evaluations=0.0,
+        guidance="–",
+        weights="EMA" if weights == "ema" else weights,
+        weights_sha256=sha256,
+        config_hash=config_hash(module),
+        training_seconds=_seconds(facts),
+    )
+
+
+def evaluations(module: Any, guidance: Any, num_images: int) -> dict[str, float]:
+    """Network evaluations per image: under "" the model's, under their names the guidance's."""
+    counted = [("", module), *networks(guidance)]
+    return {name: network.network_evaluations / num_images for name, network in counted}
+
+
+def budget(facts: dict[str, Any]) -> Budget:
+    """What the training used, from a checkpoint's provenance.
+
+    Raises:
+        ValueError: the provenance has a budget of another layout.
+    """
+    found = build(Budget, facts.get("budget") or {}, "the checkpoint's budget")
+    assert isinstance(found, Budget)
+    return found
+
+
+def environment(device: torch.device) -> Environment:
+    """This machine, now."""
+    kind = {"cuda": "gpu"}.get(device.type, device.type)
+    found = {name: number or "absent" for name, number in versions().items()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = "absent"
+    found["commit"] = git_commit() or "not a checkout"
+    return Environment(
+        machine=device_name("cpu") if kind == "cpu" else f"{device_name(kind)}",
+        device=kind,
+        threads=torch.get_num_threads(),
+        versions=found,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def settings(part: Any, without: tuple[str, ...] = ()) -> str:
+    """A part's class and plain arguments in words.
+
+    >>> from zoo.sampler import DDIM
+    >>> settings(DDIM(10, eta=0.5), without=("num_steps", "grid"))
+    'DDIM, eta 0.5'
+    """
+    config = config_of(part)
+    words = [config.pop("_target_").rpartition(".")[2]]
+    for key, value in config.items():
+        if key in without:
+            continue
+        if isinstance(value, dict):
+            value = str(value.get("_target_", value)).rpartition(".")[2]
+        words.append(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}")
+    return ", ".join(words)
+
+
+def config_hash(module: Any) -> str:
+    """sha256 of the resolved architecture config."""
+    return hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode()).hexdigest()
+
+
+def _guidance(guidance: Any) -> str:
+    """The class in words, its scale, and what differs from the default: "classifier-free, scale 2".
+
+    A network is named by the beginning of its file's sha256.
+    """
+    if type(guidance).__name__ == "Unguided":
+        return "none"
+    words = [re.sub(r"(?<!^)(?=[A-Z])", "-", type(guidance).__name__).lower()]
+    held = getattr(guidance, "networks", {})
+    for key, parameter in inspect.signature(type(guidance)).parameters.items():
+        value = getattr(guidance, key, None)
+        if key in held:
+            words.append(f"{key} {_sha256(value).rpartition(' ')[2][:12]}")
+        elif key == "guidance" and type(value).__name__ != "Unguided":
+            words.append(f"of {_guidance(value)}")
+        elif key == "scale" or (key != "guidance" and value != parameter.default):
+            words.append(f"{key} {_in_words(value)}")
+    return ", ".join(words)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " to ".join(_in_words(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def all_settings(guidance: Any) -> dict[str, Any]:
+    """The guidance's config, a network in it as the sha256 of its file."""
+    config = config_of(guidance)
+    for name, network in getattr(guidance, "networks", {}).items():
+        config[name] = {"_target_": config[name]["_target_"], "sha256": _sha256(network)}
+    if (inner := getattr(guidance, "guidance", None)) is not None:
+        config["guidance"] = all_settings(inner)
+    return config
+
+
+def _sha256(network: Any) -> str:
+    """Of its file; of its weights where it was never in one."""
+    path = getattr(network, "loaded_from", None)
+    if path is not None:
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    return f"of weights in no file: {digest.hexdigest()}"
+
+
+def _first_stage(cost: Cost, facts: dict[str, Any] | None) -> FirstStageUsed | None:
+    if not cost.first_stage_parameters:
+        return None
+    facts = facts or {}
+    trained = facts.get("provenance") or {}
+    return FirstStageUsed(
+        sha256=facts.get("sha256") or "not recorded",
+        parameters=cost.first_stage_parameters,
+        images_seen=(trained.get("budget") or {}).get("images_seen"),
+        training_seconds=_seconds(trained),
+    )
+
+
+def _seconds(facts: dict[str, Any]) -> float | None:
+    seconds = facts.get("training_seconds")
+    return None if seconds is None else float(seconds)
+
+
+def _function_name(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        arguments = ", ".join(f"{k} {v}" for k, v in function.keywords.items())
+        name = _function_name(function.func)
+        return f"{name} ({arguments})" if arguments else name
+    return str(getattr(function, "__name__", type(function).__name__))

@@ -1,0 +1,276 @@
+"""What one evaluation found, and everything that has to be known to compare it: a typed record.
+
+A result has five sides. *values* are the numbers; *protocol* is how they were measured and
+*budget* is what the training was allowed to use: rows of a table agree in both. *subject* is what
+is compared, *environment* is where it ran. ``provenance`` is the checkpoint's own, as it was found.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.result.parse import build
+from eval.result.uncertainty import BLOCKS
+from zoo.system.files import write_atomically
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number, with whatever is needed to read it.
+
+    Attributes:
+        value: the number.
+        definition: what it is, in one sentence.
+        higher_is_better: None where neither direction is better.
+        extractor: the name of the network whose features it is made of, or None.
+        sha256: of the extractor's weights.
+        num_images: how many images one number is made of.
+        num_sets: the value is the mean over so many disjoint sets of ``num_images``.
+        floor: the same number for held-out real images: what a perfect model reaches.
+        floor_images: how many held-out images the floor is made of; it bears comparison only where
+            it equals ``num_images``.
+        ceiling: the number of real held-out pairs of image and caption.
+        chance: the number of the same images with shuffled captions.
+        detail: parts of the value, such as percentiles or the sets' own numbers.
+        standard_error: how far chance moves the value: which images were generated, or held out.
+        interval: the 95 % interval around the value, for these weights and this reference.
+        corrected: the value without the bias of its count; None where it cannot be estimated.
+        blocks: the jackknife's pseudo-values, block by block of seeds: what differences between
+            rows are tested with.
+        trainings: of a method that was trained several times, each training's own number, in the
+            order of ``Budget.seed``; value and interval are then those of ``eval.table.trainings``.
+    """
+
+    value: float
+    definition: str
+    higher_is_better: bool | None = None
+    extractor: str | None = None
+    sha256: str | None = None
+    num_images: int = 0
+    num_sets: int = 1
+    floor: float | None = None
+    floor_images: int | None = None
+    ceiling: float | None = None
+    chance: float | None = None
+    detail: dict[str, float] = field(default_factory=dict)
+    standard_error: float | None = None
+    interval: list[float] | None = None
+    corrected: float | None = None
+    blocks: list[float] = field(default_factory=list)
+    trainings: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the numbers were measured; equal in every row of a table.
+
+    Attributes:
+        data: the data set's name.
+        data_fingerprint: sha256 of its content.
+        image_size: (C, H, W) in pixels.
+        reference: the split that the generated images are compared with.
+        num_reference: its number of images; None where a statistics file does not say.
+        held_out: the split that noise floor and ceiling come from.
+        num_held_out: its number of images.
+        num_generated: how many images were generated.
+        fid_counts: the set sizes that FID is given at.
+        extractors: name to sha256 of the weights.
+        resize: extractor's name to how images reach its input size.
+        labels: which labels or captions the images were generated for.
+        seed: of the generation.
+        dtype: of the network while it generated.
+        metrics: metric's name to its definition, with its settings.
+        blocks: how many blocks of images the intervals come from.
+        name: of the versioned protocol, such as "cifar10_fid50k v1", or "".
+    """
+
+    data: str
+    data_fingerprint: str
+    image_size: list[int]
+    reference: str
+    num_reference: int | None
+    held_out: str
+    num_held_out: int
+    num_generated: int
+    fid_counts: list[int]
+    extractors: dict[str, str]
+    resize: dict[str, str]
+    labels: str
+    seed: int
+    dtype: str
+    metrics: dict[str, str]
+    blocks: int = BLOCKS
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the training used; equal in every row of a table. None is "not recorded"."""
+
+    data_fingerprint: str | None = None
+    images_seen: int | None = None
+    batch_size: int | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    lr_scheduler: str | None = None
+    gradient_clip: float | None = None
+    ema: str | None = None
+    seed: list[int] | int | None = None  # a list: the method was trained once with each
+    precision: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class FirstStageUsed:
+    """The autoencoder inside a latent model, with what it cost."""
+
+    sha256: str
+    parameters: int
+    images_seen: int | None = None
+    training_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class GuidingNetwork:
+    """A network beside the model's own, that its guidance asked.
+
+    Attributes:
+        name: what the guidance calls it: "classifier" or "weak".
+        model: the class.
+        sha256: of its file.
+        parameters: of it.
+        evaluations: per image, counted; a classifier's each come with a gradient.
+    """
+
+    name: str
+    model: str
+    sha256: str
+    parameters: int
+    evaluations: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is compared.
+
+    Attributes:
+        name: the row's name.
+        model: the class.
+        parameters: of the generating model without its first stage.
+        flops_per_evaluation: of one network evaluation for one image.
+        flops_decode: of the first stage's decoder for one image; 0 in pixel space.
+        sampler: class and settings.
+        grid: which times the sampler visits.
+        num_steps: of the sampler.
+        network_evaluations: per image, counted: a guided step makes two. A weaker model's are
+            among them, a classifier's are not.
+        guidance: class and settings.
+        weights: "EMA" or "raw", or None where the file does not say.
+        weights_sha256: of the checkpoint file.
+        config_hash: sha256 of the resolved architecture config.
+        training_seconds: of this model alone; None is "not recorded".
+        first_stage: the autoencoder, or None for a pixel model.
+        guidance_settings: all of them, resolved; a network by its file's sha256.
+        guided_by: the networks of the guidance.
+    """
+
+    name: str
+    model: str
+    parameters: int
+    flops_per_evaluation: int
+    flops_decode: int
+    sampler: str
+    grid: str
+    num_steps: int
+    network_evaluations: float
+    guidance: str
+    weights: str | None = None
+    weights_sha256: str | None = None
+    config_hash: str | None = None
+    training_seconds: float | None = None
+    first_stage: FirstStageUsed | None = None
+    guidance_settings: dict[str, Any] = field(default_factory=dict)
+    guided_by: list[GuidingNetwork] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and when it ran: recorded, and warned about where rows differ."""
+
+    machine: str
+    device: str
+    threads: int
+    versions: dict[str, str]
+    time: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One evaluation; ``values`` are keyed by the metric's name, such as "fid_small_360".
+
+    ``absent`` are the metrics that the protocol asks for but this subject cannot have, and why.
+    """
+
+    values: dict[str, Value]
+    protocol: Protocol
+    budget: Budget
+    subject: Subject
+    environment: Environment
+    provenance: dict[str, Any] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The record as JSON text, its schema's version first.
+
+        Raises:
+            ValueError: a number is not finite.
+        """
+        record = {"schema": SCHEMA, **asdict(self)}
+        try:
+            return json.dumps(record, indent=2, allow_nan=False) + "\n"
+        except ValueError as error:
+            message = f"result of {self.subject.name}: {error}; every number must be finite"
+            raise ValueError(message) from error
+
+    @staticmethod
+    def from_json(text: str, where: str = "result") -> Result:
+        """Reads what ``to_json`` wrote; ``where`` names the source in errors.
+
+        Raises:
+            ValueError: the text is no JSON, of another schema, or a field is missing, unknown or of
+                the wrong type; the field is named.
+        """
+        try:
+            record = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where}: not JSON: {error}") from error
+        if not isinstance(record, dict) or "schema" not in record:
+            raise ValueError(f"{where}: not a result of `zoo evaluate`: it has no 'schema'")
+        schema = record.pop("schema")
+        if schema != SCHEMA:
+            raise ValueError(f"{where}: schema {schema!r}; this version reads schema {SCHEMA}")
+        result = build(Result, record, where)
+        assert isinstance(result, Result)
+        return result
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the record as a whole or not at all."""
+        return write_atomically(path, self.to_json())
+
+    @staticmethod
+    def load(path: str | Path) -> Result:
+        """Reads a result file.
+
+        Raises:
+            ValueError: no such file, or see ``from_json``.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"no result file at {path}: `zoo evaluate` writes one")
+        return Result.from_json(path.read_text(encoding="utf-8"), str(path))

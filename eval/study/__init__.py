@@ -1,0 +1,1 @@
+"""What each verb does with its config: one evaluation or many."""

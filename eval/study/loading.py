@@ -1,0 +1,134 @@
+"""Live objects of a composed config: data, models, extractors, metrics, the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from eval.measure.cache import Cache
+from eval.source.reference_set import compared, with_splits
+from eval.source.stored import stored
+from zoo import checkpoint
+from zoo.checkpoint.published import checkpoint_file
+from zoo.system.device import torch_device
+
+SPLITS, DTYPES = ("train", "test"), ("float32", "bfloat16", "float64")
+
+
+class Extractors(NamedTuple):
+    """Extractors by what they are for: CLIP score where they read captions, FID otherwise."""
+
+    fid: list[Any]
+    clip: list[Any]
+
+
+def dataset(cfg: DictConfig) -> Any:
+    """The data set of ``cfg.data``, loaded."""
+    data: Any = instantiate(cfg.data, _convert_="all")
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def compared_with(cfg: DictConfig, asked: dict[str, Any]) -> Any:
+    """What a protocol compares with: a data set and its splits, or images or statistics.
+
+    Args:
+        cfg: whose ``data`` is loaded where a split of it is asked for.
+        asked: the protocol.
+
+    Raises:
+        ValueError: a file is missing or broken, or the splits are one.
+    """
+    reference, held_out = asked["reference"], asked["held_out"]
+    if reference not in SPLITS:
+        return compared(reference, held_out)
+    data = dataset(cfg)
+    if held_out in (None, *SPLITS):
+        return with_splits(data, reference, held_out)
+    images = stored(held_out, data.shape)
+    return replace(with_splits(data, reference, None, whole=True), test=images, held_out=held_out)
+
+
+def diffusion_model(
+    path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
+) -> Any:
+    """The model in a file that generates images; see ``model``.
+
+    Raises:
+        ValueError: it is not one that generates images.
+    """
+    module = model(path, device, trust, dtype)
+    if not hasattr(module, "generate_batches"):
+        raise ValueError(f"{path} holds a {type(module).__name__}, which generates no images")
+    return module
+
+
+def model(path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None) -> Any:
+    """The model in a file, on a device; in another number format where ``dtype`` says so.
+
+    Raises:
+        ValueError: there is no such file or format.
+    """
+    if dtype not in (None, *DTYPES):
+        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
+    module = checkpoint.load(path, trust)
+    if dtype is not None:
+        module = module.to(getattr(torch, dtype))
+    # channels last: the same numbers up to rounding, a quarter more images per second
+    return module.to(torch_device(device), memory_format=torch.channels_last)
+
+
+def extractors(cfg: DictConfig, device: str) -> Extractors:
+    """The extractors of ``cfg.extractor``.
+
+    Raises:
+        ValueError: an extractor's weights are missing.
+    """
+    made = [extractor(node, device) for node in (cfg.get("extractor") or {}).values()]
+    return Extractors(
+        [one for one in made if not hasattr(one, "text")],
+        [one for one in made if hasattr(one, "text")],
+    )
+
+
+def extractor(node: Any, device: str) -> Any:
+    """The extractor of one config.
+
+    Raises:
+        ValueError: its weights are missing.
+    """
+    where = {"device": str(torch_device(device))}
+    if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
+        where["path"] = str(shipped_or_as_given(node.path))
+    try:
+        return instantiate(node, **where, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise ValueError(str(error.__cause__)) from error
+        raise
+
+
+def metrics(cfg: DictConfig) -> list[Any]:
+    """The metrics of ``cfg.metric``, as partials that still want a reference."""
+    return [instantiate(node, _convert_="all") for node in (cfg.get("metric") or {}).values()]
+
+
+def cache(cfg: DictConfig) -> Cache | None:
+    """The cache of evaluations, unless ``cache=false``."""
+    return Cache() if cfg.cache else None
+
+
+def shipped_or_as_given(path: str) -> Path:
+    """The file of a checkpoint that ships under this name, else the path itself."""
+    try:
+        return checkpoint_file(path)
+    except ValueError:
+        return Path(path)

@@ -1,0 +1,79 @@
+"""``zoo statistics``: the moments of a reference set's features, as a file to compare with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from eval.metric.metric import provided
+from eval.moments import file
+from eval.moments.feature_statistics import FeatureStatistics
+from eval.source.batch import from_dataset
+from eval.source.stored import stored
+from eval.study import loading
+from zoo.system.device import accelerator
+from zoo.system.progress import track
+from zoo.system.versions import versions
+
+
+def statistics(cfg: DictConfig) -> list[Path]:
+    """``zoo statistics``: writes an npz for each extractor, named by what it is made of.
+
+    Raises:
+        ValueError: there are no such images or extractors.
+    """
+    device = accelerator(cfg.device)
+    chosen = cfg.get("extractor") or {}
+    extractors = {name: loading.extractor(node, device) for name, node in chosen.items()}
+    if not extractors:
+        raise ValueError("extractor=[] leaves nothing to measure with")
+    if cfg.images is not None:
+        images: Any = stored(cfg.images)
+        name = Path(cfg.images).stem
+    elif cfg.split in loading.SPLITS:
+        data = loading.dataset(cfg)
+        images, name = getattr(data, cfg.split), f"{data.name}-{cfg.split}"
+    else:
+        raise ValueError(f"split is one of {', '.join(loading.SPLITS)}, got {cfg.split!r}")
+    written = []
+    for choice, extractor in extractors.items():
+        path = Path(cfg.run_dir) / f"{name}-{re.sub('[^A-Za-z0-9_-]+', '-', extractor.name)}.npz"
+        written.append(write(path, images, extractor, name, cfg.batch_size))
+        print(
+            f"wrote {path}: compare with it by `zoo evaluate ... reference={path} "
+            f"extractor=[{choice}]`"
+        )
+    return written
+
+
+def write(path: Path, images: Any, extractor: Any, name: str, batch_size: int = 256) -> Path:
+    """Measures images and writes their moments, with what they were made of.
+
+    Args:
+        path: of the npz.
+        images: a split of a data set, or ``StoredImages``.
+        extractor: whose features; spatial ones too, where it gives them.
+        name: of the images, for the record.
+        batch_size: images at a time.
+    """
+    kinds = [kind for kind in ("pool", "spatial") if kind in provided(extractor)]
+    found: dict[str, Any] = {kind: FeatureStatistics() for kind in kinds}
+    total = -(-len(images) // batch_size)
+    batches = from_dataset(images, batch_size)
+    for batch in track(batches, total, f"{extractor.name}: {name}", "batches"):
+        features = extractor(batch.images)
+        for kind, statistics in found.items():
+            statistics.update(features[kind])
+    facts = {
+        "images": {"name": name, "count": len(images), "fingerprint": images.fingerprint},
+        "extractor": {
+            "name": extractor.name,
+            "sha256": extractor.sha256,
+            "resize": str(extractor.resize),
+        },
+        "versions": versions(),
+    }
+    return file.write(path, found, facts)

@@ -1,0 +1,1 @@
+"""Results side by side, where they may be compared."""

@@ -1,0 +1,201 @@
+"""Numbers and names in words: what tables, pages and terminals say alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eval.result.record import Result, Value
+from eval.result.uncertainty import BLOCKS, estimable
+
+NONE = "–"
+NOT_ESTIMABLE = "not estimable at this count"
+
+_TITLES = {
+    "bits_per_dim": "bits/dim",
+    "class_accuracy": "class accuracy",
+    "clip_fid": "CLIP-FID",
+    "clip_score": "CLIP score",
+    "clip_score_w25": "CLIPScore (w = 2.5)",
+    "cmmd": "CMMD",
+    "fid": "FID",
+    "fid_infinity": "FID∞",
+    "images_per_second": "images/s",
+    "inception_score": "Inception Score",
+    "kid": "KID",
+    "lpips": "LPIPS",
+    "nearest_training_image": "nearest training image",
+    "psnr": "PSNR",
+    "rfid": "rFID",
+    "sfid": "sFID",
+    "ssim": "SSIM",
+}
+_OF_DINO = {"fid": "FD-DINOv2", "fid_infinity": "FD∞-DINOv2"}  # "FID" is Inception's by name
+FRECHET = ("clip_fid", "fid", "fid_infinity", "rfid", "sfid")
+"""Metrics that are Fréchet distances: at least 0, and lower the more images there are."""
+
+
+def stem_of(name: str, extractor: str | None = None) -> str:
+    """What is measured, without what it is measured with.
+
+    >>> stem_of("fid_small_360"), stem_of("fid_infinity_inception"), stem_of("recall_a_b", "a_b")
+    ('fid', 'fid_infinity', 'recall')
+    """
+    for stem in sorted(_TITLES, key=len, reverse=True):
+        if name == stem or name.startswith(f"{stem}_"):
+            return stem
+    return name.removesuffix(f"_{extractor}")
+
+
+def title_of(name: str, value: Value) -> str:
+    """A metric's name on pages: what it is, its count and its extractor.
+
+    >>> title_of("fid_small_360", Value(1.0, "", extractor="small", num_images=360))
+    'FID-360 (small)'
+    >>> title_of("fid_dinov2", Value(1.0, "", extractor="dinov2", num_images=5000))
+    'FD-DINOv2'
+    >>> title_of("clip_score_w25_vit_b_32", Value(1.0, "", extractor="vit_b_32"))
+    'CLIPScore (w = 2.5, vit_b_32)'
+    """
+    stem, extractor = stem_of(name, value.extractor), value.extractor
+    counted = name.endswith(f"_{value.num_images}") or stem == "fid"
+    if stem in _OF_DINO and extractor and extractor.startswith("dinov2"):
+        title, counted = _OF_DINO[stem], name.endswith(f"_{value.num_images}")
+        extractor = None if extractor == "dinov2" else extractor
+    else:
+        title = _TITLES.get(stem) or plain(stem)
+    if counted and value.num_images:
+        title += f"-{value.num_images}"
+    if not extractor:
+        return title
+    return f"{title[:-1]}, {extractor})" if title.endswith(")") else f"{title} ({extractor})"
+
+
+def is_frechet(name: str) -> bool:
+    """Whether a value is a Fréchet distance, whose floor is a ratio and whose count matters."""
+    return stem_of(name) in FRECHET
+
+
+def notes(value: Value, name: str = "") -> list[str]:
+    """What a number has to be read beside, in short; ``name`` is the metric's."""
+    notes = []
+    if value.interval is not None:
+        notes.append(f"95 %: {short(value.interval[0])} to {short(value.interval[1])}")
+    elif value.standard_error is not None:
+        notes.append(f"± {short(value.standard_error)}")
+    if value.trainings:
+        notes.append(f"mean of {len(value.trainings)} trainings")
+    if value.num_sets > 1:
+        notes.append(f"mean of {value.num_sets} sets")
+    notes += _of_its_count(value)
+    if value.floor is not None:
+        notes.append(_floor(value, value.floor, is_frechet(name)))
+    if value.ceiling is not None:
+        notes.append(f"real {short(value.ceiling)}")
+    if value.chance is not None:
+        notes.append(f"chance {short(value.chance)}")
+    if "test_p50" in value.detail:
+        notes.append(f"test images {short(value.detail['test_p50'])}")
+    return notes
+
+
+def _of_its_count(value: Value) -> list[str]:
+    """What the bias of a Fréchet distance's count asks to be said."""
+    said = []
+    if rank_deficient(value):
+        said.append(f"no more images than its {value.detail['dimensions']:,.0f} dimensions")
+    if value.corrected is not None:
+        said.append(f"bias-corrected {short(value.corrected)}")
+    elif not_estimable(value):
+        said.append(f"bias-corrected: {NOT_ESTIMABLE}")
+    return said
+
+
+def _floor(value: Value, floor: float, ratio: bool) -> str:
+    if value.floor_images and value.floor_images != value.num_images:
+        return f"floor {short(floor)} at {value.floor_images:,} images"
+    if ratio and floor > 0:
+        return f"{short(value.value / floor)}× floor {short(floor)}"
+    return f"floor {short(floor)}"
+
+
+def rank_deficient(value: Value) -> bool:
+    """Whether no more images than feature dimensions were seen: no covariance of full rank."""
+    return 0 < value.num_images <= value.detail.get("dimensions", 0)
+
+
+def rank_warnings(results: Sequence[Result]) -> list[str]:
+    """A sentence for every Fréchet distance of too few images for its features' dimensions."""
+    said = {}
+    for result in results:
+        for name, value in result.values.items():
+            if rank_deficient(value):
+                said[name] = (
+                    f"{title_of(name, value)} is of {value.num_images:,} images with "
+                    f"{value.detail['dimensions']:,.0f} dimensions: their covariance does "
+                    "not have full rank, so the distance is dominated by its bias. It compares at "
+                    "this very count alone, and with no published number"
+                )
+    return list(said.values())
+
+
+def not_estimable(value: Value) -> bool:
+    """Whether a bias-corrected number is absent because there are too few images for one."""
+    dimensions = int(value.detail.get("dimensions", 0))
+    if value.corrected is not None or not dimensions or value.num_sets > 1:
+        return False
+    return not estimable(value.num_images, len(value.blocks) or BLOCKS, dimensions)
+
+
+def plain(name: str) -> str:
+    """A name without underscores."""
+    return name.replace("_", " ")
+
+
+def short(number: float) -> str:
+    """Three significant digits, more where the integer part has them.
+
+    >>> short(0.012345), short(3.14159), short(1234.5), short(0.0)
+    ('0.0123', '3.14', '1,234', '0')
+    """
+    if number == 0:
+        return "0"
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:#.3g}".rstrip(".")
+
+
+def large(number: float) -> str:
+    """A count with its unit.
+
+    >>> large(950), large(35_700_000), large(6.1e9)
+    ('950', '35.7 M', '6.10 G')
+    """
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:#.3g}".rstrip(".") + f" {unit}"
+    return f"{number:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    >>> duration(42.2), duration(754), duration(7260)
+    ('42 s', '12 min 34 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def told(value: object) -> str:
+    """A protocol's or budget's value in words.
+
+    >>> told(None), told([360, 1000]), told(320000)
+    ('not recorded', '360, 1000', '320,000')
+    """
+    if value is None:
+        return "not recorded"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or NONE
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

@@ -1,0 +1,132 @@
+"""The columns that say what was compared and what it cost: the subject's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from eval.result.record import Result
+from eval.table.column import Cell, Column
+from eval.table.formatting import NONE, duration, large
+
+
+def _with_first_stage(own: float | None, first: float | None, show: Callable[[float], str]) -> Cell:
+    """A cost and, for a latent model, its autoencoder's share of it."""
+    if own is None:
+        return Cell(None, NONE, "not recorded")
+    if first is None:
+        return Cell(own, show(own))
+    return Cell(own + first, show(own + first), f"autoencoder: {show(first)}")
+
+
+def _parameters(result: Result) -> Cell:
+    own, first = result.subject.parameters, result.subject.first_stage
+    if not own:  # images of unknown making
+        return Cell(None, NONE)
+    return _with_first_stage(own, first.parameters if first else None, large)
+
+
+def _flops(result: Result) -> Cell:
+    subject = result.subject
+    if not subject.flops_per_evaluation:
+        return Cell(None, NONE)
+    note = f"decoding, once: {large(subject.flops_decode)}" if subject.flops_decode else ""
+    return Cell(subject.flops_per_evaluation, large(subject.flops_per_evaluation), note)
+
+
+def _images_seen(result: Result) -> Cell:
+    first = result.subject.first_stage
+    return _with_first_stage(result.budget.images_seen, first.images_seen if first else None, large)
+
+
+def _training_time(result: Result) -> Cell:
+    first = result.subject.first_stage
+    cell = _with_first_stage(
+        result.subject.training_seconds, first.training_seconds if first else None, duration
+    )
+    device = re.sub(r"\((R|TM|C)\)| (Processor|CPU)\b", "", result.budget.device or "")
+    notes = [note for note in (device, cell.note) if note]
+    return Cell(cell.value, cell.text, " · ".join(notes))
+
+
+def _sampler(result: Result) -> Cell:
+    subject = result.subject
+    name, *settings = subject.sampler.split(", ")
+    if not subject.num_steps:
+        return Cell(NONE, NONE)
+    notes = [f"{subject.num_steps} steps", subject.grid, *settings]
+    return Cell(", ".join([name, *notes]), name, " · ".join(notes))
+
+
+def _guidance(result: Result) -> Cell:
+    name, *settings = result.subject.guidance.split(", ")
+    return Cell(result.subject.guidance, name, " · ".join(settings))
+
+
+def _evaluations(result: Result) -> Cell:
+    count = result.subject.network_evaluations
+    if not count:
+        return Cell(None, NONE)
+    return Cell(count, f"{count:g}")
+
+
+SUBJECT_COLUMNS = [
+    Column(
+        "model",
+        "model",
+        "The generative model; everything else in its row was measured on it.",
+        lambda r: Cell(r.subject.name, r.subject.name, r.subject.weights or ""),
+    ),
+    Column(
+        "parameters",
+        "parameters",
+        "How many numbers the model has learned. A latent model's autoencoder counts too.",
+        _parameters,
+        of_cost=True,
+    ),
+    Column(
+        "flops_per_evaluation",
+        "FLOPs per image and step",
+        "Floating-point operations of one call of the denoising network for one image: what one "
+        "step costs, before anything is said about how many steps there are.",
+        _flops,
+        of_cost=True,
+    ),
+    Column(
+        "images_seen",
+        "images seen",
+        "Training steps times batch size: how many (repeated) training images the model looked "
+        "at. A latent model's autoencoder was trained first, and its images are added.",
+        _images_seen,
+        of_cost=True,
+    ),
+    Column(
+        "training_seconds",
+        "training time",
+        "How long the training took, and on which device. The autoencoder's time is added.",
+        _training_time,
+        of_cost=True,
+    ),
+    Column(
+        "sampler",
+        "sampler",
+        "The method that walks from noise to an image, how many steps it takes, and at which "
+        "noise levels it stops (the grid).",
+        _sampler,
+        of_cost=True,
+    ),
+    Column(
+        "network_evaluations",
+        "network evaluations",
+        "How often the network was really called for one image, counted. With guidance each step "
+        "calls it twice: with the class and without.",
+        _evaluations,
+    ),
+    Column(
+        "guidance",
+        "guidance",
+        "How strongly generation is pushed towards its class, beyond what the model learned.",
+        _guidance,
+        of_cost=True,
+    ),
+]

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import importlib
+import random
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from eval.evaluate import Evaluation, evaluate
+from eval.measure import cache as cache_module
+from eval.measure.cache import Cache
+from eval.metric import KernelDistance
+from eval.result.record import Result
+from eval.source.stored import StoredImages
+from zoo import DDPM
+from zoo.conditioner import ClassLabel
+from zoo.data import ImageSet
+from zoo.denoiser import UNet
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.sampler import DDIM, Ancestral
+from zoo.schedule import Linear
+
+
+class Projection:
+    """An extractor without a training, which counts what it is shown."""
+
+    sha256 = "00" * 32
+
+    def __init__(self, resize: str = "none") -> None:
+        self.name, self.resize, self.seen = "small", resize, 0
+        generator = torch.Generator().manual_seed(1)
+        self.weight = torch.randn(16, 5, generator=generator, dtype=torch.float64)
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        self.seen += len(images)
+        return {"pool": (images.flatten(1).double() / 255 - 0.5) @ self.weight}
+
+
+def split(count: int, seed: int) -> ImageSet:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(256, (count, 1, 4, 4), generator=generator)
+    return ImageSet(images.byte(), torch.arange(count) % 2, None, ("a", "b"))
+
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    train, test = split(30, 0), split(24, 1)
+    return SimpleNamespace(
+        name="numbers", shape=(1, 4, 4), train=train, test=test, flip=False,
+        fingerprint=train.fingerprint, num_classes=2,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model() -> DDPM:
+    torch.manual_seed(0)
+    net = UNet(1, 1, 4, (1,), 1, attention_at=(), num_classes=2, norm_groups=2)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return DDPM(net, GaussianDiffusion(Linear()), (1, 4, 4), Ancestral(3), ClassLabel(2)).eval()
+
+
+def asked(model: Any, data: Any, cache: Cache | None, **options: Any) -> Evaluation:
+    extractor = options.pop("extractor", None) or Projection()
+    given: dict[str, Any] = {
+        "num_images": 22, "fid_counts": [22], "batch_size": 4, "sha256": "weights",
+        "metrics": [partial(KernelDistance, subsets=3)],
+    }  # fmt: skip
+    return evaluate(model, data, [extractor], cache=cache, **given | options)
+
+
+def settled(result: Result) -> Result:
+    """Without what the clock says."""
+    speed = replace(result.values["images_per_second"], value=1.0)
+    environment = replace(result.environment, time="")
+    values = {**result.values, "images_per_second": speed}
+    return replace(result, values=values, environment=environment)
+
+
+def test_asking_again_costs_no_network_call(model: DDPM, data: Any, tmp_path: Path) -> None:
+    cache, extractor = Cache(tmp_path), Projection()
+    first = asked(model, data, cache, extractor=extractor)
+    assert extractor.seen == 30 + 24 + 22
+    assert not (tmp_path / "images").exists() or not list((tmp_path / "images").iterdir())
+    extractor.seen, model.network_evaluations = 0, 0
+    again = asked(model, data, cache, extractor=extractor, name="other", batch_size=7)
+    assert extractor.seen == model.network_evaluations == 0
+    assert again.result.subject.name == "other"
+    assert replace(again.result, subject=first.result.subject) == first.result
+    assert torch.equal(again.images, first.images)
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "a weight": {"sha256": "others"},
+    "the seed": {"seed": 1},
+    "the sampler": {"sampler": Ancestral(4)},
+    "the walk": {"sampler": DDIM(3)},
+    "the resize": {"extractor": Projection("bicubic")},
+    "a metric's settings": {"metrics": [partial(KernelDistance, subsets=4)]},
+    "the count": {"num_images": 23},
+    "the sets": {"fid_counts": [11, 22]},
+    "the likelihood": {"bits_images": 3, "bits_steps": 2},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_any_change_is_measured_anew(
+    model: DDPM, data: Any, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    cache = Cache(tmp_path)
+    asked(model, data, cache)
+    extractor = change.get("extractor") or Projection()
+    extractor.seen = 0
+    asked(model, data, cache, **{**change, "extractor": extractor})
+    assert extractor.seen > 0
+
+
+def test_one_pixel_or_another_source_is_measured_anew(
+    data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, extractor = Cache(tmp_path), Projection()
+
+    def seen(images: Tensor) -> int:
+        extractor.seen = 0
+        stored = StoredImages(images, "a folder")
+        evaluate(stored, data, [extractor], fid_counts=[24], cache=cache)
+        return extractor.seen
+
+    assert seen(data.test.images) > 0
+    assert seen(data.test.images.clone()) == 0
+    changed = data.test.images.clone()
+    changed[3, 0, 1, 1] ^= 1
+    assert seen(changed) > 0
+    monkeypatch.setattr(cache_module, "source", lambda: "another version")
+    assert seen(changed) > 0
+
+
+def test_another_label_of_stored_images_is_measured_anew(data: Any, tmp_path: Path) -> None:
+    cache, extractor = Cache(tmp_path), Projection()
+    labels = data.test.labels.clone()
+    for expected in (True, False):
+        extractor.seen = 0
+        stored = StoredImages(data.test.images, "a folder", labels)
+        evaluate(stored, data, [extractor], fid_counts=[24], cache=cache)
+        assert (extractor.seen > 0) is expected
+    labels[0] = 1 - labels[0]
+    evaluate(StoredImages(data.test.images, "a", labels), data, [extractor], cache=cache,
+             fid_counts=[24])  # fmt: skip
+    assert extractor.seen > 0
+
+
+def test_an_edited_sampler_of_ones_own_is_measured_anew(
+    model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from zoo.sampler import DDIM\n\nclass Mine(DDIM):\n    pass\n"
+    file = tmp_path / "own_sampler_of_a_test.py"
+    file.write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    sampler = importlib.import_module(file.stem).Mine(2)
+    cache, extractor = Cache(tmp_path / "cache"), Projection()
+    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    extractor.seen = 0
+    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    assert extractor.seen == 0
+    file.write_text(code + "    # another walk\n")
+    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    assert extractor.seen > 0
+
+
+def test_interrupted_anywhere_it_goes_on_to_the_same_result(
+    model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = asked(model, data, None)
+    generate = model.generate_batches
+    chance = random.Random(0)
+    for trial in range(20):
+        cache = Cache(tmp_path / str(trial))
+        made: list[int] = []
+
+        def dying(
+            *args: Any, last: int = chance.randrange(5), made: list[int] = made, **kw: Any
+        ) -> Any:
+            for images in generate(*args, **kw):
+                if len(made) == last:
+                    raise KeyboardInterrupt
+                made.append(len(images))
+                yield images
+
+        monkeypatch.setattr(model, "generate_batches", dying)
+        with pytest.raises(KeyboardInterrupt):
+            asked(model, data, cache)
+        monkeypatch.setattr(model, "generate_batches", generate)
+        model.network_evaluations = 0
+        found = asked(model, data, cache)
+        assert settled(found.result) == settled(whole.result)
+        assert torch.equal(found.images, whole.images)
+        assert model.network_evaluations == 3 * 22  # the kept ones are counted, not made again
+
+
+def test_a_torn_result_is_measured_anew(model: DDPM, data: Any, tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    whole = asked(model, data, cache)
+    (file,) = tmp_path.rglob("result.json")
+    file.write_text(file.read_text()[:100])
+    assert settled(asked(model, data, cache).result) == settled(whole.result)
+    (images,) = tmp_path.rglob("images.npz")
+    images.write_bytes(images.read_bytes()[:50])
+    assert settled(asked(model, data, cache).result) == settled(whole.result)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from eval.report import write
+from eval.report.curves import curves
+from eval.report.page import page
+from eval.report.picture import fitted, pair_sheets, png, size, tile
+from eval.table.table import compare
+
+FILES = {"results.csv", "results.md", "results.tex", "report.html", "comparison.png"}
+NAMES = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
+
+
+@pytest.fixture
+def results(make_result):
+    history = [[step, 1.0 / step] for step in range(1, 400)]
+    return [
+        make_result(name, 4.0 + i, "latent" in name, history=history)
+        for i, name in enumerate(NAMES)
+    ]
+
+
+@pytest.fixture
+def samples():
+    images = torch.randint(256, (20, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+    return {name: png(tile(images.byte(), 10)) for name in ("real", *NAMES)}
+
+
+def test_the_csv_is_read_back_unrounded(results):
+    table = compare(results)
+    rows = list(csv.DictReader(io.StringIO(write.to_csv(table))))
+    assert [row["model"] for row in rows] == list(NAMES)
+    assert [float(row["fid_small_360"]) for row in rows] == [4.0, 5.0, 6.0, 7.0]
+    assert rows[0]["fid_small_1000"] == repr(4.0 * 0.6)
+    assert rows[0]["clip_score_small_clip_ceiling"] == "33.0"
+    assert rows[3]["network_evaluations"] == "100.0"
+
+
+def test_the_csv_has_everything_a_number_is_read_beside(results):
+    value = replace(
+        results[0].values["fid_small_1000"],
+        interval=[2.0, 2.8], standard_error=0.1, corrected=2.2, detail={"dimensions": 96.0},
+    )  # fmt: skip
+    few = replace(results[1].values["fid_small_1000"], detail={"dimensions": 2048.0})
+    rows = [
+        replace(r, values={**r.values, "fid_small_1000": v})
+        for r, v in zip(results, (value, few), strict=False)
+    ]
+    first, second = csv.DictReader(io.StringIO(write.to_csv(compare(rows))))
+    ends = ("low", "high", "standard_error", "corrected", "floor")
+    assert [first[f"fid_small_1000_{end}"] for end in ends] == ["2.0", "2.8", "0.1", "2.2", "2.5"]
+    assert [second[f"fid_small_1000_{end}"] for end in ends] == ["", "", "", "", "2.5"]
+
+
+def test_the_best_is_bold_in_markdown_unless_rows_were_forced(results):
+    text = write.to_markdown(compare(results), "t", "c")
+    assert "| **4.00** (" in text and "**5.00**" not in text
+    other = replace(results[1], budget=replace(results[1].budget, seed=7))
+    forced = write.to_markdown(compare([results[0], other], force=True), "t", "c")
+    assert "**4.00**" not in forced and "budget.seed is 7" in forced
+
+
+def test_markdown_is_one_table_that_nothing_breaks_out_of(results):
+    evil = replace(results[0].subject, name="a|b<script>\n")
+    text = write.to_markdown(compare([replace(results[0], subject=evil), *results[1:]]), "t", "c")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    bars = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
+    assert len(lines) == 6
+    assert len(bars) == 1
+    assert "<script" not in text
+
+
+def test_all_files_are_written(results, samples, tmp_path):
+    written = write.write(tmp_path / "out", compare(results), results, samples, "Title", "zoo")
+    assert set(written) == FILES
+    from PIL import Image
+
+    with Image.open(written["comparison.png"]) as image:
+        assert image.width > 1000
+
+
+def test_a_tile_holds_every_image_in_its_place():
+    images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 3, 2, 2)
+    sheet = tile(images, columns=3)
+    assert sheet.shape == (5, 8, 4)
+    assert [int(sheet[3 * (i // 3), 3 * (i % 3), 0]) for i in range(5)] == [0, 1, 2, 3, 4]
+    assert int(sheet[4, 7, 3]) == 0  # the sixth place is empty: transparent
+
+
+def test_pairs_lie_beside_each_other_and_further_apart_than_within():
+    found = torch.arange(10, dtype=torch.uint8).reshape(5, 2, 1, 1, 1).expand(5, 2, 3, 2, 2)
+    sheets = pair_sheets({"a": found, "none": found[:0]}, columns=4)
+    assert list(sheets) == ["a"]
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(sheets["a"]))
+    assert image.size == size(sheets["a"]) == (4 * 5 + 3 * 4, 2 * 2 + 4)
+    assert [image.getpixel((9 * k + 3 * side, 0))[0] for k in range(4) for side in (0, 1)] == [
+        0, 1, 2, 3, 4, 5, 6, 7,
+    ]  # fmt: skip
+    assert image.getpixel((0, 6))[0] == 8 and image.getpixel((6, 0))[3] == 0
+
+
+def test_only_what_is_too_wide_is_shrunk():
+    wide = png(tile(torch.zeros(2, 3, 40, 500, dtype=torch.uint8), 2))
+    assert size(wide) == (1001, 40)
+    assert size(fitted(wide, 500)) == (500, 20)
+    assert fitted(wide, 1001) is wide
+
+
+def test_a_curve_needs_two_points_and_its_steps_lie_on_the_axis():
+    assert curves({"ddpm": [], "other": [(1, 2.0)]}) == ""
+    drawn = curves({"none": [], "<b>": [(0.0, 1.0), (100.0, 0.01)]})
+    assert "&lt;b&gt;" in drawn and "<b>&" not in drawn
+    (points,) = re.findall(r'<polyline class="s1" points="([^"]*)"', drawn)
+    first, last = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert (first[0], last[0]) == (0, 1000)
+    assert first[1] == pytest.approx(1000 - last[1])  # as far from the upper end as from the lower
+
+
+def test_page_and_markdown_say_which_differences_are_more_than_chance(results, samples):
+    def measured(result, centre, turn):  # blocks that waver in another order in every row
+        blocks = [centre + 0.01 * ((turn * k) % 10 - 4.5) for k in range(10)]
+        value = replace(
+            result.values["fid_small_1000"],
+            value=centre, blocks=blocks, interval=[centre - 0.02, centre + 0.02],
+        )  # fmt: skip
+        return replace(result, values={**result.values, "fid_small_1000": value})
+
+    rows = list(map(measured, results, (2, 2, 3, 4), (1, 3, 7, 9)))
+    table = compare(rows)
+    markdown, text = (
+        write.to_markdown(table, "t", "c"),
+        page(table, rows, samples, "t", "c"),
+    )
+    for written in (markdown, text):
+        assert "the weights of ddpm are better than those of latent_diffusion by 1 (p" in written
+        assert "the weights of ddpm and of improved_ddpm are not distinguishable (p = 1)" in written
+        assert "Said of these weights" in written
+    assert "95 %: 1.98 to 2.02" in markdown
+    assert 'href="#verdicts"' in text
+    assert "verdicts" not in page(compare(results), results, samples, "t", "c")

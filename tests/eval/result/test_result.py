@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from eval.result.record import Result
+from zoo.system.files import write_atomically
+
+
+def test_json_round_trip(make_result, tmp_path):
+    result = make_result("latent_diffusion", latent=True, history=[[1, 0.5]], command="zoo train")
+    path = result.save(tmp_path / "deep" / "result.json")
+    assert Result.load(path) == result
+    assert json.loads(path.read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.pop("schema"), "no 'schema'"),
+        (lambda r: r.update(schema=99), "schema 99; this version reads schema 1"),
+        (lambda r: r["protocol"].pop("seed"), "here.protocol: field 'seed' is missing"),
+        (lambda r: r["budget"].update(epochs=3), "here.budget: unknown field 'epochs'"),
+        (lambda r: r["protocol"].update(seed="0"), "here.protocol.seed: expected int, got str '0'"),
+        (lambda r: r["protocol"].update(seed=True), "here.protocol.seed: expected int, got bool"),
+        (lambda r: r["protocol"]["fid_counts"].append(1.5), r"here.protocol.fid_counts\[2\]"),
+        (lambda r: r["values"].update(fid=3.0), "here.values.fid: expected dict, got float"),
+        (lambda r: r["subject"]["first_stage"].update(sha256=None), "first_stage.sha256: expected"),
+    ],
+)
+def test_a_wrong_field_is_named(make_result, change, message):
+    record = json.loads(make_result("latent_diffusion", latent=True).to_json())
+    change(record)
+    with pytest.raises(ValueError, match=message):
+        Result.from_json(json.dumps(record), "here")
+
+
+def test_no_json_and_no_file(tmp_path):
+    with pytest.raises(ValueError, match="here: not JSON"):
+        Result.from_json("{", "here")
+    with pytest.raises(ValueError, match="no result file at"):
+        Result.load(tmp_path / "absent.json")
+
+
+def test_a_number_that_is_not_finite_is_refused(make_result):
+    with pytest.raises(ValueError, match=r"result of ddpm: .* finite"):
+        make_result(fid=float("nan")).to_json()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = write_atomically(tmp_path / "result.json", "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.json"]

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eval.source.batch import from_dataset, order_of
+from eval.source.stored import StoredImages, stored
+from zoo.data import ImageSet
+
+
+def _png(size=(8, 8), value=7, mode="L"):
+    buffer = io.BytesIO()
+    Image.new(mode, size, value if mode == "L" else (value,) * 3).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def _every(images):
+    return images.gather(range(len(images)))
+
+
+def _write(path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_png(**options))
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
+    for value in (3, 1, 2):
+        _write(tmp_path / "deep" / f"{value}.png", value=value)
+    (tmp_path / "notes.txt").write_text("no image")
+    found = stored(tmp_path, (1, 8, 8))
+    assert (len(found), found.shape) == (3, (1, 8, 8))
+    assert _every(found)[:, 0, 0, 0].tolist() == [1, 2, 3]
+    assert _every(stored(tmp_path, (3, 8, 8))).shape == (3, 3, 8, 8)
+    assert stored(tmp_path).shape == (1, 8, 8)  # what the first image has
+
+
+def test_a_zip_a_folder_an_npz_and_a_parquet_of_the_same_pixels_are_one_content(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 3), dtype=np.uint8)
+    encoded = []
+    for image in pixels:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "png")
+        encoded.append(buffer.getvalue())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number, data in enumerate(encoded):
+            archive.writestr(f"samples/{number}.png", data)
+    (tmp_path / "folder").mkdir()
+    for number, data in enumerate(encoded):
+        (tmp_path / "folder" / f"{number}.png").write_bytes(data)
+    np.savez(tmp_path / "a.npz", pixels)
+    np.savez_compressed(tmp_path / "small.npz", pixels)
+    parquet.write_table(pa.table({"image": encoded}), tmp_path / "a.parquet")
+    names = ("a.zip", "folder", "a.npz", "small.npz", "a.parquet")
+    sets = [stored(tmp_path / name) for name in names]
+    planes = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    for images in sets:
+        assert torch.equal(_every(images), planes)
+        assert torch.equal(images.gather(torch.tensor([4, 0])), planes[[4, 0]])
+    assert {images.fingerprint for images in sets} == {ImageSet(planes).fingerprint}
+
+
+def test_labels_and_captions_come_along(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"image": [_png(), _png()], "label": [1, 0], "text": ["one", "none"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    found = stored(tmp_path / "a.parquet")
+    assert (found.labels.tolist(), found.captions) == ([1, 0], ["one", "none"])
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    np.savez(tmp_path / "a.npz", images, np.array([5, 6]))
+    (batch,) = from_dataset(stored(tmp_path / "a.npz", (3, 4, 4)))
+    assert torch.equal(batch.images, torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert batch.labels.tolist() == [5, 6]
+
+
+def test_an_npz_is_not_read_before_it_is_asked_for(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((4, 4, 4, 3), np.uint8))
+    found = stored(tmp_path / "a.npz")
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[data.rfind(bytes(192)) : data.rfind(bytes(192)) + 192] = bytes([9]) * 192
+    (tmp_path / "a.npz").write_bytes(data)
+    assert (_every(found) == 9).any()
+
+
+def test_a_changed_pixel_or_label_changes_the_fingerprint():
+    images = torch.arange(64).byte().view(4, 1, 4, 4)
+    changed = images.clone()
+    changed[3, 0, 3, 3] ^= 1
+    prints = [
+        StoredImages(images, "x").fingerprint,
+        StoredImages(changed, "x").fingerprint,
+        StoredImages(images, "x", torch.zeros(4).long()).fingerprint,
+        StoredImages(images, "x", None, ["a"] * 4).fingerprint,
+    ]
+    assert len(set(prints)) == 4
+    assert StoredImages(images, "y").fingerprint == prints[0]
+
+
+def test_bad_sources_are_named(tmp_path):
+    def refused(path, message, shape=(1, 8, 8)):
+        with pytest.raises(ValueError, match=message) as caught:
+            _every(stored(path, shape))
+        assert "\n" not in str(caught.value)
+
+    refused(tmp_path / "absent", "absent: no such file or folder; expected a folder or a .zip")
+    refused(tmp_path, "no images in it")
+    (tmp_path / "a.txt").write_text("")
+    refused(tmp_path / "a.txt", "not images; expected a folder")
+    _write(tmp_path / "a.png")
+    refused(tmp_path, re.escape("images are (1, 8, 8), the data are (1, 16, 16)"), (1, 16, 16))
+    _write(tmp_path / "b.png", size=(9, 8))
+    refused(tmp_path, r"b.png is 9x8, but .*a.png is 8x8: images must have one size")
+    (tmp_path / "b.png").write_bytes(b"not a picture")
+    refused(tmp_path, r"b.png: not a readable image")
+    noise = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(noise, "png")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "a.png").write_bytes(noise.getvalue()[:2000])
+    refused(tmp_path / "torn", "a.png: not a readable image", (1, 64, 64))
+    (tmp_path / "c.zip").write_bytes(b"PK no zip")
+    refused(tmp_path / "c.zip", "c.zip: not a readable zip")
+
+
+def test_a_foreign_npz_or_parquet_is_named(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    def refused(name, message):
+        with pytest.raises(ValueError, match=message):
+            stored(tmp_path / name, (1, 8, 8))
+
+    np.savez(tmp_path / "c.npz", wrong=np.zeros(3))
+    refused("c.npz", "no array 'arr_0'; it has wrong")
+    np.savez(tmp_path / "s.npz", mu=np.zeros(3), sigma=np.eye(3))
+    refused("s.npz", "statistics, not images: say reference=")
+    np.savez(tmp_path / "d.npz", np.zeros((2, 8, 8, 1)))
+    refused("d.npz", "'arr_0' is float64")
+    np.savez(tmp_path / "e.npz", np.zeros((2, 8, 8, 1), np.uint8), np.zeros(3))
+    refused("e.npz", "2 images, but 3 labels")
+    (tmp_path / "f.npz").write_bytes(b"PK torn")
+    refused("f.npz", "not a readable npz")
+    parquet.write_table(pa.table({"picture": [_png()]}), tmp_path / "a.parquet")
+    refused("a.parquet", "no column 'image'; it has picture")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 torn")
+    refused("b.parquet", "cannot be read as parquet")
+
+
+def test_images_that_lie_by_class_are_mixed_and_others_are_not(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        _write(tmp_path / name)
+    mixed = order_of(stored(tmp_path))
+    assert sorted(mixed.tolist()) == [0, 1, 2]
+    assert order_of(stored(tmp_path / "a")).tolist() == [0, 1]
+    images = torch.zeros(40, 1, 4, 4).byte()
+    by_class, in_turn = torch.arange(40) // 20, torch.arange(40) % 2
+    assert order_of(StoredImages(images, "x", in_turn)).tolist() == list(range(40))
+    order = order_of(StoredImages(images, "x", by_class))
+    assert 5 < by_class[order[:20]].sum() < 15
+    (batch,) = from_dataset(StoredImages(images, "x", by_class), 64, order)
+    assert torch.equal(batch.labels, by_class[order])
+
+
+def test_sixteen_bits_are_refused(tmp_path):
+    Image.fromarray(np.full((8, 8), 20000, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a.png has more than 8 bits a channel \(mode I;16\)"):
+        stored(tmp_path)

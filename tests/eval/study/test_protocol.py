@@ -1,0 +1,76 @@
+"""Protocols with names: what they fix, what bears their name, what is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from omegaconf import OmegaConf
+
+from eval.study.protocol import FLAT, flattened, settings, title
+from zoo import entry, paths
+
+NAMED = sorted(
+    file.stem for file in (paths.configs() / "protocol").glob("*.yaml") if file.stem != "default"
+)
+
+
+def composed(*overrides, config="evaluate"):
+    return entry.compose(config, list(overrides))
+
+
+def used(cfg):
+    return OmegaConf.to_container(cfg.protocol, resolve=True)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("config", ["evaluate", "compare", "sweep"])
+def test_a_protocol_bears_its_file_name_and_every_key(name, config):
+    cfg = composed(f"protocol={name}", config=config)
+    assert cfg.protocol.name == name
+    assert set(cfg.protocol) == set(composed().protocol)
+    assert title(cfg, used(cfg)) == f"{name} v{cfg.protocol.version}"
+    assert str(max(cfg.protocol.fid_counts) // 1000) + "k" in name
+
+
+def test_the_flat_keys_are_the_protocols():
+    cfg = composed("protocol=cifar10_fid50k")
+    assert flattened(cfg) == used(cfg)
+    assert set(FLAT) | {"name", "version", "data"} == set(used(cfg))
+    flat = composed("num_images=7", "labels=random", "bits_per_dim.num_images=3")
+    found = flattened(flat)
+    assert (found["num_images"], found["labels"]) == (7, "random")
+    assert found["bits_per_dim"]["num_images"] == 3
+    whole = composed("protocol.num_images=7", "protocol.labels=random")
+    assert flattened(whole)["num_images"] == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("num_images=100", "num_images"),
+        ("labels=balanced", "labels"),
+        ("seed=5", "seed"),
+        ("reference=test", "reference"),
+        ("dtype=bfloat16", "dtype"),
+        ("metric.kid.subsets=10", "metric.kid.subsets"),
+        ("extractor=[inception_clean]", "extractor.inception, extractor.inception_clean"),
+        ("metric=[]", "metric.inception_score, metric.kid, metric.precision_recall"),
+    ],
+)
+def test_whoever_changes_a_setting_gets_it_beside_the_name(override, told):
+    cfg = composed("protocol=cifar10_fid50k", override)
+    assert title(cfg, flattened(cfg)) == f"cifar10_fid50k v1, changed: {told}"
+
+
+def test_where_things_lie_and_how_many_at_a_time_change_no_number():
+    cfg = composed("protocol=cifar10_fid50k", "batch_size=8", "extractor.inception.path=/a/b.pth")
+    assert title(cfg, flattened(cfg)) == "cifar10_fid50k v1"
+    assert title(composed(), flattened(composed())) == ""
+
+
+def test_a_protocol_is_about_its_data():
+    asked = flattened(composed("protocol=cifar10_fid50k"))
+    assert settings(asked, SimpleNamespace(name="cifar10"))["fid_counts"] == [50000]
+    with pytest.raises(ValueError, match="is about data=cifar10, got data=digits"):
+        settings(asked, SimpleNamespace(name="digits"))

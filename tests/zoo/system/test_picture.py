@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from zoo.system.picture import image_grid
+
+
+def test_every_image_stands_in_its_place_and_gaps_are_white():
+    images = torch.randint(0, 255, (5, 3, 4, 6), dtype=torch.uint8)
+    grid = image_grid(images, columns=3, smallest=1)
+    assert grid.shape == (3, 2 * 5 + 1, 3 * 7 + 1)
+    for index, image in enumerate(images):
+        top, left = index // 3 * 5 + 1, index % 3 * 7 + 1
+        assert torch.equal(grid[:, top : top + 4, left : left + 6], image)
+    assert (grid[:, ::5] == 255).all()
+    assert (grid[:, :, ::7] == 255).all()
+
+
+def test_small_images_are_enlarged_by_a_whole_factor():
+    grid = image_grid(torch.zeros(4, 1, 16, 16, dtype=torch.uint8), smallest=100)
+    assert grid.shape == (3, 3 * 35, 3 * 35)
+
+
+def test_no_images_no_grid():
+    with pytest.raises(ValueError, match="at least one image"):
+        image_grid(torch.zeros(0, 1, 16, 16, dtype=torch.uint8))

@@ -1,0 +1,101 @@
+import io
+import sys
+
+import pytest
+
+from zoo.system.progress import Meter, Watched, clock, track
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def terminal(monkeypatch):
+    """stderr as a program on a terminal has it, from here to the end of the test."""
+    screen = Terminal()
+    monkeypatch.setattr("zoo.system.progress._quiet", lambda: False)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    return screen
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """A clock that stands until it is moved."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_meter_has_count_rate_and_time_left(time):
+    with Meter(100, "work", "images", done=20) as meter:
+        time[0] = 8.0
+        meter.advance(16)
+        assert meter.text() == "36/100, 2.0 images/s, 0:32 left"
+        meter.note = "loss 0.5"
+        time[0] = 64.0
+        assert meter.text() == "36/100, 4.0 s/images, 4:16 left, loss 0.5"
+
+
+def test_without_a_total_there_is_no_time_left(time):
+    with Meter(None) as meter:
+        time[0] = 2.0
+        meter.advance()
+        assert meter.text() == "1, 2.0 s/it"
+
+
+def test_quiet_under_pytest(capsys, time):
+    for _ in track(range(5), description="work"):
+        time[0] += 100
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_line_every_half_minute_where_there_is_no_terminal(monkeypatch, time):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    lines = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", lines)
+    for _ in track(range(10), description="work", unit="steps"):
+        time[0] += 10
+    assert lines.getvalue().splitlines() == [
+        "work: 3/10, 10.0 s/steps, 1:10 left",
+        "work: 6/10, 10.0 s/steps, 0:40 left",
+        "work: 9/10, 10.0 s/steps, 0:10 left",
+    ]
+
+
+def test_a_bar_within_a_bar(monkeypatch):
+    shown = terminal(monkeypatch)
+    assert list(track((n for n in track(range(3), description="inner")), 3, "outer")) == [0, 1, 2]
+    assert "outer" in shown.getvalue()
+    assert "inner" in shown.getvalue()
+    assert "3/3" in shown.getvalue()
+    list(track(range(2), description="later"))  # the display of before is gone
+    assert "later" in shown.getvalue()
+
+
+def test_an_error_closes_the_bar(monkeypatch):
+    shown = terminal(monkeypatch)
+    with pytest.raises(ZeroDivisionError):
+        list(track((1 // n for n in (1, 0)), 2, description="work"))
+    list(track(range(2), description="later"))
+    assert "later" in shown.getvalue()
+
+
+def test_a_watched_sampler_counts_its_steps_and_is_the_sampler_in_all_else():
+    class Sampler:
+        num_steps = 4
+
+        def steps(self, x, scale):
+            yield from (x + scale * n for n in range(self.num_steps))
+
+    with Meter(4) as meter:
+        watched = Watched(Sampler(), meter)
+        assert watched.num_steps == 4
+        assert list(watched.steps(1, scale=2)) == [1, 3, 5, 7]
+        assert meter.done == 4
+
+
+def test_clock():
+    assert [clock(s) for s in (0, 59.6, 3600, -3)] == ["0:00", "1:00", "1:00:00", "0:00"]

@@ -1,0 +1,254 @@
+"""One safetensors file holds a model: its weights, its resolved config and where it came from.
+
+``torch`` is imported inside the functions that need it, so that ``config`` and ``provenance`` read
+a file's header in milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.checkpoint.build import build, check
+from zoo.part import config_of
+from zoo.system.files import replacing
+from zoo.system.versions import git_commit, versions
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+FORMAT = "diffusion-zoo"
+VERSION = 1
+_HEADER_LIMIT = 100_000_000  # bytes; safetensors' own limit
+
+
+def save(
+    module: nn.Module,
+    path: str | Path,
+    provenance: dict[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Path:
+    """Writes a live module's weights, config and provenance into one file.
+
+    The file appears at once or not at all: a full disk or Ctrl-C leaves an older file intact.
+
+    Args:
+        module: any ``Part`` that is an ``nn.Module``.
+        path: where to write; missing folders are made.
+        provenance: plain values (data fingerprint, images seen, seed, ...); the time, the git
+            commit and the versions are added.
+        dtype: parameters of floating point are stored in it (``torch.float16`` halves a file);
+            buffers keep theirs. Loading gives the module's own dtype back.
+
+    Raises:
+        ValueError: the module's config could not be loaded again, or a weight is too large for
+            ``dtype``.
+    """
+    from safetensors.torch import save_file
+
+    described = config_of(module)  # type: ignore[arg-type]
+    check(described, trust=None)  # a file that cannot be loaded again is noticed now
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "config": json.dumps(described),
+        "provenance": json.dumps({**_made(), **(provenance or {})}),
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        save_file(_stored(module, dtype), part, metadata)
+    return path
+
+
+def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
+    """The module that was saved, on the CPU and in evaluation mode. Nothing is unpickled.
+
+    Its ``loaded_from`` is the path.
+
+    Args:
+        path: a file that ``save`` wrote.
+        trust: packages, beside ``zoo`` and ``torch.nn``, whose classes the config may name.
+
+    Raises:
+        ValueError: the file is torn or foreign, its config names something that may not be built,
+            or its weights do not fit.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    described = config(path)
+    try:
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
+            module = build(described, trust)
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
+        # a changed number or name may break a constructor anywhere
+        raise ValueError(f"{path}: {_one_line(error)}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError(f"{path}: its config describes a {type(module).__name__}, not a module")
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: {error}") from error
+    _fit(module, weights, path)
+    loaded: Any = module.eval()
+    loaded.loaded_from = Path(path)
+    return loaded
+
+
+def config(path: str | Path) -> dict[str, Any]:
+    """The saved module's config, read from the file's header alone."""
+    return _json(path, "config")
+
+
+def provenance(path: str | Path) -> dict[str, Any]:
+    """Where the weights came from, read from the file's header alone."""
+    return _json(path, "provenance")
+
+
+def _made() -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"time": now, "git_commit": git_commit(), "versions": versions()}
+
+
+def _stored(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The tensors to write: contiguous, each memory once, parameters in ``dtype``."""
+    import torch
+
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    left_out = tuple(f"{name}." for name in getattr(module, "not_saved", ()))
+    state = {k: v for k, v in module.state_dict().items() if not k.startswith(left_out)}
+    stored: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name in _owners(state):
+        tensor = state[name].detach().cpu()
+        if dtype is not None and name in parameters and tensor.is_floating_point():
+            cast = tensor.to(dtype)
+            if not torch.equal(cast.isfinite(), tensor.isfinite()):
+                raise ValueError(f"'{name}' has weights that {dtype} cannot hold: store float32")
+            tensor = cast
+        tensor = tensor.contiguous()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in storages or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()  # safetensors refuses views of one storage
+        storages.add(storage.data_ptr())
+        stored[_plain(name)] = tensor
+    return stored
+
+
+def _owners(state: dict[str, Tensor]) -> dict[str, list[str]]:
+    """Each memory's first name, mapped to all names that share it, itself included."""
+    import torch
+
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise ValueError(f"'{name}' is a {type(tensor).__name__}: only tensors can be saved")
+    first: dict[Any, str] = {}
+    names: dict[str, list[str]] = {}
+    for name, tensor in state.items():
+        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride()) if tensor.numel() else name
+        names.setdefault(first.setdefault(key, name), []).append(name)
+    return names
+
+
+def _plain(name: str) -> str:
+    return name.replace("_orig_mod.", "")  # what torch.compile(module) puts into keys
+
+
+def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
+    """Copies ``weights`` into ``module``; every key and shape has to match."""
+    state = module.state_dict()
+    owners = _owners(state)
+    problems = []
+    if missing := [name for name in owners if name not in weights]:
+        problems.append(f"missing {_listed(missing)}")
+    if surplus := [name for name in weights if name not in owners]:
+        problems.append(f"surplus {_listed(surplus)}")
+    for name in owners.keys() & weights.keys():
+        asked, got = state[name], weights[name]
+        if asked.shape != got.shape:
+            problems.append(f"'{name}' is {tuple(got.shape)}, not {tuple(asked.shape)}")
+        elif asked.is_floating_point() != got.is_floating_point():
+            problems.append(f"'{name}' is {got.dtype}, not {asked.dtype}")
+    if problems:
+        raise ValueError(f"{path}: the weights do not fit the config: " + "; ".join(problems))
+    module.load_state_dict(
+        {alias: weights[name] for name, aliases in owners.items() for alias in aliases}
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _json(path: str | Path, name: str) -> dict[str, Any]:
+    """A part of the metadata, read as the JSON object that it is."""
+    try:
+        value = json.loads(_metadata(path)[name])
+    except (KeyError, json.JSONDecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: its {name} cannot be read")
+    return value
+
+
+def _metadata(path: str | Path) -> dict[str, str]:
+    """The header's ``__metadata__``; the file's size is checked against the header."""
+    header, size = _header(Path(path)), Path(path).stat().st_size
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ValueError(f"{path}: a safetensors file, but not one that this zoo's save() wrote")
+    if metadata.get("version") != str(VERSION):
+        raise ValueError(
+            f"{path}: written in format {metadata.get('version')!r}, this version reads {VERSION}: "
+            "update diffusion-zoo"
+        )
+    expected = _size(path, header)
+    if size != expected:
+        raise ValueError(f"{path}: torn file: {size} bytes instead of {expected}")
+    return metadata
+
+
+def _size(path: str | Path, header: dict[str, Any]) -> int:
+    """How many bytes the file has according to its header."""
+    try:
+        begin = header.pop("")
+        return begin + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    except (TypeError, KeyError, IndexError):
+        raise ValueError(f"{path}: not a safetensors file") from None
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """A safetensors header; under the empty name the offset at which the tensors begin."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        start = file.read(8)
+        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
+            raise ValueError(f"{path}: a pickle; only safetensors files of this zoo are loaded")
+        if len(start) < 8:
+            raise ValueError(f"{path}: torn file: {len(start)} bytes")
+        (length,) = struct.unpack("<Q", start)
+        if length > _HEADER_LIMIT:
+            raise ValueError(f"{path}: not a safetensors file")
+        text = file.read(length)
+    if len(text) < length:
+        raise ValueError(f"{path}: torn file, or not a safetensors file: the header is cut off")
+    try:
+        header = json.loads(text)
+    except ValueError:
+        raise ValueError(f"{path}: not a safetensors file") from None
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: not a safetensors file")
+    return {**header, "": 8 + length}

@@ -1,0 +1,1 @@
+"""Between a command line and a task: overrides, composition, help, errors in one line."""

@@ -1,0 +1,102 @@
+"""Overrides as they are typed, and a user's own folders named among them.
+
+Hydra's own parser is not used here: ``--help`` and the arguments that hydra must not see are read
+before it is imported, which takes longer than all of this.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+_FLAGS = ("--config-dir", "-cd")
+
+
+def quoted(text: str | Path) -> str:
+    r"""A text in hydra's override grammar.
+
+    >>> print(quoted("it's"))
+    'it\'s'
+    """
+    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def key_of(override: str) -> str:
+    """The key that an override sets.
+
+    >>> key_of("+data.flip=true"), key_of("~callbacks.sample_grid")
+    ('data.flip', 'callbacks.sample_grid')
+    """
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def split_list(text: str) -> list[str]:
+    """The parts of a comma list; commas within brackets, braces and quotes do not part it.
+
+    >>> split_list("a,[1,2],'x,y'")
+    ['a', '[1,2]', "'x,y'"]
+    """
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+        elif letter in "]})":
+            depth -= 1
+        elif letter == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    return parts
+
+
+def split_config_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The config folders that a command line names, and its other arguments.
+
+    >>> split_config_folders(["samplers", "--config-dir", "mine"])
+    ([PosixPath('mine')], ['samplers'])
+    >>> split_config_folders(["hydra.searchpath=[file:///a,b]", "seed=1"])
+    ([PosixPath('/a'), PosixPath('b')], ['seed=1'])
+    """
+    folders: list[Path] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        flag, _, value = argument.partition("=")
+        if flag in _FLAGS:
+            folders.append(Path(value or next(waiting, "")))
+        elif flag.lstrip("+") == "hydra.searchpath":
+            places = value.strip("[]").split(",")
+            folders += [folder for place in places if (folder := _folder(place.strip(" '\"")))]
+        else:
+            rest.append(argument)
+    return folders, rest
+
+
+def make_current_folder_importable() -> None:
+    """Puts the current folder on the path, as ``python -m`` does.
+
+    It comes last: nobody's ``random.py`` takes the place of Python's.
+    """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+
+
+def _folder(place: str) -> Path | None:
+    """The folder of ``file:///path``, ``pkg://package.folder`` or a plain path."""
+    if not place.startswith("pkg://"):
+        return Path(re.sub("^file://", "", place)) if place else None
+    try:
+        package = find_spec(place.removeprefix("pkg://"))
+    except ImportError:
+        return None
+    locations = list(package.submodule_search_locations or []) if package is not None else []
+    return Path(locations[0]) if locations else None

@@ -1,0 +1,170 @@
+"""Checkpoints of latent diffusion, Stable Diffusion 1.x and the torch port of DDPM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from zoo.convert import keys
+from zoo.convert.arguments import complete, need, numbers
+from zoo.convert.compvis.autoencoder import autoencoder, load_autoencoder, scale_of
+from zoo.convert.compvis.conditioner import conditioner
+from zoo.convert.compvis.ddpm import ddpm, ddpm_unet, load_ddpm_unet
+from zoo.convert.compvis.options import (
+    LATENT_DIFFUSION,
+    UNREAD,
+    chain,
+    fraction,
+    guidance,
+    objective,
+    parameterization,
+    schedule,
+    walk,
+)
+from zoo.convert.compvis.state import UNET, autoencoder_weights, check_schedule, parts
+from zoo.convert.family import expect
+from zoo.convert.openai.unet import heads_first, layers, unet
+from zoo.denoiser import UNet
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.diffusion.variance import FixedVariance
+from zoo.models.autoencoder import Autoencoder
+from zoo.models.ddpm import DDPM
+from zoo.models.guided_latent_diffusion import GuidedLatentDiffusion
+from zoo.models.latent_diffusion import LatentDiffusion
+
+
+def from_compvis(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
+    """A published checkpoint as a model of the zoo.
+
+    Averaged weights (``model_ema.``) are taken where the file has them; ``origin`` of the model,
+    which ``save`` writes into the provenance, says which they are.
+
+    Args:
+        state_dict: the file's ``state_dict``, for instance by ``zoo.convert.read``.
+        config: the reference's yaml, or its ``model`` node (``target`` and ``params``), or the
+            parameters alone; for the port of DDPM the arguments of its Model and its Diffusion.
+
+    Returns:
+        ``GuidedLatentDiffusion`` where the conditioner has a null condition, else
+        ``LatentDiffusion``; ``DDPM`` for a diffusion of pixels; ``Autoencoder`` for a first stage.
+
+    Raises:
+        ValueError: the keys are of another layout, the weights do not fit the config, or the
+            config asks for what the zoo lacks.
+    """
+    expect(state_dict, "compvis")
+    kind, params = described(config)
+    if kind == "autoencoder":
+        weights, origin = autoencoder_weights(state_dict)
+        module: Any = Autoencoder(load_autoencoder(params, weights))
+    elif kind == "ddpm":
+        module, origin = ddpm(params, state_dict), {}
+    elif kind == "diffusion":
+        module, origin = _diffusion(state_dict, params)
+    else:
+        raise ValueError(
+            "these are a U-Net's arguments, which say nothing of the diffusion: give the whole "
+            "model node, or take the U-Net alone by zoo.convert.compvis.denoiser"
+        )
+    module.origin = origin
+    return module.eval()
+
+
+def network(config: Mapping[str, Any]) -> nn.Module:
+    """The network of a node or of parameters: a U-Net, an autoencoder, the DDPM port's Model.
+
+    Of a whole latent diffusion it is the U-Net.
+    """
+    kind, params = described(config)
+    if kind == "autoencoder":
+        return autoencoder(params)
+    if kind == "diffusion":
+        return network(params["unet_config"])
+    return ddpm_unet(params) if kind == "ddpm" else unet(params)
+
+
+def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet:
+    """The U-Net alone, concatenating ones included, of a checkpoint or of a U-Net's own weights.
+
+    Args:
+        state_dict: keys with or without the prefix ``model.diffusion_model.``; averages are taken
+            where there are any.
+        config: as for ``from_compvis``, or the U-Net's node or arguments.
+    """
+    if any(key.startswith(UNET) for key in state_dict):
+        state_dict = parts(state_dict).unet
+    kind, params = described(config)
+    if kind == "diffusion":
+        kind, params = described(params["unet_config"])
+    if kind == "ddpm":
+        return load_ddpm_unet(params, state_dict)
+    module, name = unet(params), "compvis U-Net"
+    state = keys.translate(module, state_dict, keys.table(module, layers(module)), name)
+    if not params.get("use_new_attention_order"):
+        state = heads_first(module, state)
+    keys.load(module, state, name)
+    return module
+
+
+def described(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """What a config describes (diffusion, unet, autoencoder or ddpm), and its parameters.
+
+    Raises:
+        ValueError: it describes none of these.
+    """
+    node = config
+    while "params" not in node and isinstance(node.get("model"), Mapping):
+        node = node["model"]
+    params = node.get("params", node)
+    if "unet_config" in params:
+        return "diffusion", params
+    if "ddconfig" in params or ("ch" in params and "z_channels" in params):
+        return "autoencoder", params
+    if "model_channels" in params:
+        return "unet", params
+    if "ch" in params:
+        return "ddpm", params
+    raise ValueError(
+        "the config describes no model that is known here: possible are a node with unet_config "
+        "(latent diffusion), ddconfig (autoencoder), model_channels (U-Net) or ch (DDPM), got "
+        f"{keys.listed(map(str, params))}"
+    )
+
+
+def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[Any, dict]:
+    given = complete(params, LATENT_DIFFUSION, "latent diffusion", UNREAD)
+    need(given, ("unet_config",), "latent diffusion")
+    held = parts(state)
+    process = GaussianDiffusion(
+        schedule=schedule(given),
+        parameterization=parameterization(given["parameterization"]),
+        variance=FixedVariance(fraction(given["v_posterior"])),
+        objective=objective(given["loss_type"]),
+    )
+    check_schedule(process.schedule, held.buffers)
+    net = denoiser(held.unet, given["unet_config"])
+    condition = conditioner(
+        given["cond_stage_config"], held.conditioner, bool(given["cond_stage_trainable"])
+    )
+    size = numbers(given["image_size"])
+    sides = size * 2 if len(size) == 1 else size
+    if given["first_stage_config"] is None:
+        return (
+            DDPM(net, process, (given["channels"], *sides), chain(process.schedule), condition),
+            held.origin,
+        )
+    _, first_params = described(given["first_stage_config"])
+    first = load_autoencoder(first_params, held.first_stage, scale_of(given, held.buffers))
+    whole: dict[str, Any] = dict(
+        denoiser=net,
+        diffusion=process,
+        first_stage=first,
+        image_shape=(first.image_channels, *(side * first.downsampling for side in sides)),
+        sampler=walk(process.schedule),
+        conditioner=condition,
+    )
+    if not condition.dropout:
+        return LatentDiffusion(**whole), held.origin
+    return GuidedLatentDiffusion(**whole, guidance=guidance(condition)), held.origin

@@ -1,0 +1,124 @@
+"""What ``zoo convert`` does: published weights in, one file of this zoo out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from zoo.checkpoint import published
+from zoo.convert.compvis import from_compvis
+from zoo.convert.diffusers import from_diffusers
+from zoo.convert.family import FAMILIES, family_of
+from zoo.convert.openai import from_openai
+from zoo.convert.weights import read
+
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+def convert(cfg: DictConfig) -> Path:
+    """Converts what ``cfg`` (configs/convert.yaml) describes and writes it to ``cfg.out``.
+
+    Raises:
+        ValueError: the source, its config and its family do not go together, or its checksum is
+            not the published one.
+    """
+    source = Path(cfg.source)
+    if not source.exists():
+        raise ValueError(f"there is no {source}: source names a downloaded file or a folder")
+    if cfg.dtype not in _DTYPES:
+        raise ValueError(f"dtype={cfg.dtype}: possible are {', '.join(_DTYPES)}")
+    known = published.entry(cfg.name) if cfg.name else {}
+    checked = _checked(source, known)
+    family, module = _converted(source, cfg, known)
+    if cfg.tokenizer is not None:
+        take = getattr(getattr(module, "conditioner", None), "set_tokenizer", None)
+        if take is None:
+            raise ValueError(f"tokenizer={cfg.tokenizer}: this model reads no captions")
+        take(Path(cfg.tokenizer).read_bytes())
+    out = Path(cfg.out or f"{cfg.name or source.stem}.safetensors")
+    origin = {"family": family, "source": source.name, **checked}
+    if known:
+        origin |= {"name": cfg.name, "published": known["source"], "licence": known["licence"]}
+    dtype = None if cfg.dtype == "float32" else getattr(torch, cfg.dtype)
+    path = module.save(out, {"converted": origin}, dtype=dtype)
+    count = sum(parameter.numel() for parameter in module.parameters())
+    print(f"{type(module).__name__}, {count:,} parameters: {path}")
+    return path
+
+
+def _converted(source: Path, cfg: DictConfig, known: Mapping[str, Any]) -> tuple[str, Any]:
+    """The family, given or told from the weights, and the model."""
+    family = cfg.family or known.get("family")
+    if family is None and source.is_dir():
+        family = "diffusers"
+    if family not in (None, *FAMILIES):
+        raise ValueError(f"there is no family '{family}': possible are {', '.join(FAMILIES)}")
+    if family == "diffusers":
+        if cfg.config is not None:
+            raise ValueError("a diffusers folder has its own configs: leave config=null")
+        return family, from_diffusers(source)
+    state = read(source)
+    try:
+        family = family or family_of(state)
+        if family not in ("openai", "compvis"):
+            raise ValueError(f"weights of the family '{family}' are no file to convert")
+        config = _config(cfg.config, known.get("config"))
+        return family, (from_openai if family == "openai" else from_compvis)(state, config)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _config(given: Any, known: Any) -> dict[str, Any]:
+    """The config as plain values: the published one, a file's, or what was given, over it."""
+    if given is None and known is None:
+        raise ValueError(
+            "the weights alone do not say what they are: give name=NAME of a published checkpoint, "
+            "or config=FILE.yaml in the words of the repository that trained them"
+        )
+    if isinstance(given, str):
+        given = _file(Path(given))
+    merged = OmegaConf.merge(known or {}, given or {})
+    plain = OmegaConf.to_container(merged, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _file(path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError(f"there is no config file {path}")
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(held, dict):
+        raise ValueError(f"{path}: holds no arguments but a {type(held).__name__}")
+    return held
+
+
+def _checked(source: Path, known: Mapping[str, Any]) -> dict[str, str]:
+    """The file's SHA-256, compared with what is published of it.
+
+    Raises:
+        ValueError: it is another file, or a torn one.
+    """
+    if source.is_dir():
+        return {}
+    found = {"sha256": _digest(source, "sha256")}
+    for kind in ("sha256", "md5"):
+        expected = known.get(kind, "unknown")
+        if expected != "unknown" and (got := found.get(kind) or _digest(source, kind)) != expected:
+            raise ValueError(
+                f"{source}: not the published file, or torn: its {kind} is {got}, not {expected}"
+            )
+    return found
+
+
+def _digest(path: Path, kind: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()

@@ -1,0 +1,142 @@
+"""The text encoder and tokenizer of a Stable Diffusion folder, as a CLIPText; and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.conditioner import CLIPText
+from zoo.conditioner.tokenizer import clip_tokenizer
+from zoo.convert.diffusers.folder import read_json, read_weights
+from zoo.convert.diffusers.options import Options
+from zoo.convert.keys import load
+
+DROPOUT = 0.1  # the share of captions dropped since v1-3; guidance by "" is what pipelines do
+_PREFIX = "text_model."  # which transformers 5 leaves out
+_DEFAULTS = {  # of transformers' CLIPTextConfig
+    "vocab_size": 49_408,
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 77,
+}
+
+
+def read_text_encoder(encoder: Path, tokenizer: Path) -> CLIPText:
+    """The conditioner that encodes captions as the folders' CLIPTextModel and CLIPTokenizer do.
+
+    The options that shape the network are read; a transformers config has some fifty others, for
+    generation and training, that do not.
+
+    Raises:
+        ValueError: the encoder is of another kind, or its weights or tokenizer do not fit.
+    """
+    config = read_json(encoder / "config.json")
+    kinds = config.get("architectures") or ["CLIPTextModel"]
+    if "CLIPTextModel" not in kinds:
+        raise ValueError(f"{encoder}: the text encoder is a {kinds[0]}, possible is CLIPTextModel")
+    options = Options(config, "CLIPTextModel", _DEFAULTS)
+    options.must_be("hidden_act", "quick_gelu")
+    options.must_be("layer_norm_eps", 1e-5)
+    width, inner = options.take("hidden_size"), options.take("intermediate_size")
+    found = CLIPText(
+        vocab_size=options.take("vocab_size"),
+        width=width,
+        layers=options.take("num_hidden_layers"),
+        heads=options.take("num_attention_heads"),
+        max_length=options.take("max_position_embeddings"),
+        feed_forward=None if inner == 4 * width else inner,
+        dropout=DROPOUT,
+    )
+    load(found.network, _ours(read_weights(encoder)), str(encoder))
+    found.set_tokenizer(_tokenizer(tokenizer))
+    return found.eval()
+
+
+def _ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    named = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in theirs.items()}
+    named.pop(f"{_PREFIX}embeddings.position_ids", None)  # 0, 1, 2, ...: old files have it
+    return named
+
+
+def _tokenizer(folder: Path) -> bytes:
+    config = read_json(folder / "tokenizer_config.json")
+    pad = config.get("pad_token", "<|endoftext|>")
+    pad = pad.get("content") if isinstance(pad, dict) else pad
+    if pad not in (None, "<|endoftext|>"):
+        raise ValueError(
+            f"{folder}: the tokenizer's pad_token={pad!r} is not supported: possible is the end "
+            "token '<|endoftext|>'"
+        )
+    if (folder / "vocab.json").is_file():
+        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        merges = [_pair(line) for line in lines if line and not line.startswith("#version")]
+        return clip_tokenizer(read_json(folder / "vocab.json"), merges)
+    model = read_json(folder / "tokenizer.json").get("model", {})
+    if model.get("type") != "BPE":
+        raise ValueError(f"{folder}: the tokenizer is of type {model.get('type')!r}, not 'BPE'")
+    return clip_tokenizer(model["vocab"], [_pair(merge) for merge in model["merges"]])
+
+
+def _pair(merge: str | list[str]) -> tuple[str, str]:
+    first, second = merge.split() if isinstance(merge, str) else merge
+    return first, second
+
+
+def text_encoder_config(text: CLIPText) -> dict[str, Any]:
+    """transformers' config of the same text encoder."""
+    width = text.width
+    tokens = text.tokens([""])[0] if text.tokenizer_bytes else torch.tensor([0, 1])
+    return {
+        "architectures": ["CLIPTextModel"],
+        "model_type": "clip_text_model",
+        "vocab_size": text.vocab_size,
+        "hidden_size": width,
+        "intermediate_size": text.feed_forward or 4 * width,
+        "num_hidden_layers": text.layers,
+        "num_attention_heads": text.heads,
+        "max_position_embeddings": text.max_length,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+        "bos_token_id": int(tokens[0]),
+        "eos_token_id": int(tokens[1]),
+        "pad_token_id": int(tokens[1]),
+    }
+
+
+def text_encoder_weights(text: CLIPText) -> dict[str, Tensor]:
+    """The text encoder's weights under the published names."""
+    return {k: v.detach().cpu().contiguous() for k, v in text.network.state_dict().items()}
+
+
+def tokenizer_files(text: CLIPText) -> dict[str, str]:
+    """The files of a tokenizer's folder: name to content.
+
+    Raises:
+        ValueError: there is no tokenizer.
+    """
+    if not text.tokenizer_bytes:
+        raise ValueError(
+            "a pipeline needs the conditioner's tokenizer: give it by set_tokenizer(...)"
+        )
+    model = json.loads(text.tokenizer.cpu().numpy().tobytes())["model"]
+    merges = [" ".join(_pair(merge)) for merge in model["merges"]]
+    config = {
+        "tokenizer_class": "CLIPTokenizer",
+        "model_max_length": text.max_length,
+        "bos_token": "<|startoftext|>",
+        "eos_token": "<|endoftext|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": "<|endoftext|>",
+    }
+    return {
+        "vocab.json": json.dumps(model["vocab"], ensure_ascii=False),
+        "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
+        "tokenizer_config.json": json.dumps(config, indent=2),
+    }

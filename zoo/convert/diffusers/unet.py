@@ -1,0 +1,213 @@
+"""Diffusers' configs of UNet2DModel and UNet2DConditionModel as our UNet's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.convert.diffusers.options import Options, multipliers
+
+PIXEL_DEFAULTS = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "freq_shift": 0,
+    "flip_sin_to_cos": True,
+    "down_block_types": ["DownBlock2D", *["AttnDownBlock2D"] * 3],
+    "up_block_types": [*["AttnUpBlock2D"] * 3, "UpBlock2D"],
+    "block_out_channels": [224, 448, 672, 896],
+    "layers_per_block": 2,
+    "downsample_padding": 1,
+    "downsample_type": "conv",
+    "upsample_type": "conv",
+    "dropout": 0.0,
+    "attention_head_dim": 8,
+    "norm_num_groups": 32,
+    "norm_eps": 1e-5,
+    "resnet_time_scale_shift": "default",
+    "add_attention": True,
+}
+TEXT_DEFAULTS = PIXEL_DEFAULTS | {
+    "in_channels": 4,
+    "out_channels": 4,
+    "down_block_types": [*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", *["CrossAttnUpBlock2D"] * 3],
+    "block_out_channels": [320, 640, 1280, 1280],
+    "cross_attention_dim": 1280,
+    "transformer_layers_per_block": 1,
+}
+_PIXEL_FIXED: dict[str, tuple[Any, ...]] = {
+    "center_input_sample": (False,),
+    "time_embedding_type": ("positional",),
+    "mid_block_type": ("UNetMidBlock2D",),
+    "mid_block_scale_factor": (1,),
+    "act_fn": ("silu", "swish"),
+    "class_embed_type": (None,),
+}
+_TEXT_FIXED: dict[str, tuple[Any, ...]] = _PIXEL_FIXED | {
+    "mid_block_type": ("UNetMidBlock2DCrossAttn",),
+    "only_cross_attention": (False,),
+    "reverse_transformer_layers_per_block": (None,),
+    "encoder_hid_dim": (None,),
+    "encoder_hid_dim_type": (None,),
+    "num_attention_heads": (None,),
+    "dual_cross_attention": (False,),
+    "addition_embed_type": (None,),
+    "addition_time_embed_dim": (None,),
+    "resnet_skip_time_act": (False,),
+    "resnet_out_scale_factor": (1,),
+    "time_embedding_act_fn": (None,),
+    "timestep_post_act": (None,),
+    "time_cond_proj_dim": (None,),
+    "conv_in_kernel": (3,),
+    "conv_out_kernel": (3,),
+    "projection_class_embeddings_input_dim": (None,),
+    "attention_type": ("default",),
+    "class_embeddings_concat": (False,),
+    "mid_block_only_cross_attention": (None, False),
+    "cross_attention_norm": (None,),
+}
+
+
+def pixel_unet(config: Mapping[str, Any], what: str = "UNet2DModel") -> dict[str, Any]:
+    """The arguments of our UNet for a UNet2DModel's config.
+
+    Raises:
+        ValueError: an option that our U-Net cannot reproduce; named with its value.
+    """
+    options = Options(config, what, PIXEL_DEFAULTS)
+    for name, possible in _PIXEL_FIXED.items():
+        options.must_be(name, *possible)
+    options.ignore("sample_size", "num_train_timesteps")
+    arguments = _shared(options, "Attn", resample=True)
+    head_dim = options.take("attention_head_dim")
+    if head_dim is not None:
+        arguments["head_channels"] = head_dim
+    if not options.take("add_attention"):
+        arguments["mid_attention"] = False
+    _check_mid_norm(options, arguments)
+    options.finish()
+    return arguments
+
+
+def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> dict[str, Any]:
+    """The arguments of our UNet for a UNet2DConditionModel's config.
+
+    Its ``attention_head_dim`` is the number of heads, one for all levels or a list.
+
+    Raises:
+        ValueError: an option that our U-Net cannot reproduce; named with its value.
+    """
+    options = Options(config, what, TEXT_DEFAULTS)
+    for name, possible in _TEXT_FIXED.items():
+        options.must_be(name, *possible)
+    options.ignore(
+        "sample_size",
+        "upcast_attention",  # precision only
+        "use_linear_projection",  # a linear layer or a 1x1 convolution: the same product
+        "addition_embed_type_num_heads",  # of an embedding that is refused above
+    )
+    arguments = _shared(options, "CrossAttn", resample=False)
+    arguments["context_dim"] = options.one("cross_attention_dim")
+    depth = options.one("transformer_layers_per_block")
+    if isinstance(depth, list):
+        raise options.refused("transformer_layers_per_block", "possible is one depth for all")
+    if depth != 1:
+        arguments["transformer_depth"] = depth
+    arguments |= _heads(options, arguments)
+    options.finish()
+    return arguments
+
+
+def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
+    """What the two classes have in common."""
+    widths = list(options.take("block_out_channels"))
+    options.must_be("time_embedding_dim", None, 4 * widths[0])
+    down, down_resnet = _kinds(options, "down", attention, len(widths), resample)
+    up, up_resnet = _kinds(options, "up", attention, len(widths), resample)
+    if down != up[::-1]:
+        raise options.refused("up_block_types", "attention must be at the levels where it is down")
+    kinds = {*down_resnet[:-1], *up_resnet[:-1]}
+    if len(kinds) > 1:
+        given = [f"{n}={options.take(n)!r}" for n in ("downsample_type", "upsample_type")]
+        raise options.refused(
+            "up_block_types",
+            "all levels must resample alike, by convolutions or residual blocks "
+            f"({', '.join(given)})",
+        )
+    padding = options.take("downsample_padding")
+    if padding not in (0, 1):
+        raise options.refused("downsample_padding", "possible is 0 or 1")
+    shift = options.take("resnet_time_scale_shift")
+    if shift not in ("default", "scale_shift"):
+        raise options.refused("resnet_time_scale_shift", "possible is 'default' or 'scale_shift'")
+    groups = options.take("norm_num_groups")
+    if groups is None:
+        raise options.refused("norm_num_groups", "possible is a number of groups")
+    arguments: dict[str, Any] = {
+        "in_channels": options.take("in_channels"),
+        "out_channels": options.take("out_channels"),
+        "channels": widths[0],
+        "channel_mult": multipliers(widths),
+        "num_res_blocks": options.one("layers_per_block"),
+        "attention_at": [2**level for level, there in enumerate(down) if there],
+        "dropout": options.take("dropout"),
+        "num_classes": options.take("num_class_embeds"),
+        "scale_shift_norm": shift == "scale_shift",
+        "resblock_updown": kinds == {True},
+        "norm_groups": groups,
+        "norm_eps": options.take("norm_eps"),
+        "asymmetric_padding": padding == 0 and kinds != {True},
+        "sine_first": not options.take("flip_sin_to_cos"),
+        "frequency_shift": float(options.take("freq_shift")),
+    }
+    return arguments
+
+
+def _kinds(
+    options: Options, side: str, attention: str, levels: int, resample: bool
+) -> tuple[list[bool], list[bool]]:
+    """Per block: is there attention, and is it resampled by a residual block."""
+    name, title = f"{side}_block_types", side.capitalize()
+    by_type = resample and options.take(f"{side}sample_type") == "resnet"
+    kinds = {
+        f"{title}Block2D": (False, False),
+        f"{attention}{title}Block2D": (True, by_type),
+        f"Resnet{title}sampleBlock2D": (False, True),
+    }
+    if resample and options.take(f"{side}sample_type") not in ("conv", "resnet", None):
+        raise options.refused(f"{side}sample_type", "possible is 'conv' or 'resnet'")
+    blocks = [block.removeprefix("UNetRes") for block in options.take(name)]
+    if any(block not in kinds for block in blocks) or len(blocks) != levels:
+        raise options.refused(name, f"possible are {levels} of {', '.join(kinds)}")
+    return [kinds[block][0] for block in blocks], [kinds[block][1] for block in blocks]
+
+
+def _check_mid_norm(options: Options, arguments: dict[str, Any]) -> None:
+    """The middle attention's norm has groups of its own, and none where this is not given."""
+    groups = options.take("attn_norm_num_groups")
+    if groups is None and not arguments["scale_shift_norm"]:
+        groups = arguments["norm_groups"]
+    if arguments.get("mid_attention", True) and groups != arguments["norm_groups"]:
+        raise options.refused(
+            "attn_norm_num_groups",
+            f"the middle's attention has a norm of norm_num_groups={arguments['norm_groups']} "
+            "groups here (in diffusers none where resnet_time_scale_shift is not 'default')",
+        )
+
+
+def _heads(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:
+    heads = options.take("attention_head_dim")
+    if not isinstance(heads, list) or len(set(heads)) == 1:
+        return {"num_heads": heads[0] if isinstance(heads, list) else heads}
+    widths = options.take("block_out_channels")
+    if len(heads) != len(widths):
+        raise options.refused("attention_head_dim", f"possible is a number or {len(widths)}")
+    used = [2**level in arguments["attention_at"] for level in range(len(widths))]
+    used[-1] = True  # the middle has attention
+    sizes = {w / h for w, h, there in zip(widths, heads, used, strict=True) if there}
+    size = sizes.pop()
+    if sizes or not size.is_integer():
+        raise options.refused(
+            "attention_head_dim", "heads must be equally many or equally wide at all levels"
+        )
+    return {"head_channels": int(size)}

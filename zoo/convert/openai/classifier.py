@@ -1,0 +1,99 @@
+"""The noisy classifiers of guided-diffusion (arXiv:2105.05233, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from zoo.classifier import EncoderUNet
+from zoo.convert import keys
+from zoo.convert.arguments import complete, factors, numbers
+from zoo.convert.keys import below
+from zoo.convert.openai.options import (
+    CLASSIFIER,
+    DIFFUSION,
+    NETWORK,
+    NUM_CLASSES,
+    SCRIPTS,
+    WHAT,
+    channel_mult,
+    clock,
+    schedule,
+)
+from zoo.convert.openai.unet import heads_first, layers
+from zoo.models.noisy_classifier import NoisyClassifier
+
+_POOLS = {
+    "adaptive": {"norm": "0", "out": "3"},
+    "attention": {"norm": "0", "qkv": "2.qkv_proj", "out": "2.c_proj"},
+    "spatial": {"hidden": "0", "out": "2"},
+    "spatial_v2": {"hidden": "0", "norm": "1", "out": "3"},
+}
+_POSITIONS = "out.2.positional_embedding"
+_NAME = "guided-diffusion classifier"
+
+
+def classifier_network(config: Mapping[str, Any]) -> EncoderUNet:
+    """The network that ``script_util.create_classifier`` makes of its arguments."""
+    given = complete(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
+    size = given["image_size"]
+    mult = channel_mult("", size)
+    sides = numbers(given["classifier_attention_resolutions"])
+    return EncoderUNet(
+        in_channels=3,
+        num_classes=given["num_classes"] or NUM_CLASSES,
+        image_size=size,
+        channels=given["classifier_width"],
+        channel_mult=mult,
+        num_res_blocks=given["classifier_depth"],
+        attention_at=factors(size, sides, len(mult)),
+        head_channels=64,
+        scale_shift_norm=bool(given["classifier_use_scale_shift_norm"]),
+        resblock_updown=bool(given["classifier_resblock_updown"]),
+        pool=given["classifier_pool"],
+    )
+
+
+def classifier(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> EncoderUNet:
+    """The classifier's network with the weights of ``state_dict``."""
+    pool = _pool(config)
+    module = classifier_network(_with_classes(state_dict, config))
+    names = keys.table(module, layers(module) | below("pool", "out", _POOLS[pool]))
+    state = dict(state_dict)
+    if pool == "attention":
+        names["pool.positions"] = [_POSITIONS]
+        if _POSITIONS in state:
+            state[_POSITIONS] = state[_POSITIONS].T  # theirs has channels first
+    found = heads_first(module, keys.translate(module, state, names, _NAME))
+    keys.load(module, found, _NAME)
+    return module
+
+
+def from_openai_classifier(
+    state_dict: Mapping[str, Tensor], config: Mapping[str, Any]
+) -> NoisyClassifier:
+    """A published classifier as the model that classifier guidance takes."""
+    network = classifier(state_dict, config)
+    given = complete(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
+    module = NoisyClassifier(
+        network,
+        schedule(given["noise_schedule"], given["diffusion_steps"]),
+        image_shape=(3, network.image_size, network.image_size),
+        clock=clock(given, {"resblock_updown": True}),  # guided-diffusion's default
+    )
+    return module.eval()
+
+
+def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with as many classes as the weights have logits."""
+    last = f"out.{_POOLS[_pool(config)]['out']}.bias"
+    return {**({"num_classes": len(state[last])} if last in state else {}), **config}
+
+
+def _pool(config: Mapping[str, Any]) -> str:
+    pool = config.get("classifier_pool", CLASSIFIER["classifier_pool"])
+    if pool not in _POOLS:
+        raise ValueError(f"there is no classifier_pool '{pool}': possible are {', '.join(_POOLS)}")
+    return pool

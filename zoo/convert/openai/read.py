@@ -1,0 +1,148 @@
+"""Checkpoints of improved-diffusion and guided-diffusion (arXiv:2102.09672, arXiv:2105.05233)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from zoo.conditioner import ClassLabel, LowResolution
+from zoo.convert import keys
+from zoo.convert.arguments import complete, factors, numbers
+from zoo.convert.family import expect
+from zoo.convert.openai.classifier import classifier_network, from_openai_classifier
+from zoo.convert.openai.options import (
+    DIFFUSION,
+    NETWORK,
+    NUM_CLASSES,
+    SCRIPTS,
+    WHAT,
+    channel_mult,
+    clock,
+    objective,
+    sampler,
+    schedule,
+)
+from zoo.convert.openai.unet import DEFAULTS as UNET_DEFAULTS
+from zoo.convert.openai.unet import heads_first, layers, unet
+from zoo.denoiser import UNet
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.diffusion.parameterization import X0, Epsilon
+from zoo.diffusion.variance import FixedVariance, LearnedVariance, Variance
+from zoo.models.ddpm import DDPM
+from zoo.models.improved_ddpm import ImprovedDDPM
+
+_NAME = "openai U-Net"
+
+
+def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
+    """A published U-Net as a model that draws images, or a noisy classifier as one that guides.
+
+    Two defaults differ between the repositories and matter where ``diffusion_steps`` is not 1000:
+    ``rescale_timesteps`` and ``rescale_learned_sigmas`` are on in improved-diffusion and off in
+    guided-diffusion. A config that has one of the arguments that only guided-diffusion knows gets
+    the latter; any other gets improved-diffusion's.
+
+    Args:
+        state_dict: of the file, for instance by ``zoo.convert.read``.
+        config: ``script_util``'s arguments; those left out have its defaults.
+
+    Returns:
+        ``ImprovedDDPM`` where sigma is learned, else ``DDPM``, upsamplers included, whose
+        conditioner takes the smaller images; ``NoisyClassifier`` for a classifier's weights.
+
+    Raises:
+        ValueError: the keys are of another layout, the weights do not fit the config, or the
+            config asks for what the zoo lacks.
+    """
+    expect(state_dict, "openai")
+    if _is_classifier(state_dict):
+        return from_openai_classifier(state_dict, config)
+    given = _complete(_with_classes(state_dict, config))
+    net, steps = denoiser(state_dict, config), int(given["diffusion_steps"])
+    fixed = FixedVariance(0.0 if given["sigma_small"] else 1.0)
+    variance: Variance = LearnedVariance() if given["learn_sigma"] else fixed
+    size = given["large_size"] or given["image_size"]
+    conditioner: Any = None
+    if given["large_size"]:
+        conditioner = LowResolution(size, 3, net.num_classes)
+    elif net.num_classes is not None:
+        conditioner = ClassLabel(net.num_classes)
+    module: Any = (ImprovedDDPM if given["learn_sigma"] else DDPM)(
+        denoiser=net,
+        diffusion=GaussianDiffusion(
+            schedule=schedule(given["noise_schedule"], steps),
+            parameterization=X0() if given["predict_xstart"] else Epsilon(),
+            variance=variance,
+            objective=objective(given, config),
+        ),
+        image_shape=(3, size, size),
+        sampler=sampler(given["timestep_respacing"], steps),
+        conditioner=conditioner,
+        clock=clock(given, config),
+    )
+    return module.eval()
+
+
+def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet:
+    """The U-Net alone, upsamplers' included, with the weights of ``state_dict``.
+
+    An upsampler takes the low-resolution image, enlarged bilinearly, as a condition's ``image``.
+    """
+    config = _with_classes(state_dict, config)
+    module: Any = network(config)
+    names = keys.table(module, layers(module))
+    state = keys.translate(module, state_dict, names, _NAME)
+    if not config.get("use_new_attention_order"):
+        state = heads_first(module, state)
+    keys.load(module, state, _NAME)
+    return module
+
+
+def network(config: Mapping[str, Any]) -> nn.Module:
+    """The network of ``script_util``'s arguments, or of a UNetModel's own."""
+    if any(name.startswith("classifier_") for name in config) and "num_channels" not in config:
+        return classifier_network(config)
+    if "model_channels" in config:
+        return unet(config)
+    given = _complete(config)
+    size, larger = given["image_size"], given["large_size"]
+    mult = channel_mult(given["channel_mult"], larger or size, upsampler=bool(larger))
+    classes = given["num_classes"] or NUM_CLASSES
+    return unet(
+        {name: given[name] for name in given.keys() & UNET_DEFAULTS.keys()}
+        | {
+            "image_size": larger or size,
+            "in_channels": 6 if larger else 3,
+            "model_channels": given["num_channels"],
+            "out_channels": 6 if given["learn_sigma"] else 3,
+            "channel_mult": mult,
+            "attention_resolutions": factors(
+                larger or size, numbers(given["attention_resolutions"]), len(mult)
+            ),
+            "num_classes": classes if given["class_cond"] else None,
+        }
+    )
+
+
+def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    if "model_channels" in config:
+        raise ValueError(
+            "these are UNetModel's own arguments, which say nothing of the diffusion: give "
+            "script_util's (num_channels, learn_sigma, diffusion_steps, ...)"
+        )
+    own = {name: value for name, value in config.items() if not name.startswith("classifier_")}
+    return complete(own, NETWORK | DIFFUSION, WHAT, SCRIPTS)
+
+
+def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with as many classes as the weights have labels, where it asks for classes."""
+    rows = len(state["label_emb.weight"]) if "label_emb.weight" in state else None
+    if rows is None or not config.get("class_cond"):
+        return dict(config)
+    return {"num_classes": rows, **config}
+
+
+def _is_classifier(state: Mapping[str, Tensor]) -> bool:
+    return not any(key.startswith("output_blocks.") for key in state)

@@ -1,0 +1,97 @@
+"""Weights out of a file, whatever its format; nothing in it is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zoo.convert.keys import listed
+from zoo.convert.weights.pickle_reader import read_pickle
+
+_INDEX = ".safetensors.index.json"
+_INSIDE = ("state_dict", "model_state_dict", "model", "params_ema", "ema", "module")
+
+
+def read(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of a file: safetensors, whole or in shards, or any pickle of torch's.
+
+    Args:
+        path: a ``.safetensors``, a ``.safetensors.index.json`` or the folder of one, or a ``.pt``,
+            ``.ckpt``, ``.pth`` or ``.bin``, in which the weights may lie under ``state_dict``.
+
+    Raises:
+        ValueError: there is no such file, it is torn, or holds no weights.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _only_file(path)
+    if path.name.endswith(_INDEX):
+        return _read_shards(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return state_of(read_pickle(path), str(path))
+
+
+def state_of(held: Any, what: str) -> dict[str, Tensor]:
+    """The weights among what a checkpoint holds: all of it, or what lies under a usual name.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if isinstance(held, Mapping):
+        for name in _INSIDE:
+            inner = held.get(name)
+            if isinstance(inner, Mapping) and _is_state(inner):
+                return dict(inner)
+        if _is_state(held):
+            return dict(held)
+    got = f"it holds {listed(map(str, held))}" if isinstance(held, Mapping) else "it holds no dict"
+    raise ValueError(f"{what}: no weights found; {got}")
+
+
+def _is_state(held: Mapping[Any, Any]) -> bool:
+    return bool(held) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in held.items()
+    )
+
+
+def _only_file(folder: Path) -> Path:
+    found = sorted(folder.glob(f"*{_INDEX}")) or sorted(folder.glob("*.safetensors"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise ValueError(f"{folder}: name the file of weights; those in the folder are: {names}")
+    return found[0]
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: torn, or no safetensors file: {error}") from None
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    try:
+        named = json.loads(index.read_text())["weight_map"]
+        shards = {str(key): str(name) for key, name in named.items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        raise ValueError(f"{index}: not an index of shards") from None
+    found: dict[str, Tensor] = {}
+    for name in sorted(set(shards.values())):
+        if Path(name).name != name:
+            raise ValueError(f"{index}: the shard '{name}' does not lie beside the index")
+        if not (index.parent / name).is_file():
+            raise ValueError(f"{index}: the shard {name} is missing")
+        found |= _read_safetensors(index.parent / name)
+    if missing := shards.keys() - found.keys():
+        raise ValueError(f"{index}: the shards lack {listed(missing)}")
+    return found

@@ -1,0 +1,94 @@
+"""Data sets by their name on the Hugging Face hub, or anything its library can load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.data.encoded_data import EncodedData
+from zoo.data.rows import Rows
+from zoo.data.source.parquet import check_columns, complete, image_bytes
+
+
+class Hub(EncodedData):
+    """A data set of the ``datasets`` library: a name on the hub, or a folder that it can load.
+
+    Args:
+        path: what ``datasets.load_dataset`` is given first.
+        subset: the name of a configuration, where there are several.
+        revision: a commit or tag on the hub.
+        train_split: name of the train split.
+        test_split: name of the test split; None holds ``test_fraction`` out.
+        image_column: where the images are.
+        label_column: class labels, integers or words, or None.
+        caption_column: sentences, or None.
+        options: see ``EncodedData`` and ``ImageData``.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        subset: str | None = None,
+        revision: str | None = None,
+        train_split: str = "train",
+        test_split: str | None = "test",
+        image_column: str = "image",
+        label_column: str | None = None,
+        caption_column: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.path = path
+        self.subset = subset
+        self.revision = revision
+        self.train_split = train_split
+        self.test_split = test_split
+        self.image_column = image_column
+        self.label_column = label_column
+        self.caption_column = caption_column
+
+    def prepare_data(self) -> None:
+        """Downloads once, before other processes read."""
+        self._load(self.train_split)
+
+    def rows(self) -> tuple[Rows, Rows | None]:
+        """Both splits' rows, memory-mapped by the library."""
+        test = None if self.test_split is None else self._load(self.test_split)
+        return self._load(self.train_split), test
+
+    def _load(self, split: str) -> Rows:
+        source = {"path": self.path, "name": self.subset, "revision": self.revision}
+        columns = (self.image_column, self.label_column, self.caption_column)
+        rows, names = load_rows(source, split, *columns)
+        self.names = self.names or names
+        return rows
+
+
+def load_rows(
+    source: dict[str, Any], split: str, image: str, label: str | None, caption: str | None
+) -> tuple[Rows, tuple[str, ...]]:
+    """One split of ``datasets.load_dataset(**source)``, and the class names that it knows.
+
+    Raises:
+        ValueError: it cannot be loaded, or a column is unknown.
+    """
+    import datasets
+
+    where = f"{source['path']}[{split}]"
+    if "data_files" in source:  # the library would report even these to its download counter
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    try:
+        table = datasets.load_dataset(**source, split=split)
+    except Exception as error:  # the library raises its own errors, the network's and the hub's
+        raise ValueError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
+    wanted = [column for column in (image, label, caption) if column is not None]
+    check_columns(wanted, table.column_names, where)
+    names = tuple(getattr(table.features[label], "names", None) or ()) if label else ()
+    encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
+    rows = Rows(
+        count=len(table),
+        read=lambda index: image_bytes(encoded[index][image]),
+        where=lambda index: f"{where}, row {index}",
+        labels=complete(list(table[label]), where, label) if label else None,
+        captions=complete(list(table[caption]), where, caption) if caption else None,
+    )
+    return rows, names

@@ -1,0 +1,39 @@
+"""What made a file: the versions of the libraries and the commit of this checkout."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_DISTRIBUTIONS = ("diffusion-zoo", "torch", "lightning", "numpy")
+
+
+def versions() -> dict[str, str | None]:
+    """Version by distribution, and python's; None for one that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, "-dirty" where files differ; None in an installed wheel."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # a wheel may lie inside some other repository
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

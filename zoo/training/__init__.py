@@ -1,0 +1,1 @@
+"""The pieces of one training run, from a composed config."""

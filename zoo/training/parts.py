@@ -1,0 +1,112 @@
+"""Data, model and first stage of one training run, from a composed config."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from zoo.checkpoint.build import check
+from zoo.checkpoint.file import load
+from zoo.part import config_of
+from zoo.trainable import Trainable
+from zoo.training import text_encoder
+
+_ENDLESS = 10**9  # steps that Lightning calls an epoch: the data have epochs of their own
+
+
+def data(cfg: DictConfig) -> Any:
+    """The data module, loaded, with an epoch as long as any training."""
+    module: Any = instantiate(cfg.data, _convert_="all")
+    module.prepare_data()
+    module.setup("fit")
+    if module.steps_per_epoch is None:
+        module.steps_per_epoch = _ENDLESS
+    return module
+
+
+def module(cfg: DictConfig, data: Any) -> Trainable:
+    """The model with its recipe; latent models get the first stage out of ``cfg.autoencoder``.
+
+    Models that read captions get their text encoder out of ``cfg.text_encoder``, if given, and a
+    tokenizer from ``cfg.tokenizer`` or from the captions.
+
+    Raises:
+        ValueError: the model does not go with the data, or lacks its autoencoder.
+    """
+    arguments: dict[str, Any] = {"recipe": instantiate(cfg.recipe, _convert_="all")}
+    if wants_autoencoder(cfg):
+        arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
+    if cfg.text_encoder is not None:
+        arguments["conditioner"] = text_encoder.load_text_encoder(
+            cfg.text_encoder, cfg.conditioner, list(cfg.trust)
+        )
+    model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
+    check(config_of(model), trust=None)  # what could not be saved is heard of before training
+    _check_data(model, data)
+    text_encoder.prepare(model, data, cfg.text_encoder is not None, cfg.tokenizer)
+    model.training_seed = cfg.seed
+    if cfg.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if cfg.compile:
+        _compile(model)
+    return model
+
+
+def wants_autoencoder(cfg: DictConfig) -> bool:
+    """Whether the model takes a first stage that its config does not name."""
+    takes = inspect.signature(get_class(cfg.model._target_)).parameters
+    return "first_stage" in takes and cfg.model.get("first_stage") is None
+
+
+def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:
+    """The first stage out of a trained autoencoder's file.
+
+    Args:
+        path: the file.
+        trust: packages, beside the zoo's own, whose classes it may name.
+
+    Raises:
+        ValueError: there is no file, or no autoencoder in it.
+    """
+    if path is None:
+        raise ValueError(
+            "a latent model needs an autoencoder: train one with `zoo train model=autoencoder "
+            "data=...`, or convert a published one with `zoo convert`, and pass autoencoder=PATH "
+            "of its file"
+        )
+    saved = load(path, trust)
+    if not isinstance(getattr(saved, "first_stage", None), nn.Module):
+        raise ValueError(f"autoencoder={path} holds a {type(saved).__name__}, not an autoencoder")
+    return saved.first_stage
+
+
+def _check_data(model: Any, data: Any) -> None:
+    shape = getattr(model, "image_shape", None)
+    if shape is not None and tuple(shape) != tuple(data.shape):
+        raise ValueError(f"the model is for images {tuple(shape)}, {data.name} has {data.shape}")
+    conditioner = getattr(model, "conditioner", None)
+    classes = getattr(conditioner, "num_classes", None)
+    if classes is None:
+        return
+    if data.condition != "label":
+        raise ValueError(
+            f"{type(conditioner).__name__} needs labels, but data.condition={data.condition}: set "
+            "data.condition=label, or conditioner=unconditional"
+        )
+    if data.num_classes is not None and data.num_classes > classes:
+        raise ValueError(
+            f"{data.name} has {data.num_classes} classes but the model knows {classes}: "
+            f"set conditioner.num_classes={data.num_classes}"
+        )
+
+
+def _compile(model: Any) -> None:
+    if not hasattr(model, "denoiser"):
+        raise ValueError(f"compile=true: a {type(model).__name__} has no denoiser to compile")
+    model.denoiser.compile()  # in place: torch.compile(module) would rename the weights

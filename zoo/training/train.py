@@ -1,0 +1,50 @@
+"""What ``zoo train`` does: data, model, loggers, callbacks, trainer; then fit and save one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning import seed_everything
+from omegaconf import DictConfig
+
+from zoo.callbacks import averaged
+from zoo.logger import wandb
+from zoo.training import parts
+from zoo.training import trainer as setup
+from zoo.training.provenance import provenance
+
+
+def train(cfg: DictConfig) -> Path:
+    """Trains what ``cfg`` (configs/train.yaml) describes.
+
+    Returns:
+        The file of the trained model, ``<run_dir>/model.safetensors``: averaged weights where the
+        recipe averages, config and provenance.
+
+    Raises:
+        ValueError: the parts of ``cfg`` do not go together; nothing has been trained then.
+        SystemExit: with code 130, when Ctrl-C ended the training.
+    """
+    setup.quiet()
+    run_dir = Path(cfg.run_dir)
+    ckpt_path = setup.checkpoint_to_resume(cfg.ckpt_path, run_dir)
+    seed_everything(cfg.seed, verbose=False)
+    data = parts.data(cfg)
+    module = parts.module(cfg, data)
+    if ckpt_path is None:
+        setup.set_aside(run_dir)
+    loggers = setup.loggers(cfg)
+    trainer = setup.trainer(cfg, loggers)
+    setup.write_config(cfg, run_dir, loggers)
+
+    setup.fit(trainer, module, data, ckpt_path, run_dir)
+
+    facts = provenance(cfg, module, data, trainer)
+    path = run_dir / "model.safetensors"
+    if trainer.is_global_zero:
+        with averaged(module):
+            module.save(path, facts)
+        print(f"saved {path}")
+    wandb.log_model(loggers, path, facts)
+    wandb.finish(loggers)
+    return path

@@ -1,0 +1,128 @@
+"""Lightning's trainer for one run: its folder, its loggers, its state to resume from."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from hydra.utils import instantiate
+from lightning import LightningDataModule, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from zoo.system.device import accelerator, precision
+from zoo.trainable import Trainable
+
+
+def quiet() -> None:
+    """Silences Lightning's own announcements; its warnings to users stay."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    # between Lightning 2.6 and torch 2.12 and later; no user can do anything about it
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # a frozen first stage is meant to be; not every module has something to validate
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")
+    warnings.filterwarnings("ignore", message=".*val_dataloader.* but have no `validation_step`")
+
+
+def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
+    """The training state to go on from: ``ckpt_path``, where "last" means the run folder's own.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if ckpt_path is None:
+        return None
+    path = run_dir / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    if not path.is_file():
+        raise ValueError(
+            f"ckpt_path={ckpt_path}: there is no {path} to resume from; "
+            "leave ckpt_path out to start anew, or set run_dir to the folder of the run"
+        )
+    return path
+
+
+def set_aside(run_dir: Path) -> None:
+    """Moves an earlier run out of the way, to ``<run_dir>.1`` or the next free number."""
+    traces = ("last.ckpt", "model.safetensors", "metrics.csv")
+    rank = getattr(rank_zero_only, "rank", 0)
+    if rank != 0 or not any((run_dir / name).exists() for name in traces):
+        return
+    number = 1
+    while (free := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
+        number += 1
+    run_dir.rename(free)
+    print(f"{run_dir} held an earlier run: it is now {free}", file=sys.stderr)
+
+
+def loggers(cfg: DictConfig) -> list[Logger]:
+    """The trackers of ``cfg.logger``."""
+    return [
+        instantiate(node, _convert_="all") for node in (cfg.get("logger") or {}).values() if node
+    ]
+
+
+def trainer(cfg: DictConfig, loggers: list[Logger]) -> Trainer:
+    """Lightning's trainer, with "auto" settled and our own bar, state files and data order."""
+    callbacks = [
+        instantiate(n, _convert_="all") for n in (cfg.get("callbacks") or {}).values() if n
+    ]
+    device = accelerator(cfg.trainer.accelerator)
+    fixed = {
+        "enable_progress_bar": False,
+        "enable_checkpointing": any(hasattr(c, "write") for c in callbacks),
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,  # the data share a batch between processes themselves
+        "num_sanity_val_steps": 0,
+        "check_val_every_n_epoch": None,  # count steps, not epochs
+        "max_epochs": -1,
+    }
+    return instantiate(
+        cfg.trainer,
+        accelerator=device,
+        precision=precision(cfg.trainer.precision, device),
+        logger=loggers or False,
+        callbacks=callbacks,
+        default_root_dir=str(cfg.run_dir),
+        **{key: value for key, value in fixed.items() if key not in cfg.trainer},
+        _convert_="all",
+    )
+
+
+@rank_zero_only
+def write_config(cfg: DictConfig, run_dir: Path, loggers: list[Logger]) -> None:
+    """Puts the resolved config into the run folder and into the trackers."""
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(resolved), run_dir / "config.yaml")
+    for logger in loggers:
+        logger.log_hyperparams(resolved)  # type: ignore[arg-type]
+
+
+def fit(
+    trainer: Trainer,
+    module: Trainable,
+    data: LightningDataModule,
+    ckpt_path: Path | None,
+    run_dir: Path,
+) -> None:
+    """Trains; after Ctrl-C says how to go on and leaves with code 130."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)  # Lightning left it ignored
+        state = run_dir / "last.ckpt"
+        remedy = (
+            f"{state} is whole: the same command with ckpt_path=last goes on from it"
+            if state.is_file()
+            else "no state had been written yet (callbacks.training_state.every_n_steps)"
+        )
+        print(f"\ninterrupted at step {trainer.global_step}; {remedy}", file=sys.stderr)
+        raise SystemExit(130) from None
