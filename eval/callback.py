@@ -17,7 +17,8 @@ from torch import Tensor
 
 from eval.metric.few_images import Few
 from eval.result.uncertainty import Estimate
-from eval.source.batch import Wanted, wanted
+from eval.source.generated import Conditions, conditions
+from eval.source.reference_set import ReferenceSet
 from zoo.callbacks import averaged
 from zoo.callbacks.after_step import AfterStep, log
 from zoo.system.progress import sampling, track
@@ -80,7 +81,7 @@ class EvaluateWhileTraining(AfterStep):
         self.num_reference, self.seed, self.batch_size = num_reference, seed, batch_size
         self.latest: dict[str, float] = {}
         self._measured_at = -1
-        self._want: Wanted | None = None
+        self._wanted: Conditions | None = None
         self._reference: Few | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -122,9 +123,9 @@ class EvaluateWhileTraining(AfterStep):
             return {}
         self._measured_at = trainer.global_step
         with isolate_rng():
-            want, reference = self._prepare(trainer, module)
+            wanted, reference = self._prepare(trainer, module)
             with averaged(module), _modes(module), torch.inference_mode():
-                features = self._features(trainer, module, want, reference)
+                features = self._features(trainer, module, wanted, reference)
             features = gathered(trainer, features)
             found = {
                 f"kid_{self.extractor.name}": reference.kid(features),
@@ -136,9 +137,9 @@ class EvaluateWhileTraining(AfterStep):
         trainer.callback_metrics.update(tensors)
         return self.latest
 
-    def _prepare(self, trainer: Trainer, module: Any) -> tuple[Wanted, Few]:
+    def _prepare(self, trainer: Trainer, module: Any) -> tuple[Conditions, Few]:
         """What the images are made for and what they are held against; found once."""
-        if self._want is None or self._reference is None:
+        if self._wanted is None or self._reference is None:
             data = getattr(trainer, "datamodule", None)
             if getattr(data, "train", None) is None:
                 raise ValueError(
@@ -147,9 +148,9 @@ class EvaluateWhileTraining(AfterStep):
                 )
             self.extractor = _built(self.extractor, trainer.strategy.root_device)
             guidance = getattr(module, "guidance", None)
-            self._want = wanted(module, data, self.num_images, guidance)
+            self._wanted = conditions(module, ReferenceSet.of(data), self.num_images, guidance)
             self._reference = self._made(trainer, data.train)  # type: ignore[union-attr]
-        return self._want, self._reference
+        return self._wanted, self._reference
 
     def _made(self, trainer: Trainer, split: Any) -> Few:
         """The reference, each process computing its share of the features."""
@@ -172,7 +173,9 @@ class EvaluateWhileTraining(AfterStep):
             )
         return Few(whole)
 
-    def _features(self, trainer: Trainer, module: Any, want: Wanted, reference: Few) -> Tensor:
+    def _features(
+        self, trainer: Trainer, module: Any, wanted: Conditions, reference: Few
+    ) -> Tensor:
         """Features of this process' share of the images, (n, D)."""
         mine, found = share(self.num_images, trainer), [reference.features[:0]]
         size = min(self.batch_size, max(1, mine.stop - mine.start))
@@ -180,7 +183,7 @@ class EvaluateWhileTraining(AfterStep):
         with sampling(module, mine.stop - mine.start, size) if shown else nullcontext() as sampler:
             for first in range(mine.start, mine.stop, size):
                 rows = slice(first, min(first + size, mine.stop))
-                condition = None if want.condition is None else want.condition[rows]
+                condition = None if wanted.raw is None else wanted.raw[rows]
                 indices = range(rows.start, rows.stop)
                 with trainer.precision_plugin.forward_context():  # of the model, not the extractor
                     images = module.generate(

@@ -78,8 +78,8 @@ def test_the_command_works_from_another_folder(installed: Path, tmp_path: Path) 
 
 
 def test_the_papers_tables_are_all_inside(installed: Path) -> None:
-    here = {file.name for file in (ROOT / "eval" / "papers").glob("*.yaml")}
-    assert here == {file.name for file in (installed / "eval" / "papers").iterdir()}
+    here = {file.name for file in (ROOT / "eval" / "papers" / "tables").glob("*.yaml")}
+    assert here == {file.name for file in (installed / "eval" / "papers" / "tables").iterdir()}
     assert "digits: 4 rows" in run(installed, installed, "-m", "zoo.cli", "list", "papers")
 
 

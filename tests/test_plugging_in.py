@@ -12,6 +12,7 @@ import pytest
 
 import zoo
 from zoo import checkpoint, cli, entry
+from zoo.command.overrides import make_current_folder_importable
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SECTION = TEXT.partition("## Your own parts")[2].partition("\n## ")[0]
@@ -110,7 +111,7 @@ def test_a_model_of_nothing_but_ones_own_parts_is_saved_and_loaded(project: Path
 def test_the_current_folder_comes_last_and_once(project: Path) -> None:
     (project / "random.py").write_text("raise RuntimeError('not the standard one')\n")
     for _ in range(2):
-        entry.own.importable()
+        make_current_folder_importable()
     assert sys.path[-1] == str(project) and sys.path.count(str(project)) == 1
 
 

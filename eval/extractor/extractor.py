@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -35,6 +35,17 @@ class TextExtractor(Extractor, Protocol):
 
     def text(self, captions: list[str]) -> Tensor:
         """Features of captions, (B, D) float32 on the CPU; each distinct one is encoded once."""
+
+
+def provided(extractor: Extractor) -> tuple[str, ...]:
+    """The features that an extractor gives; ``pool`` where it does not say."""
+    features: tuple[str, ...] = getattr(extractor, "provides", ("pool",))
+    return features
+
+
+def is_of_text(extractor: Extractor) -> TypeGuard[TextExtractor]:
+    """Whether it encodes captions too."""
+    return hasattr(extractor, "text")
 
 
 def in_pieces(

@@ -1,77 +1,96 @@
-"""Noise floor, ceiling and chance: the held-out images in the place of generated ones."""
+"""What real images score: the held-out images in the place of generated ones, measured alike."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
-from eval.measure.blocks import Blocks, FidSets, feed
-from eval.measure.plan import lacks
-from eval.metric import ClipScore, NotEstimable
-from eval.source.batch import as_batch, from_dataset, order_of
-from zoo.draw import Draw
-from zoo.records import Batch
+from eval.measure.one_pass import one_pass
+from eval.measure.plan import Plan
+from eval.measure.reference_features import ReferenceFeatures
+from eval.metric import NotEstimable
+from eval.source.dataset import from_dataset, order_of, shuffled_captions
+from zoo.data.image_set import ImageSet
 from zoo.system.progress import track
 
 
-@dataclass
-class HeldOut:
-    """What the held-out images score.
+@dataclass(frozen=True)
+class Baseline:
+    """One number of held-out images.
 
     Attributes:
-        floors: FID's ``<extractor>_<count>`` to the distance and the count it was measured at.
-        further: the other metrics' numbers, by name.
-        ceiling: extractor's name to the CLIP score with their captions.
-        chance: the same with shuffled captions.
+        value: the number.
+        num_images: how many images it is made of.
+        detail: its parts.
     """
 
-    floors: dict[str, list[float]] = field(default_factory=dict)
-    further: dict[str, float] = field(default_factory=dict)
-    ceiling: dict[str, float] = field(default_factory=dict)
-    chance: dict[str, float] = field(default_factory=dict)
+    value: float
+    num_images: int
+    detail: dict[str, float] = field(default_factory=dict)
 
 
-def held_out(yardstick: Any, batch_size: int) -> HeldOut:
-    """Measures the held-out images of a yardstick whose reference is known."""
-    test, num = yardstick.data.test, len(yardstick.data.test)
-    # FID at a count that held-out images cannot fill has its floor at the count they have.
-    sets = {
-        (e.name, count): FidSets(yardstick.reference[e.name], e.name, min(count, num), num)
-        for e in yardstick.fid
-        for count in yardstick.counts
-    }
-    clip = [e for e in yardstick.clip if test.captions is not None]
-    further = {
-        entry: Blocks(partial(yardstick.further.fresh, entry), num)
-        for entry in yardstick.further.entries
-        if lacks(entry, test.labels, test.captions) is None
-    }
-    true = {e.name: ClipScore(e.text, e.name) for e in clip}
-    random = {e.name: ClipScore(e.text, e.name) for e in clip}
-    shuffled = torch.randperm(num, generator=Draw(0, [0], "eval/chance").generators[0]).tolist()
-    first, total = 0, -(-num // batch_size)
-    batches = from_dataset(test, batch_size, order_of(test))
-    for batch in track(batches, total, "features of the noise floor", "batches"):
-        last = first + len(batch.images)
-        for extractor in yardstick.extractors:
-            features = extractor(batch.images)
-            feed(extractor.name, features, batch, sets, further)
-            if extractor.name in true:
-                others = [test.captions[i] for i in shuffled[first:last]]
-                true[extractor.name].update(features, as_batch(batch))
-                random[extractor.name].update(features, Batch(batch.images, others))
-        first = last
-    found = HeldOut()
-    for (name, count), metric in sets.items():
-        scores = metric.compute()
-        found.floors[f"{name}_{count}"] = [sum(scores) / len(scores), metric.size]
-    for blocks in further.values():
+@dataclass
+class Baselines:
+    """The numbers of held-out images, by the names that values have.
+
+    Attributes:
+        real: what they score: a distance's noise floor, the ceiling of what compares with captions.
+        chance: what they score with the captions of other images.
+    """
+
+    real: dict[str, Baseline] = field(default_factory=dict)
+    chance: dict[str, Baseline] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, dict[str, Any]]:
+        """Plain values, for a file."""
+        return {
+            side: {name: vars(baseline) for name, baseline in getattr(self, side).items()}
+            for side in ("real", "chance")
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, dict[str, Any]]) -> Baselines:
+        """What ``to_record`` wrote."""
+        return cls(
+            **{
+                side: {name: Baseline(**values) for name, values in baselines.items()}
+                for side, baselines in record.items()
+            }
+        )
+
+
+def baselines(
+    images: ImageSet, plan: Plan, reference: ReferenceFeatures, batch_size: int
+) -> Baselines:
+    """Measures held-out images by a plan of generated ones.
+
+    A number at a count that they cannot fill is measured at the count they have.
+
+    Args:
+        images: held out.
+        plan: of the generated images.
+        reference: what metrics are made with.
+        batch_size: images at a time.
+    """
+    count = len(images)
+    alike = [
+        replace(m, num_images=min(m.num_images, count) if m.count else count)
+        for m in plan.measurements
+        if m.kind.against != "model"
+    ]
+    captions = shuffled_captions(images)
+    if captions is not None:
+        alike += [replace(m, shuffled=True) for m in alike if m.kind.against == "text"]
+    batches = from_dataset(images, batch_size, order_of(images), captions)
+    tracked = track(batches, -(-count // batch_size), "features of the noise floor", "batches")
+    measured = one_pass(tracked, plan.only(alike), reference, count)
+    found = Baselines()
+    for measurement, tally in measured.tallies.items():
+        side = found.chance if measurement.shuffled else found.real
         with suppress(NotEstimable):
-            found.further |= {name: e.value for name, e in blocks.estimates().items()}
-    found.ceiling = {name: metric.compute()[metric.name] for name, metric in true.items()}
-    found.chance = {name: metric.compute()[metric.name] for name, metric in random.items()}
+            for name, value in tally.numbers().items():
+                side[measurement.value_name(name)] = Baseline(
+                    value, measurement.num_images, tally.metric.detail(name)
+                )
     return found

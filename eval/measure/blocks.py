@@ -1,18 +1,34 @@
-"""One metric over disjoint blocks of images: its value over all, and how sure that is."""
+"""One metric over the images of a pass: in blocks, for an interval, or in several disjoint sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Protocol
 
 from torch import Tensor
 
-from eval.measure.plan import Entry
-from eval.metric.frechet import FrechetDistance
 from eval.metric.metric import Metric
 from eval.metric.rows import RowsMetric
-from eval.moments import FeatureStatistics
 from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
-from eval.source.batch import Images, as_batch
+from eval.source.batch import Images
+
+
+class Tally(Protocol):
+    """What images and their features are fed to, and numbers come out of."""
+
+    @property
+    def metric(self) -> Metric:
+        """A metric that has seen all images of the number, or those of the first set."""
+
+    def update(self, features: dict[str, Tensor], images: Images) -> None:
+        """Adds a batch."""
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Each of the metric's numbers, with its interval where it has one."""
+
+    def numbers(self) -> dict[str, float]:
+        """Each of the metric's numbers alone, which costs less."""
 
 
 class Blocks:
@@ -20,8 +36,7 @@ class Blocks:
 
     Block r holds the images of consecutive indices, and so of the same seeds in every model: blocks
     of two models are paired. A metric of sums is kept once a block and pooled by ``merge_state``;
-    one that needs every feature keeps them once. Metrics are given ``label`` (B,) beside the
-    features, where images have one.
+    one that needs every feature keeps them once.
 
     Args:
         make: a fresh metric.
@@ -40,18 +55,28 @@ class Blocks:
     def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds a batch, each row to its own block."""
         count = min(len(images.images), self.bounds[-1][1] - self._seen)
-        if images.labels is not None:
-            features = {**features, "label": images.labels}
-        if self._rows is not None:
-            rows = {name: values[:count] for name, values in features.items()}
-            self._rows.update(rows, as_batch(images.rows(0, count)))
-        else:
-            for part, (first, last) in zip(self._parts, self.bounds, strict=True):
-                low, high = max(first - self._seen, 0), min(last - self._seen, count)
-                if low < high:
-                    rows = {name: values[low:high] for name, values in features.items()}
-                    part.update(rows, as_batch(images.rows(low, high)))
+        whole = [(self._rows, (0, self.bounds[-1][1]))] if self._rows is not None else None
+        for part, (first, last) in whole or zip(self._parts, self.bounds, strict=True):
+            low, high = max(first - self._seen, 0), min(last - self._seen, count)
+            if low < high:
+                _feed(part, features, images, low, high)
         self._seen += count
+
+    @cached_property
+    def metric(self) -> Metric:
+        """A metric that has seen every image."""
+        return self._rows if self._rows is not None else self._pooled(self._parts)
+
+    def numbers(self) -> dict[str, float]:
+        """Each of the metric's numbers alone.
+
+        Raises:
+            ValueError: images are missing.
+        """
+        self._check()
+        if self._rows is None and self.metric.averaged:
+            return self._mean(self._parts)
+        return self.metric.compute()
 
     def estimates(self) -> dict[str, Estimate]:
         """Each of the metric's numbers with its interval, which is infinite for a single block.
@@ -59,92 +84,104 @@ class Blocks:
         Raises:
             ValueError: images are missing.
         """
-        if self._seen != self.bounds[-1][1]:
-            raise ValueError(f"{self._seen} images where {self.bounds[-1][1]} were announced")
+        self._check()
+        if len(self.bounds) == 1:
+            return {name: unknown(value) for name, value in self.numbers().items()}
         own_error = 0.0
         if self._rows is not None:
-            if len(self.bounds) == 1:
-                return {name: unknown(value) for name, value in self._rows.compute().items()}
             whole, without = self._rows.leave_out(self._rows.features, self.bounds)
             own_error = self._rows.own_error
         else:
-            whole = self._pooled(self._parts)
-            if len(self._parts) == 1:
-                return {name: unknown(value) for name, value in whole.items()}
-            without = [
-                self._pooled([*self._parts[:r], *self._parts[r + 1 :]])
-                for r in range(len(self._parts))
-            ]
+            whole, without = self.numbers(), [self._without(r) for r in range(len(self._parts))]
         return {
-            name: jackknife(value, [one[name] for one in without]).widened(own_error)
+            name: jackknife(value, [numbers[name] for numbers in without]).widened(own_error)
             for name, value in whole.items()
         }
 
-    def _pooled(self, parts: Sequence[Metric]) -> dict[str, float]:
+    def _without(self, block: int) -> dict[str, float]:
+        rest = [*self._parts[:block], *self._parts[block + 1 :]]
+        return self._mean(rest) if rest[0].averaged else self._pooled(rest).compute()
+
+    def _mean(self, parts: Sequence[Metric]) -> dict[str, float]:
+        numbers = [part.compute() for part in parts]
+        return {name: sum(each[name] for each in numbers) / len(numbers) for name in numbers[0]}
+
+    def _pooled(self, parts: Sequence[Metric]) -> Metric:
         pooled = self.make()
-        if pooled.averaged:
-            found = [part.compute() for part in parts]
-            return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
         for part in parts:
             pooled.merge_state(part)
-        return pooled.compute()
+        return pooled
+
+    def _check(self) -> None:
+        if self._seen != self.bounds[-1][1]:
+            raise ValueError(f"{self._seen} images where {self.bounds[-1][1]} were announced")
 
 
-class FidSets:
-    """The Fréchet distances of disjoint sets of one size, from one pass over many images.
+class Sets:
+    """One metric of each of several disjoint sets of one size, from one pass over many images.
 
     Set k holds images k size to (k + 1) size; images beyond the last whole set are left out.
 
     Args:
-        reference: the statistics to compare with.
-        extractor: the extractor's name.
+        make: a fresh metric.
         size: images per set.
         num_images: how many images will come.
     """
 
-    def __init__(
-        self, reference: FeatureStatistics, extractor: str, size: int, num_images: int
-    ) -> None:
+    def __init__(self, make: Callable[[], Metric], size: int, num_images: int) -> None:
         self.size = size
-        self.sets = [FrechetDistance(reference, extractor) for _ in range(num_images // size)]
+        self.sets = [make() for _ in range(num_images // size)]
         self._seen = 0
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
-        """Adds a batch's features, each row to its own set."""
+        """Adds a batch, each row to its own set."""
         count, row = len(images.images), 0
         while row < count:
             index, filled = divmod(self._seen, self.size)
             rows = min(count - row, self.size - filled)
             if index < len(self.sets):
-                part = {name: values[row : row + rows] for name, values in features.items()}
-                self.sets[index].update(part, as_batch(images.rows(row, row + rows)))
+                _feed(self.sets[index], features, images, row, row + rows)
             row += rows
             self._seen += rows
 
-    def compute(self) -> list[float]:
-        """Each set's distance."""
-        return [next(iter(metric.compute().values())) for metric in self.sets]
+    @property
+    def metric(self) -> Metric:
+        """The first set's metric."""
+        return self.sets[0]
+
+    def numbers(self) -> dict[str, float]:
+        """The mean over the sets of each of the metric's numbers."""
+        return {name: estimate.value for name, estimate in self.estimates().items()}
+
+    def estimates(self) -> dict[str, Estimate]:
+        """The mean over the sets, without an interval: few sets tell little; and each set's own."""
+        numbers = [metric.compute() for metric in self.sets]
+        each = {name: tuple(number[name] for number in numbers) for name in numbers[0]}
+        return {
+            name: unknown(sum(values) / len(values), values if len(values) > 1 else ())
+            for name, values in each.items()
+        }
 
 
-def feed(
-    extractor: str,
-    features: dict[str, Tensor],
-    batch: Images,
-    sets: Mapping[tuple[str, int], FidSets | Blocks],
-    further: Mapping[Entry, Blocks],
-) -> None:
-    """Updates what belongs to this extractor.
+def tally(make: Callable[[], Metric], kind: type[Metric], size: int, num_images: int) -> Tally:
+    """Several sets where the metric depends on the count and there are images for them; else blocks.
 
     Args:
-        extractor: its name.
-        features: of the batch.
-        batch: the images that they were made of.
-        sets: (extractor's name, set size) to FID.
-        further: the metrics of the line-up.
+        make: a fresh metric.
+        kind: its class.
+        size: images that one number is made of.
+        num_images: how many images will come.
     """
-    for entry, blocks in further.items():
-        if entry.extractor.name == extractor:
-            blocks.update(features, batch)
-    for (name, _), metric in sets.items():
-        if name == extractor:
-            metric.update(features, batch)
+    if kind.per_count and num_images // size > 1:
+        return Sets(make, size, num_images)
+    return Blocks(make, size, BLOCKS if kind.has_interval else 1)
+
+
+def _feed(
+    metric: Metric, features: dict[str, Tensor], images: Images, first: int, last: int
+) -> None:
+    if (first, last) == (0, len(images.images)):
+        metric.update(features, images)
+        return
+    rows = {name: values[first:last] for name, values in features.items()}
+    metric.update(rows, images.rows(first, last))

@@ -2,8 +2,8 @@
 
 An evaluation is kept under a key made of the weights' and the data's content, every setting that
 could move a number, and the zoo's own source: asking again costs nothing, and whatever is different
-is measured anew. Images are kept batch by batch while they are generated, so that what was
-interrupted goes on where it stopped; they are removed when the evaluation is complete.
+is measured again. Images are kept batch by batch while they are generated, so that what was
+interrupted resumes where it stopped; they are removed when the evaluation is complete.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eval.extractor.extractor import Extractor
+from eval.measure import cache_key
 from eval.result.record import Result
-from eval.source.batch import Images, Wanted
+from eval.source.batch import Images
+from eval.source.generated import Conditions
 from zoo import paths
 from zoo.system.files import write_atomically
 
@@ -67,14 +70,19 @@ class Cache:
         """What was measured of real images under these facts, or None."""
         try:
             file = self.folder / "real" / f"{key(facts)}.json"
-            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            numbers: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return found
+        return numbers
 
     def keep_numbers(self, facts: dict[str, Any], numbers: dict[str, Any]) -> None:
         """Keeps numbers of real images; floats come back to the last digit."""
         write_atomically(self.folder / "real" / f"{key(facts)}.json", json.dumps(numbers))
+
+    def features_folder(self, network: Extractor, fingerprint: str) -> Path:
+        """Where an extractor's features of the images with this fingerprint are kept."""
+        facts = {"features": cache_key.extractor(network), "of": fingerprint}
+        return self.folder / "features" / key(facts)
 
     def batches(self, facts: dict[str, Any]) -> Batches:
         """The images of a generation, as far as they were made."""
@@ -92,19 +100,14 @@ class Batches:
         self.folder = folder
 
     def resumed(
-        self,
-        make: Callable[[int], Iterator[Images]],
-        want: Wanted,
-        num_images: int,
-        counted: dict[str, Any],
+        self, make: Callable[[int], Iterator[Images]], wanted: Conditions, num_images: int
     ) -> Iterator[Images]:
         """The images kept from the first on without a gap, then those that ``make`` generates.
 
         Args:
             make: generates from an index on; each batch is kept before it is yielded.
-            want: what the images should show.
+            wanted: what the images should show.
             num_images: how many are wanted.
-            counted: modules by name, whose ``network_evaluations`` are kept and restored.
         """
         first = 0
         while first < num_images:
@@ -113,18 +116,19 @@ class Batches:
                 break
             images = torch.from_numpy(arrays["images"])[: num_images - first]
             share = len(images) / len(arrays["images"])
-            for name, module in counted.items():
-                module.network_evaluations += round(int(arrays[f"rows_{name}"]) * share)
-            seconds = float(arrays["seconds"]) * share
-            yield want.batch(images, first)._replace(seconds=seconds)
+            evaluations = json.loads(str(arrays["evaluations"]))
+            yield wanted.batch(images, first, float(arrays["seconds"]) * share)._replace(
+                evaluations={name: round(rows * share) for name, rows in evaluations.items()}
+            )
             first += len(images)
-        before = {name: module.network_evaluations for name, module in counted.items()}
         for batch in make(first) if first < num_images else ():
-            after = {name: module.network_evaluations for name, module in counted.items()}
-            rows = {f"rows_{name}": np.array(after[name] - before[name]) for name in counted}
-            data = _npz(images=batch.images.numpy(), seconds=np.array(batch.seconds), **rows)
+            data = _npz(
+                images=batch.images.numpy(),
+                seconds=np.array(batch.seconds),
+                evaluations=np.array(json.dumps(batch.evaluations or {})),
+            )
             write_atomically(self.folder / f"{first}.npz", data)
-            before, first = after, first + len(batch.images)
+            first += len(batch.images)
             yield batch
 
     def remove(self) -> None:
@@ -140,13 +144,13 @@ def key(facts: dict[str, Any]) -> str:
 
 @functools.cache
 def source() -> str:
-    """sha256 of the source of ``zoo`` and ``eval``: another version measures anew."""
-    found = hashlib.sha256()
+    """sha256 of the source of ``zoo`` and ``eval``: another version measures again."""
+    digest = hashlib.sha256()
     root = Path(__file__).parents[2]
     for file in sorted([*(root / "zoo").rglob("*.py"), *(root / "eval").rglob("*.py")]):
-        found.update(f"{file.relative_to(root)}\n".encode())
-        found.update(file.read_bytes())
-    return found.hexdigest()
+        digest.update(f"{file.relative_to(root)}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray] | None:

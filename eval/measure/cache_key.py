@@ -6,75 +6,63 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from eval.measure.plan import class_of, settings_of
+from eval.extractor.extractor import Extractor
+from eval.measure.plan import Plan
+from eval.measure.setting import Setting
 from eval.result.describe import all_settings, config_hash
-from eval.source.stored import StoredImages
+from eval.source.reference_set import ReferenceSet
+from zoo.data.image_set import ImageSet
+from zoo.module import DiffusionModule
 from zoo.part import config_of
 
 _OURS = ("zoo", "eval", "torch", "builtins")
 
 
-def evaluation(
-    setting: Any,
-    fid: Sequence[Any],
-    clip: Sequence[Any],
-    metrics: Sequence[Any],
-    counts: Sequence[int],
-) -> dict[str, Any]:
+def evaluation(setting: Setting, plan: Plan) -> dict[str, Any]:
     """Everything that could move a number of this evaluation; the batch size could not."""
-    extractors = {one.name: one for one in (*fid, *clip)}
-    kinds = [*map(type, extractors.values()), *map(class_of, metrics)]
     return {
         **generation(setting),
+        **_measured(setting.reference_set, plan),
         "num_images": setting.num_images,
-        "fid_counts": list(counts),
-        "extractors": {name: extractor(one) for name, one in extractors.items()},
-        "clip": [one.name for one in clip],
-        "metrics": [settings_of(metric) for metric in metrics],
-        "labels": setting.labels,
-        "nearest": setting.nearest_images,
-        "bits": list(setting.bits),
+        "labels": setting.generation.labels,
+    }
+
+
+def baselines(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
+    """Everything that could move a number of the held-out images."""
+    return {"data": data.fingerprint, "flip": data.flip, **_measured(data, plan)}
+
+
+def _measured(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
+    """What is measured: metrics, their counts, and what features are computed with."""
+    kinds = [*map(type, plan.extractors), *(m.kind for m in plan.measurements)]
+    return {
+        "plan": [[m.name, m.settings, m.num_images, m.count] for m in plan.measurements],
+        "absent": plan.absent,
+        "extractors": {e.name: extractor(e) for e in plan.extractors},
         "own_measures": own_source({kind.__module__ for kind in kinds}),
     }
 
 
-def yardstick(
-    data: Any,
-    fid: Sequence[Any],
-    clip: Sequence[Any],
-    metrics: Sequence[Any],
-    counts: Sequence[int],
-    nearest_images: int,
-) -> dict[str, Any]:
-    """Everything that could move a number of the held-out images."""
-    return {
-        "data": data.fingerprint,
-        "flip": data.flip,
-        "fid": [extractor(one) for one in fid],
-        "clip": [extractor(one) for one in clip],
-        "metrics": [settings_of(metric) for metric in metrics],
-        "fid_counts": list(counts),
-        "nearest": nearest_images,
-        "own_measures": own_source({kind.__module__ for kind in map(class_of, metrics)}),
-    }
-
-
-def generation(setting: Any) -> dict[str, Any]:
+def generation(setting: Setting) -> dict[str, Any]:
     """Everything that could move a pixel; the number of images and the batch size could not."""
-    found = {"data": setting.data.fingerprint, "flip": setting.data.flip, "seed": setting.seed}
-    subject = setting.subject
-    if isinstance(subject, StoredImages):
-        return {**found, "images": subject.fingerprint}
-    configs = [config_of(subject), config_of(setting.sampler), all_settings(setting.guidance)]
+    data, subject = setting.reference_set, setting.subject
+    facts = {"data": data.fingerprint, "flip": data.flip, "seed": setting.generation.seed}
+    if isinstance(subject, ImageSet):
+        return {**facts, "images": subject.fingerprint}
+    assert isinstance(subject, DiffusionModule)
+    sampler = setting.generation.sampler or subject.sampler
+    guidance = setting.generation.guidance or subject.guidance
+    configs = [config_of(subject), config_of(sampler), all_settings(guidance)]
     return {
-        **found,
+        **facts,
         "weights": setting.sha256,
         "config": config_hash(subject),
         "sampler": configs[1],
@@ -90,46 +78,46 @@ def own_source(modules: set[str]) -> dict[str, str]:
 
     All files of a package count; what a single file imports does not.
     """
-    found = {}
+    hashes = {}
     for package in sorted({name.partition(".")[0] for name in modules} - set(_OURS)):
         module = sys.modules.get(package)
         file = getattr(module, "__file__", None)
-        folders = [Path(one) for one in getattr(module, "__path__", [])]  # a package's
-        files = sorted(one for folder in folders for one in folder.rglob("*.py"))
+        folders = [Path(folder) for folder in getattr(module, "__path__", [])]  # a package's
+        files = sorted(source for folder in folders for source in folder.rglob("*.py"))
         if not files and file is None:
             continue
-        files = files or [Path(str(file))]
-        text = b"".join(one.read_bytes() for one in files)
-        found[package] = hashlib.sha256(text).hexdigest()
-    return found
+        text = b"".join(source.read_bytes() for source in files or [Path(str(file))])
+        hashes[package] = hashlib.sha256(text).hexdigest()
+    return hashes
 
 
-def extractor(one: Any) -> list[str]:
+def extractor(network: Extractor) -> list[str]:
     """Everything that its features depend on; the resize where it is fixed, for asking might load.
 
     A network's device and the libraries' versions count: other kernels round otherwise.
     """
-    resize = vars(one).get("resize", getattr(type(one), "resize", ""))
-    told = resize if isinstance(resize, str) else "the model's own"
-    dtype = str(getattr(one, "dtype", "float32"))
-    device = torch.device(getattr(one, "device", "cpu")).type
-    own = json.dumps(own_source({type(one).__module__}))
-    return [one.name, type(one).__name__, one.sha256, told, dtype, device, own, _versions()]
+    resize = vars(network).get("resize", getattr(type(network), "resize", ""))
+    text = resize if isinstance(resize, str) else "the model's own"
+    dtype = str(getattr(network, "dtype", "float32"))
+    device = torch.device(getattr(network, "device", "cpu")).type
+    own = json.dumps(own_source({type(network).__module__}))
+    kind = type(network).__name__
+    return [network.name, kind, network.sha256, text, dtype, device, own, _versions()]
 
 
 @functools.cache
 def _versions() -> str:
     """Of what features are computed with."""
-    found = []
+    versions = []
     for library in ("torch", "pillow", "timm", "open_clip_torch", "torch-fidelity"):
         try:
-            found.append(f"{library} {version(library)}")
+            versions.append(f"{library} {version(library)}")
         except PackageNotFoundError:
-            found.append(f"{library} absent")
-    return ", ".join(found)
+            versions.append(f"{library} absent")
+    return ", ".join(versions)
 
 
-def _modules(config: Any) -> Iterator[str]:
+def _modules(config: object) -> Iterator[str]:
     """The modules that a config's targets lie in."""
     if isinstance(config, dict):
         if isinstance(target := config.get("_target_"), str):

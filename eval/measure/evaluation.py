@@ -1,28 +1,38 @@
-"""Making the images of one evaluation, or reading them, and measuring them on the way."""
+"""One evaluation: a model's images, or stored ones, measured in one pass into a result."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from eval.measure import cache_key, one_pass
-from eval.measure.cache import Cache
-from eval.measure.reference import Yardstick, measure
+from eval.extractor.extractor import Extractor
+from eval.measure import cache_key
+from eval.measure.baselines import Baselines
+from eval.measure.cache import Batches, Cache
+from eval.measure.one_pass import Measured, one_pass
+from eval.measure.plan import Measurement, Plan
+from eval.measure.reference import Reference, measure_reference
+from eval.measure.reference_features import ReferenceFeatures
+from eval.measure.setting import Setting
 from eval.measure.values import values_of
-from eval.metric import bits_per_dim as bits
+from eval.metric import BitsPerDim, ImagesPerSecond, NearestImage
 from eval.result import describe
 from eval.result.cost import cost
-from eval.result.record import Result, Subject
-from eval.source import batch
-from eval.source.export import kept
-from eval.source.stored import StoredImages
-from zoo.guidance import networks
+from eval.result.record import Protocol, Result, Subject, Value
+from eval.source.batch import Images
+from eval.source.dataset import from_dataset, order_of
+from eval.source.export import exported
+from eval.source.generated import Conditions, conditions, generated
+from eval.source.likelihood import with_likelihood
+from eval.source.parallel import generated_in_parallel
+from zoo.data.image_set import ImageSet
+from zoo.module import DiffusionModule
 
 
 class Evaluation(NamedTuple):
@@ -33,7 +43,7 @@ class Evaluation(NamedTuple):
         images: (N, C, H, W) uint8, the first ones that were measured: at most a thousand, fewer
             where the evaluation was found in the cache.
         pairs: (K, 2, C, H, W) uint8, the closest pairs of image and reference image, closest first;
-            none where there are no reference images.
+            none where they were not searched for.
     """
 
     result: Result
@@ -41,299 +51,236 @@ class Evaluation(NamedTuple):
     pairs: Tensor
 
 
-class Setting(NamedTuple):
-    """What is measured, of how many images, and what is known of it."""
-
-    subject: Any
-    data: Any
-    sampler: Any
-    guidance: Any
-    title: str
-    num_images: int
-    seed: int
-    labels: str
-    batch_size: int
-    nearest_images: int
-    bits: tuple[int, int | None]
-    facts: dict[str, Any]
-    sha256: str | None
-    protocol: str
-    parallel: Callable[..., Iterator[batch.Images]] | None
-
-
-def measured(
+def evaluate(
     setting: Setting,
-    yardstick: Yardstick,
-    clip: Sequence[Any],
-    cache: Cache | None,
-    keep: str | Path | None,
-) -> tuple[Result, Tensor, Tensor]:
-    """The result, the first images, and the closest pairs."""
-    subject, batches = setting.subject, None
-    stored = isinstance(subject, StoredImages)
-    if stored:
-        told = "as given" if subject.captions is None else "as given, with captions"
-        order = batch.order_of(subject)
-        told += ", mixed" if bool((order.diff() < 0).any()) else ""
-        want = batch.Wanted(told, None, subject.captions)
-        made = batch.from_dataset(subject, setting.batch_size, order)
-    else:
-        want = batch.wanted(
-            subject,
-            setting.data,
-            setting.num_images,
-            setting.guidance,
-            setting.labels,
-            setting.seed,
+    reference: Reference | Callable[[], Reference] | None = None,
+    cache: Cache | None = None,
+    export: str | Path | None = None,
+) -> Evaluation:
+    """Measures a model, or images that were made elsewhere, against a data set.
+
+    Args:
+        setting: what is measured.
+        reference: real images measured before by the same plan, or a function that gives them;
+            measured when None.
+        cache: of evaluations made before, for a model whose ``sha256`` is known or stored images.
+        export: a folder or an ``.npz`` that the images are written to; they are then made in any
+            case.
+
+    Raises:
+        ValueError: a count is larger than the number of images, no extractor suits a metric, or the
+            model and the data differ in the images' shape.
+    """
+    _check(setting)
+    plan = setting.plan()
+    if not (isinstance(setting.subject, ImageSet) or setting.sha256):
+        cache = None
+    facts = {} if cache is None else cache_key.evaluation(setting, plan)
+    known = None if cache is None or export is not None else cache.find(facts)
+    if known is not None:
+        return renamed(Evaluation(*known), setting)
+    if reference is None:
+        shape = shape_of(setting)
+        batch_size = setting.generation.batch_size
+        reference = measure_reference(setting.reference_set, plan, batch_size, cache, shape)
+    elif callable(reference):
+        reference = reference()
+    if reference.plan.counts != plan.counts:
+        raise ValueError(
+            f"the reference was measured for fid_counts={reference.plan.counts}, not {plan.counts}"
         )
-        made, batches = _generated(setting, want, cache)
-    if keep is not None:
-        made = kept(made, Path(keep), setting.num_images)
-    scored = clip if want.captions else ()
-    found = one_pass.one_pass(made, setting.num_images, scored, yardstick, setting.nearest_images)
-    # before bits per dimension, whose network evaluations are not the generation's
-    described = _stored(setting.title) if stored else _described(setting, want)
-    values, absent, closest = values_of(found, yardstick, setting.nearest_images)
-    protocol = one_pass.protocol_of(
-        setting.data,
-        want,
-        yardstick,
-        setting.num_images,
-        setting.seed,
-        subject,
-        setting.protocol,
-    )
-    if setting.bits[0]:
-        absent |= _add_bits(values, protocol.metrics, setting)
-    result = Result(
-        values,
-        protocol,
-        describe.budget(setting.facts),
-        described,
-        describe.environment(torch.device("cpu") if stored else subject.device),
-        setting.facts,
-        absent,
-    )
-    if batches is not None:
-        batches.remove()
-    return result, found.images, closest
+    evaluation = _measure(setting, reference, cache, export)
+    if cache is not None:
+        cache.keep(facts, *evaluation)
+    return evaluation
 
 
-def _described(setting: Setting, want: batch.Wanted) -> Subject:
+def renamed(evaluation: Evaluation, setting: Setting) -> Evaluation:
+    """An evaluation made before, under the names that it is asked for with."""
+    result = evaluation.result
+    return evaluation._replace(
+        result=replace(
+            result,
+            subject=replace(result.subject, name=setting.title),
+            protocol=replace(result.protocol, name=setting.protocol),
+        )
+    )
+
+
+def shape_of(setting: Setting) -> tuple[int, ...]:
+    """(C, H, W) of the images that are measured."""
     subject = setting.subject
+    if isinstance(subject, ImageSet):
+        return subject.shape
+    assert isinstance(subject, DiffusionModule)
+    return tuple(subject.image_shape)
+
+
+def _check(setting: Setting) -> None:
+    data, shape = setting.reference_set, shape_of(setting)
+    if data.train is not None and data.test is not None:
+        if data.train.fingerprint == data.test.fingerprint:
+            raise ValueError(f"{data.name}: reference and held-out images are the same")
+    if data.shape is not None and shape != tuple(data.shape):
+        raise ValueError(f"images are {shape}, {data.name} has {tuple(data.shape)}")
+
+
+def _measure(
+    setting: Setting, reference: Reference, cache: Cache | None, export: str | Path | None
+) -> Evaluation:
+    """The images are made, or read, and measured."""
+    subject, num_images = setting.subject, setting.num_images
+    stored = isinstance(subject, ImageSet)
+    source: Iterator[Images]
+    source, wanted, kept = _stored(setting) if stored else _generated(setting, cache)
+    if export is not None:
+        source = exported(source, Path(export), num_images)
+    passing = [m for m in reference.plan.measurements if m.kind.against != "model"]
+    if not stored:
+        passing.append(Measurement(ImagesPerSecond, None, num_images))
+    measured = one_pass(source, reference.plan.only(passing), reference.features, num_images)
+    values, absent = values_of(measured, reference.baselines)
+    likelihoods, without = _likelihoods(setting, reference.plan)
+    device = torch.device("cpu") if isinstance(subject, ImageSet) else subject.device
+    result = Result(
+        values | likelihoods,
+        _protocol(setting, wanted, reference.plan),
+        describe.budget(setting.facts),
+        _subject(setting, measured, wanted),
+        describe.environment(device),
+        setting.facts,
+        reference.plan.absent | absent | without,
+    )
+    if kept is not None:
+        kept.remove()
+    return Evaluation(result, measured.images, _closest(measured))
+
+
+def _stored(setting: Setting) -> tuple[Iterator[Images], Conditions, None]:
+    images = setting.subject
+    assert isinstance(images, ImageSet)
+    order = order_of(images)
+    description = "as given" if images.captions is None else "as given, with captions"
+    description += ", mixed" if bool((order.diff() < 0).any()) else ""
+    source = from_dataset(images, setting.generation.batch_size, order)
+    return source, Conditions(description, None, images.captions), None
+
+
+def _generated(
+    setting: Setting, cache: Cache | None
+) -> tuple[Iterator[Images], Conditions, Batches | None]:
+    """The model's images, what they should show, and where they are kept until all are made."""
+    module, how = setting.subject, setting.generation
+    assert isinstance(module, DiffusionModule)
+    guidance = how.guidance if how.guidance is not None else module.guidance
+    data = setting.reference_set
+    wanted = conditions(module, data, how.num_images, guidance, how.labels, how.seed)
+    arguments = (wanted, how.num_images, how.seed, how.batch_size, how.sampler, guidance)
+    make: Callable[..., Iterator[Images]] = functools.partial(generated, module, *arguments)
+    if how.parallel is not None:
+        make = functools.partial(generated_in_parallel, how.parallel, *arguments)
+    if cache is None:
+        return make(), wanted, None
+    kept = cache.batches({**cache_key.generation(setting), "labels": wanted.description})
+    source = kept.resumed(lambda first: make(first=first), wanted, how.num_images)
+    return source, wanted, kept
+
+
+def _likelihoods(setting: Setting, plan: Plan) -> tuple[dict[str, Value], dict[str, str]]:
+    """The numbers that the model itself is asked for, or why there are none."""
+    values: dict[str, Value] = {}
+    absent: dict[str, str] = {}
+    for measurement in plan.against("model"):
+        metric = measurement.factory()
+        assert isinstance(metric, BitsPerDim)
+        reason = _no_likelihood(setting)
+        if reason is not None:
+            absent[measurement.name] = reason
+            continue
+        module, held_out = setting.subject, setting.reference_set.test
+        assert isinstance(module, DiffusionModule) and held_out is not None
+        count = len(held_out) if metric.num_images is None else metric.num_images
+        if not 2 <= count <= len(held_out):
+            raise ValueError(
+                f"metric.{metric.stem}.num_images is 2 to {len(held_out)}, the held-out images of "
+                f"{setting.reference_set.name}, got {count}"
+            )
+        how = setting.generation
+        batches = with_likelihood(
+            module, held_out, count, metric.num_steps, how.seed, how.batch_size
+        )
+        asked = plan.only([replace(measurement, num_images=count)])
+        found, without = values_of(
+            one_pass(batches, asked, ReferenceFeatures(asked), count), Baselines()
+        )
+        values |= found
+        absent |= without
+    return values, absent
+
+
+def _no_likelihood(setting: Setting) -> str | None:
+    if isinstance(setting.subject, ImageSet):
+        return "images have no model whose likelihood could be asked for"
+    if setting.reference_set.test is None:
+        return "there are no held-out images: say held_out=..."
+    assert isinstance(setting.subject, DiffusionModule)
+    if setting.subject.first_stage.bounds is None:
+        return "a latent model diffuses no 8-bit values: it has no bits per dimension"
+    return None
+
+
+def _closest(measured: Measured) -> Tensor:
+    for tally in measured.tallies.values():
+        if isinstance(tally.metric, NearestImage):
+            return tally.metric.closest()
+    return torch.empty(0, dtype=torch.uint8)
+
+
+def _subject(setting: Setting, measured: Measured, wanted: Conditions) -> Subject:
+    """What is compared; images of unknown making have neither size nor sampler."""
+    module, how = setting.subject, setting.generation
+    if isinstance(module, ImageSet):
+        return Subject(setting.title, "images", 0, 0, 0, None, None, 0, 0.0, None)
+    assert isinstance(module, DiffusionModule)
     return describe.subject(
-        subject,
+        module,
         setting.title,
-        setting.sampler,
-        setting.guidance,
-        describe.evaluations(subject, setting.guidance, setting.num_images),
-        cost(subject, None if want.condition is None else want.condition[:1]),
+        how.sampler if how.sampler is not None else module.sampler,
+        how.guidance if how.guidance is not None else module.guidance,
+        {name: rows / measured.num_images for name, rows in measured.evaluations.items()},
+        cost(module, None if wanted.raw is None else wanted.raw[:1]),
         setting.facts,
         setting.sha256,
     )
 
 
-def _generated(setting: Setting, want: batch.Wanted, cache: Cache | None) -> tuple[Any, Any]:
-    """The model's images, and where they are kept on the way, if they are."""
-    counted = dict([("", setting.subject), *networks(setting.guidance)])
-    for network in counted.values():
-        network.network_evaluations = 0
-    settings = (
-        want,
-        setting.num_images,
-        setting.seed,
-        setting.batch_size,
-        setting.sampler,
-        setting.guidance,
+def _protocol(setting: Setting, wanted: Conditions, plan: Plan) -> Protocol:
+    """How it was measured."""
+    data, subject = setting.reference_set, setting.subject
+    dtype = "8-bit images"
+    if not isinstance(subject, ImageSet):
+        assert isinstance(subject, DiffusionModule)
+        dtype = str(subject.dtype).removeprefix("torch.")
+    return Protocol(
+        data=data.name,
+        data_fingerprint=data.fingerprint,
+        image_size=list(shape_of(setting)),
+        reference=data.reference,
+        num_reference=data.num_reference,
+        held_out="none" if data.test is None else data.held_out,
+        num_held_out=0 if data.test is None else len(data.test),
+        num_generated=setting.num_images,
+        fid_counts=plan.counts,
+        extractors={e.name: e.sha256 for e in plan.extractors},
+        resize={e.name: resize_of(e) for e in plan.extractors},
+        labels=wanted.description,
+        seed=setting.generation.seed,
+        dtype=dtype,
+        metrics={m.name: m.settings for m in plan.measurements},
+        name=setting.protocol,
     )
-    make: Any = functools.partial(batch.generated, setting.subject, *settings)
-    if setting.parallel is not None:
-        make = functools.partial(setting.parallel, *settings, counted=counted)
-    if cache is None:
-        return make(), None
-    batches = cache.batches({**cache_key.generation(setting), "labels": want.protocol})
-    resumed = batches.resumed(lambda first: make(first=first), want, setting.num_images, counted)
-    return resumed, batches
 
 
-def _add_bits(values: dict[str, Any], metrics: dict[str, str], setting: Setting) -> dict[str, str]:
-    """Adds bits per dimension to values and protocol; says why where the subject has none."""
-    num_images, num_steps = setting.bits
-    metrics[bits.NAME] = (
-        f"{bits.BitsPerDim.definition}; {num_images} held-out images, "
-        f"{bits.steps_in_words(num_steps)}, pixel models"
-    )
-    if isinstance(setting.subject, StoredImages):
-        return {bits.NAME: "images have no model whose likelihood could be asked for"}
-    if setting.data.test is None:
-        return {bits.NAME: "there are no held-out images: say held_out=..."}
-    found = bits.bits_per_dim(
-        setting.subject, setting.data, num_images, num_steps, setting.seed, setting.batch_size
-    )
-    if found is None:
-        return {bits.NAME: bits.NOT_PIXELS}
-    values[bits.NAME] = found
-    return {}
-
-
-def _stored(name: str) -> Subject:
-    """Images of unknown making."""
-    return Subject(name, "images", 0, 0, 0, "–", "–", 0, 0.0, "–")
-
-
-def evaluate(
-    subject: Any,
-    data: Any,
-    fid: Sequence[Any] = (),
-    clip: Sequence[Any] = (),
-    *,
-    num_images: int = 1000,
-    fid_counts: Sequence[int] | None = None,
-    seed: int = 0,
-    labels: str = "balanced",
-    batch_size: int = 256,
-    metrics: Sequence[Any] = (),
-    nearest_images: int = 1000,
-    bits_images: int = 0,
-    bits_steps: int | None = None,
-    sampler: Any = None,
-    guidance: Any = None,
-    name: str | None = None,
-    facts: dict[str, Any] | None = None,
-    sha256: str | None = None,
-    yardstick: Yardstick | Callable[[], Yardstick] | None = None,
-    cache: Cache | None = None,
-    keep: str | Path | None = None,
-    protocol: str = "",
-    parallel: Callable[..., Any] | None = None,
-) -> Evaluation:
-    """Measures a model, or images that were made elsewhere, against a data set.
-
-    FID is given at each of ``fid_counts``: the mean over as many disjoint sets of that size as
-    there are images for, for FID falls as sets grow and compares at one count only. Image i
-    depends on ``seed`` and i alone, and statistics are float64, so the batch size changes a number
-    by no more than the networks' rounding.
-
-    Args:
-        subject: a ``DiffusionModule``, or ``StoredImages``.
-        data: a data set after ``setup()``, whose training split is the reference, or a
-            ``Compared``.
-        fid: extractors that FID is given with.
-        clip: extractors that CLIP score is given with; skipped where images have no captions.
-        num_images: how many are generated.
-        fid_counts: set sizes of FID; as many images as are held out, and all, when None.
-        seed: of the generation.
-        labels: of a class-conditional model: see ``eval.source.batch.wanted``.
-        batch_size: images at a time.
-        metrics: further metrics of ``eval.metric``, as classes or partials of them; each is
-            measured with every extractor that suits it.
-        nearest_images: how many images the nearest reference image is searched for; 0 for none.
-        bits_images: how many held-out images bits per dimension are measured on; 0 for none.
-        bits_steps: of their chain; the schedule's own T when None.
-        sampler: in place of the model's own.
-        guidance: in place of the model's own.
-        name: the row's name; the class when None.
-        facts: the checkpoint's provenance.
-        sha256: of the checkpoint file.
-        yardstick: of ``measure`` for the same data, extractors and counts, or a function that
-            gives it; measured when None.
-        cache: of evaluations made before, for a model whose ``sha256`` is known or stored images.
-        keep: a folder or an ``.npz`` that the images are written to; they are then made in any
-            case.
-        protocol: the versioned protocol's name, for the record.
-        parallel: generates in several processes in the place of this one: a partial of
-            ``eval.source.parallel.generated_in_parallel`` that knows file and devices.
-
-    Raises:
-        ValueError: a count is larger than the number of images, or the model and the data differ
-            in the images' shape.
-    """
-    if data.train is not None and data.test is not None:
-        if data.train.fingerprint == data.test.fingerprint:
-            raise ValueError(f"{data.name}: reference and held-out images are the same")
-    stored = isinstance(subject, StoredImages)
-    num_images = len(subject) if stored else num_images
-    held_out = None if data.test is None else len(data.test)
-    counts = _counts(fid_counts, num_images, held_out)
-    shape = tuple(subject.shape if stored else subject.image_shape)
-    if data.shape is not None and shape != tuple(data.shape):
-        raise ValueError(f"images are {shape}, {data.name} has {tuple(data.shape)}")
-    if not stored:
-        sampler = sampler if sampler is not None else subject.sampler
-        guidance = guidance if guidance is not None else subject.guidance
-    setting = Setting(
-        subject=subject,
-        data=data,
-        sampler=sampler,
-        guidance=guidance,
-        title=name or (subject.name if stored else type(subject).__name__),
-        num_images=num_images,
-        seed=seed,
-        labels=labels,
-        batch_size=batch_size,
-        nearest_images=nearest_images,
-        bits=(bits_images, bits_steps),
-        facts=facts or {},
-        sha256=sha256,
-        protocol=protocol,
-        parallel=parallel,
-    )
-    return _found(setting, fid, clip, metrics, counts, yardstick, cache, keep)
-
-
-def _found(
-    setting: Setting,
-    fid: Sequence[Any],
-    clip: Sequence[Any],
-    metrics: Sequence[Any],
-    counts: list[int],
-    yardstick: Yardstick | Callable[[], Yardstick] | None,
-    cache: Cache | None,
-    keep: str | Path | None,
-) -> Evaluation:
-    """The evaluation made before, or the one made now."""
-    subject = setting.subject
-    if not (isinstance(subject, StoredImages) or setting.sha256):
-        cache = None
-    asked: dict[str, Any] = {}
-    if cache is not None:
-        asked = cache_key.evaluation(setting, fid, clip, metrics, counts)
-        known = None if keep is not None else cache.find(asked)
-        if known is not None:
-            result, shown, pairs = known
-            renamed = replace(
-                result,
-                subject=replace(result.subject, name=setting.title),
-                protocol=replace(result.protocol, name=setting.protocol),
-            )
-            return Evaluation(renamed, shown, pairs)
-    if yardstick is None:
-        yardstick = measure(
-            setting.data,
-            fid,
-            clip,
-            counts,
-            setting.batch_size,
-            metrics,
-            cache,
-            setting.nearest_images,
-            subject.shape if isinstance(subject, StoredImages) else subject.image_shape,
-        )
-    elif callable(yardstick):
-        yardstick = yardstick()
-    if yardstick.counts != counts:
-        raise ValueError(f"the yardstick is for fid_counts={yardstick.counts}, not {counts}")
-    found = Evaluation(*measured(setting, yardstick, clip, cache, keep))
-    if cache is not None:
-        cache.keep(asked, *found)
-    return found
-
-
-def _counts(asked: Sequence[int] | None, num_images: int, held_out: int | None) -> list[int]:
-    counts = list(asked) if asked else [min(num_images, held_out or num_images), num_images]
-    if max(counts) > num_images:
-        raise ValueError(
-            f"fid_counts={counts} asks for sets of more images than the {num_images} there are: "
-            f"set num_images={max(counts)} or smaller counts"
-        )
-    return sorted(set(counts))
+def resize_of(extractor: Extractor) -> str:
+    """How images reach an extractor's input size."""
+    return str(getattr(extractor, "resize", "the extractor's own"))

@@ -1,25 +1,43 @@
-"""Which metric is measured with which extractor, and what each is made with."""
+"""Which metric is measured with which extractor, and on how many images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import cast
 
-from eval.metric.class_accuracy import ClassAccuracy
+from eval.extractor.extractor import Extractor
 from eval.metric.metric import Metric
+from eval.source.reference_set import ReferenceSet
+
+MetricFactory = Callable[..., Metric]
+"""A metric's class, perhaps with settings (a hydra partial)."""
+
+_AGAINST = {
+    "statistics": ", all reference images",
+    "rows": ", up to 10,000 reference images",
+    "text": ", each image's caption",
+}
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Measurement:
     """One metric with one extractor.
 
     Attributes:
-        factory: the metric's class, perhaps with settings (a hydra partial).
-        extractor: whose features it reads.
+        factory: the metric's class, perhaps with settings.
+        extractor: whose features it reads; None for pixels alone.
+        num_images: how many images one number is made of: a set's size where there are several.
+        count: the set size that the number is named after; None where it is not named so.
+        shuffled: with the captions of other images, which is what chance gives.
     """
 
-    factory: Callable[..., Metric]
-    extractor: Any
+    factory: MetricFactory
+    extractor: Extractor | None
+    num_images: int
+    count: int | None = None
+    shuffled: bool = False
 
     @property
     def kind(self) -> type[Metric]:
@@ -27,36 +45,78 @@ class Entry(NamedTuple):
         return class_of(self.factory)
 
     @property
-    def settings(self) -> str:
-        """What is measured, for the protocol: class, settings, feature, and what with."""
-        told = settings_of(self.factory)
-        against = {
-            "statistics": ", all reference images",
-            "rows": ", up to 10,000 reference images",
-            "text": ", each image's caption",
-        }
-        return f"{told}, feature {self.kind.reads}{against.get(self.kind.against, '')}"
+    def name(self) -> str:
+        """Of the metric with its extractor, such as ``kid_small``."""
+        stem = self.kind.stem
+        return stem if self.extractor is None else f"{stem}_{self.extractor.name}"
 
     @property
-    def key(self) -> tuple[str, str]:
-        """The extractor's name and the feature that is read."""
-        return self.extractor.name, self.kind.reads
+    def settings(self) -> str:
+        """What is measured, for the protocol: class, settings, feature, and against what."""
+        feature = "" if self.kind.reads is None else f", feature {self.kind.reads}"
+        return f"{settings_of(self.factory)}{feature}{_AGAINST.get(self.kind.against, '')}"
+
+    def value_name(self, number: str) -> str:
+        """The name in a result of one of the metric's numbers."""
+        return number if self.count is None else f"{number}_{self.count}"
 
 
-def lineup(
-    metrics: Sequence[Callable[..., Metric]], extractors: Sequence[Any], num_classes: int | None
-) -> list[Entry]:
-    """Each metric with every extractor that gives what it reads.
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        measurements: one for each number, or for each metric of several numbers.
+        absent: metrics that cannot be measured, and why.
+    """
+
+    measurements: tuple[Measurement, ...]
+    absent: dict[str, str]
+
+    @property
+    def extractors(self) -> list[Extractor]:
+        """The distinct extractors, each once though two metrics read it."""
+        used = (m.extractor for m in self.measurements if m.extractor is not None)
+        return list({extractor.name: extractor for extractor in used}.values())
+
+    @property
+    def counts(self) -> list[int]:
+        """The set sizes that numbers are named after."""
+        return sorted({m.count for m in self.measurements if m.count is not None})
+
+    def against(self, *kinds: str) -> list[Measurement]:
+        """The measurements that are made with one of these, such as "statistics"."""
+        return [m for m in self.measurements if m.kind.against in kinds]
+
+    def only(self, measurements: Iterable[Measurement]) -> Plan:
+        """The same plan with these measurements alone."""
+        return replace(self, measurements=tuple(measurements))
+
+
+def plan(
+    metrics: Sequence[MetricFactory],
+    extractors: Sequence[Extractor],
+    data: ReferenceSet,
+    num_images: int,
+    counts: Sequence[int] | None = None,
+) -> Plan:
+    """Each metric with every extractor that gives what it reads, as far as the data allow it.
 
     Args:
         metrics: classes, or partials of them.
-        extractors: those at hand.
-        num_classes: of the data, or None.
+        extractors: those available.
+        data: what images are compared with.
+        num_images: how many images will be measured.
+        counts: set sizes of the metrics that depend on the count; as many as are held out, and all,
+            when None.
 
     Raises:
-        ValueError: no extractor suits a metric.
+        ValueError: no extractor suits a metric that was asked for, nothing is left to measure, or a
+            count is below two or larger than the number of images.
     """
-    found = []
+    counts = set_sizes(counts, num_images, None if data.test is None else len(data.test))
+    measurements: list[Measurement] = []
+    absent: dict[str, str] = {}
     for factory in metrics:
         kind = class_of(factory)
         if kind.against == "pairs":
@@ -64,33 +124,80 @@ def lineup(
                 f"metric {kind.stem} compares images with their reconstructions: give an "
                 "autoencoder's checkpoint, or leave the metric out"
             )
-        suited = [e for e in extractors if kind.suits(e, num_classes)]
-        if not suited:
-            names = ", ".join(e.name for e in extractors) or "none"
-            raise ValueError(
-                f"metric {kind.stem} needs {kind.needs}; the extractors are {names}: add one with "
-                "extractor=[...], or leave the metric out"
-            )
-        found += [Entry(factory, extractor) for extractor in suited]
-    return found
+        for extractor in suited(kind, extractors, data.num_classes):
+            sizes: Sequence[int | None] = counts if kind.per_count else [None]
+            measurement = Measurement(factory, extractor, num_images)
+            if reason := _not_allowed(measurement, data):
+                absent |= {} if kind.optional and kind.reads is None else {measurement.name: reason}
+                continue
+            measurements += [
+                replace(measurement, num_images=size or num_images, count=size) for size in sizes
+            ]
+    if not measurements and not absent:
+        raise ValueError(
+            f"nothing to measure: metrics are {', '.join(class_of(m).stem for m in metrics)} and "
+            f"extractors {', '.join(e.name for e in extractors) or 'none'}"
+        )
+    return Plan(tuple(measurements), absent)
 
 
-def lacks(entry: Entry, labels: Any, captions: Any) -> str | None:
-    """What a metric needs that the images have not, in words; None where it can be measured."""
-    if entry.kind is ClassAccuracy and labels is None:
-        return "the images were generated for no classes"
-    if entry.kind.against == "text" and captions is None:
-        return "the images have no captions"
+def suited(
+    kind: type[Metric], extractors: Sequence[Extractor], num_classes: int | None
+) -> Sequence[Extractor | None]:
+    """The extractors that a metric is measured with: None stands for pixels alone.
+
+    Raises:
+        ValueError: no extractor suits a metric that was asked for.
+    """
+    if kind.reads is None:
+        return [None]
+    fitting = [e for e in extractors if kind.suits(e, num_classes)]
+    if not fitting and not kind.optional:
+        names = ", ".join(e.name for e in extractors) or "none"
+        raise ValueError(
+            f"metric {kind.stem} needs {kind.needs}; the extractors are {names}: add one with "
+            "extractor=[...], or leave the metric out"
+        )
+    return fitting
+
+
+def set_sizes(counts: Sequence[int] | None, num_images: int, held_out: int | None) -> list[int]:
+    """The set sizes of metrics that depend on the count, rising.
+
+    Raises:
+        ValueError: one is below two, or larger than the number of images.
+    """
+    sizes = list(counts) if counts else [min(num_images, held_out or num_images), num_images]
+    if max(sizes) > num_images:
+        raise ValueError(
+            f"fid_counts={sizes} asks for sets of more images than the {num_images} there are: "
+            f"set num_images={max(sizes)} or smaller counts"
+        )
+    if min(sizes) < 2:
+        raise ValueError(f"FID needs sets of at least 2 images, got fid_counts={sizes}")
+    return sorted(set(sizes))
+
+
+def _not_allowed(measurement: Measurement, data: ReferenceSet) -> str | None:
+    """Why the reference does not allow a measurement; None where it does."""
+    kind, file = measurement.kind, data.statistics
+    if kind.against == "pixels" and data.train is None:
+        return "there are no reference images"
+    if file is None:
+        return None
+    if kind.against == "rows" and data.train is None:
+        return f"{file.path.name} holds moments; this metric compares image by image"
+    if kind.against == "statistics" and not file.has(kind.reads or ""):
+        return f"{file.path.name} holds no moments of {kind.reads} features"
     return None
 
 
-def settings_of(factory: Callable[..., Metric]) -> str:
-    """A metric's class and settings in words."""
-    given = factory.keywords if isinstance(factory, partial) else {}
-    return ", ".join([class_of(factory).__name__, *(f"{k} {v}" for k, v in given.items())])
+def settings_of(factory: MetricFactory) -> str:
+    """A metric's class and settings, as text."""
+    keywords = factory.keywords if isinstance(factory, partial) else {}
+    return ", ".join([class_of(factory).__name__, *(f"{k} {v}" for k, v in keywords.items())])
 
 
-def class_of(factory: Callable[..., Metric]) -> type[Metric]:
+def class_of(factory: MetricFactory) -> type[Metric]:
     """The class behind a partial."""
-    kind: Any = factory.func if isinstance(factory, partial) else factory
-    return kind
+    return cast("type[Metric]", factory.func if isinstance(factory, partial) else factory)

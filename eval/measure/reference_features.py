@@ -5,71 +5,107 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from eval.measure.plan import Entry
+from eval.extractor.extractor import Extractor, is_of_text
+from eval.measure.plan import Measurement, Plan
 from eval.metric.metric import Metric
 from eval.metric.rows import mapped
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.source.dataset import from_dataset
+from eval.source.reference_set import ReferenceSet
+from zoo.data.image_set import ImageSet
 from zoo.system.files import replacing
+from zoo.system.progress import track
 
 ROWS = 10_000
 """Reference images whose features are kept row by row, evenly spaced: as many as in ADM's."""
 
 Key = tuple[str, str]
+"""An extractor's name and one of its features."""
 
 
 @dataclass
-class Reference:
-    """Features of the reference images, as far as the metrics of a line-up read them.
+class ReferenceFeatures:
+    """Features of the reference images, as far as the metrics of a plan read them.
 
     Attributes:
-        entries: the line-up.
-        fid: extractors whose pooled features' moments are needed in any case.
+        plan: what is measured.
+        data: the reference itself, for metrics that compare pixels.
         moments: (extractor's name, feature) to statistics.
         rows: (extractor's name, feature) to features (M, D), memory-mapped.
     """
 
-    entries: Sequence[Entry]
-    fid: Sequence[Any] = ()
+    plan: Plan
+    data: ReferenceSet | None = None
     moments: dict[Key, FeatureStatistics] = field(default_factory=dict)
     rows: dict[Key, Tensor] = field(default_factory=dict)
     _parts: dict[Key, list[Tensor]] = field(default_factory=dict)
 
-    def needs(self, extractor: Any) -> dict[str, set[str]]:
+    def needs(self, extractor: Extractor) -> dict[str, set[str]]:
         """What is needed of this extractor: feature to "statistics", "rows" or both."""
-        found: dict[str, set[str]] = {}
-        if any(one.name == extractor.name for one in self.fid):
-            found["pool"] = {"statistics"}
-        for entry in self.entries:
-            if entry.extractor.name != extractor.name:
-                continue
-            if entry.kind.against in ("statistics", "rows"):
-                found.setdefault(entry.kind.reads, set()).add(entry.kind.against)
-        return found
+        needed: dict[str, set[str]] = {}
+        for measurement in self.plan.against("statistics", "rows"):
+            if measurement.extractor is extractor:
+                kind = measurement.kind
+                needed.setdefault(kind.reads or "", set()).add(kind.against)
+        return needed
 
-    def update(self, extractor: Any, features: dict[str, Tensor], first: int, total: int) -> None:
+    def measure(self, extractors: Sequence[Extractor], images: ImageSet, batch_size: int) -> None:
+        """Runs images through extractors, once each, and keeps what is needed of them."""
+        first, total = 0, -(-len(images) // batch_size)
+        batches = from_dataset(images, batch_size) if extractors else ()
+        for batch in track(batches, total, "features of the reference", "batches"):
+            for extractor in extractors:
+                self.update(extractor, extractor(batch.images), first, len(images))
+            first += len(batch.images)
+        self.rows |= {key: mapped(parts) for key, parts in self._parts.items()}
+        self._parts = {}
+
+    def update(
+        self, extractor: Extractor, features: dict[str, Tensor], first: int, total: int
+    ) -> None:
         """Adds the features of reference images ``first`` and following, of ``total``."""
         for feature, kinds in self.needs(extractor).items():
             key, values = (extractor.name, feature), features[feature]
             if "statistics" in kinds:
                 self.moments.setdefault(key, FeatureStatistics()).update(values)
             if "rows" in kinds:
-                kept = torch.linspace(0, total - 1, min(total, ROWS), dtype=torch.float64)
-                kept = kept.round().long() - first
-                kept = kept[(kept >= 0) & (kept < len(values))]
-                self._parts.setdefault(key, []).append(values[kept].float())
+                spaced = torch.linspace(0, total - 1, min(total, ROWS), dtype=torch.float64)
+                spaced = spaced.round().long() - first
+                spaced = spaced[(spaced >= 0) & (spaced < len(values))]
+                self._parts.setdefault(key, []).append(values[spaced].float())
 
-    def finish(self) -> None:
-        """Maps the kept rows."""
-        self.rows |= {key: mapped(parts) for key, parts in self._parts.items()}
-        self._parts = {}
+    def read(self, extractors: Sequence[Extractor], shape: Sequence[int] | None) -> None:
+        """Takes moments from the data's statistics file, and rows from the images it may hold.
 
-    def save(self, extractor: Any, folder: Path) -> None:
+        Args:
+            extractors: whose features they should be.
+            shape: (C, H, W) of the images to come, where it is known: dimensions are compared.
+
+        Raises:
+            ValueError: the file is of another network or dimension.
+        """
+        assert self.data is not None and self.data.statistics is not None
+        for extractor in extractors:
+            needed, sizes = self.needs(extractor), {}
+            if shape is not None and needed:
+                blank = torch.zeros(1, *shape, dtype=torch.uint8)
+                sizes = {name: values.shape[1] for name, values in extractor(blank).items()}
+            for feature, kinds in needed.items():
+                if "statistics" in kinds:
+                    moments = self.data.statistics.moments(extractor, feature, sizes.get(feature))
+                    self.moments[extractor.name, feature] = moments
+        if by_row := self.plan.against("rows"):
+            assert self.data.train is not None
+            rows = ReferenceFeatures(self.plan.only(by_row))
+            rows.measure(rows.plan.extractors, self.data.train, 256)
+            self.rows = rows.rows
+
+    def save(self, extractor: Extractor, folder: Path) -> None:
         """Keeps an extractor's features in a folder; ``load`` finds them."""
         folder.mkdir(parents=True, exist_ok=True)
         for feature, kinds in self.needs(extractor).items():
@@ -81,7 +117,7 @@ class Reference:
                 with replacing(folder / f"{feature}.npy") as part, open(part, "wb") as file:
                     np.save(file, self.rows[key].numpy())
 
-    def load(self, extractor: Any, folder: Path) -> bool:
+    def load(self, extractor: Extractor, folder: Path) -> bool:
         """Takes an extractor's features from a folder; False where one is missing or torn."""
         moments, rows = {}, {}
         try:
@@ -99,13 +135,21 @@ class Reference:
         self.rows |= rows
         return True
 
-    def fresh(self, entry: Entry) -> Metric:
+    def fresh(self, measurement: Measurement) -> Metric:
         """A metric that has seen nothing yet."""
-        name = entry.extractor.name
-        if entry.kind.against == "statistics":
-            return entry.factory(reference=self.moments[entry.key], extractor=name)
-        if entry.kind.against == "rows":
-            return entry.factory(reference=self.rows[entry.key], extractor=name)
-        if entry.kind.against == "text":
-            return entry.factory(text=entry.extractor.text, extractor=name)
-        return entry.factory(extractor=name)
+        kind, extractor, factory = measurement.kind, measurement.extractor, measurement.factory
+        if kind.against == "pixels":
+            assert self.data is not None
+            return factory(reference=self.data.train, flip=self.data.flip)
+        if extractor is None:
+            return factory()
+        if kind.against == "statistics":
+            key = (extractor.name, kind.reads or "")
+            return factory(reference=self.moments[key], extractor=extractor.name)
+        if kind.against == "rows":
+            key = (extractor.name, kind.reads or "")
+            return factory(reference=self.rows[key], extractor=extractor.name)
+        if kind.against == "text":
+            assert is_of_text(extractor)
+            return factory(text=extractor.text, extractor=extractor.name)
+        return factory(extractor=extractor.name)

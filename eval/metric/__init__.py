@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eval.metric.bits_per_dim import BitsPerDim as BitsPerDim
 from eval.metric.class_accuracy import ClassAccuracy as ClassAccuracy
 from eval.metric.clip_score import ClipScore as ClipScore
 from eval.metric.clip_score import ClipScoreW25 as ClipScoreW25
@@ -18,8 +19,10 @@ from eval.metric.kernel import ClipKernelDistance as ClipKernelDistance
 from eval.metric.kernel import KernelDistance as KernelDistance
 from eval.metric.kernel import gaussian_mmd as gaussian_mmd
 from eval.metric.kernel import kernel_distance as kernel_distance
+from eval.metric.metric import MeanMetric as MeanMetric
 from eval.metric.metric import Metric as Metric
 from eval.metric.metric import NotEstimable as NotEstimable
+from eval.metric.nearest import NearestImage as NearestImage
 from eval.metric.neighbours import DensityCoverage as DensityCoverage
 from eval.metric.neighbours import PrecisionRecall as PrecisionRecall
 from eval.metric.neighbours import neighbours as neighbours
@@ -28,3 +31,5 @@ from eval.metric.pair.lpips import PerceptualDistance as PerceptualDistance
 from eval.metric.pair.pair import PairMetric as PairMetric
 from eval.metric.pair.psnr import PSNR as PSNR
 from eval.metric.pair.ssim import SSIM as SSIM
+from eval.metric.rows import RowsMetric as RowsMetric
+from eval.metric.speed import ImagesPerSecond as ImagesPerSecond

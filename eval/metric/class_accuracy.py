@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor
 
-from eval.metric.metric import Metric, provided
-from zoo.records import Batch
+from eval.extractor.extractor import Extractor, provided
+from eval.metric.metric import MeanMetric
+from eval.source.batch import Images
 
 
-class ClassAccuracy(Metric):
+class ClassAccuracy(MeanMetric):
     """The share of images whose most likely class is their label.
 
     Args:
@@ -26,37 +24,29 @@ class ClassAccuracy(Metric):
     )
     higher_is_better = True
     reads, needs = "logits", "a classifier of the data's own classes (small)"
-    right: Tensor
-    count: Tensor
 
     def __init__(self, extractor: str, feature: str = "logits") -> None:
         super().__init__(extractor, feature)
-        for name in ("right", "count"):
-            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     @classmethod
-    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
+    def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
         if num_classes is None or getattr(extractor, "num_classes", None) != num_classes:
             return False
         return cls.reads in provided(extractor)
 
+    @classmethod
+    def lacks(cls, images: Images) -> str | None:
+        return "the images were generated for no classes" if images.labels is None else None
+
     def limits(self, name: str) -> tuple[float, float]:
         return 0.0, 1.0
 
-    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
-        """Adds one batch, whose labels stand beside the features as ``label``.
+    def of(self, features: dict[str, Tensor], images: Images) -> Tensor:
+        """Whether each image's most likely class is its label, (B,) bool.
 
         Raises:
             ValueError: the images have no labels.
         """
-        if "label" not in features:
+        if images.labels is None:
             raise ValueError(f"{self.name}: the images were generated for no labels")
-        guessed = self.read(features).argmax(dim=1).cpu()
-        self.right += (guessed == features["label"].cpu()).sum().to(self.device)
-        self.count += len(guessed)
-
-    def compute(self) -> dict[str, float]:
-        """The share, under this metric's name."""
-        if self.count == 0:
-            raise ValueError(f"{self.name}: no image has been seen")
-        return {self.name: int(self.right) / int(self.count)}
+        return self.read(features).argmax(dim=1).cpu() == images.labels.cpu()

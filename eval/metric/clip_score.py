@@ -7,14 +7,13 @@ Two scales are in use: ``100 max(cos, 0)`` of the caption as it is, and the pape
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eval.metric.metric import Metric
-from zoo.records import Batch
+from eval.extractor.extractor import Extractor, is_of_text
+from eval.metric.metric import MeanMetric
+from eval.source.batch import Images
 
 
 def clip_score(image_features: Tensor, text_features: Tensor, weight: float = 100.0) -> Tensor:
@@ -39,7 +38,7 @@ def clip_score(image_features: Tensor, text_features: Tensor, weight: float = 10
     return weight * F.cosine_similarity(images, texts, dim=-1).clamp(min=0)
 
 
-class ClipScore(Metric):
+class ClipScore(MeanMetric):
     """The mean of ``weight max(cos, 0)`` between images and their captions.
 
     Args:
@@ -50,13 +49,12 @@ class ClipScore(Metric):
         prefix: words that are put before each caption.
     """
 
-    stem = "clip_score"
+    stem, title = "clip_score", "CLIP score"
     against = "text"
-    definition = "mean over pairs of 100 max(cos(image, caption), 0)"
     higher_is_better = True
+    definition = "mean over pairs of 100 max(cos(image, caption), 0)"
     needs = "a network of images and captions (open_clip, small_clip)"
-    total: Tensor
-    count: Tensor
+    optional = True
 
     def __init__(
         self,
@@ -69,44 +67,39 @@ class ClipScore(Metric):
         super().__init__(extractor, feature)
         self.text, self.weight = text, weight
         self.prefix = f"{prefix} " if prefix else ""
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     @classmethod
-    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
-        return hasattr(extractor, "text")
+    def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
+        return is_of_text(extractor)
 
-    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
-        """Adds the pairs of one batch, whose condition holds the captions.
+    def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
+        return (
+            "How well images fit their captions, from 0 to 100, judged by a network "
+            f"({self.extractor}) that was trained to match images with captions. Read it between "
+            "its chance (shuffled captions) and its ceiling (real images)."
+        )
+
+    def of(self, features: dict[str, Tensor], images: Images) -> Tensor:
+        """The score of each pair, (B,) float64.
 
         Raises:
             ValueError: the batch has no captions.
         """
-        if not isinstance(batch.condition, list):
-            raise ValueError(
-                f"{self.name} needs a caption for each image; this batch's condition is a "
-                f"{type(batch.condition).__name__}"
-            )
-        captions = self.text([self.prefix + caption for caption in batch.condition])
-        scores = clip_score(self.read(features), captions, self.weight)
-        self.total += scores.sum().to(self.device)
-        self.count += len(scores)
-
-    def compute(self) -> dict[str, float]:
-        """The mean score, under this metric's name."""
-        if self.count == 0:
-            raise ValueError(f"{self.name}: no pair has been seen")
-        return {self.name: float(self.total / self.count)}
+        if images.captions is None:
+            raise ValueError(f"{self.name} needs a caption for each image; these have none")
+        captions = self.text([self.prefix + caption for caption in images.captions])
+        return clip_score(self.read(features), captions, self.weight)
 
 
 class ClipScoreW25(ClipScore):
     """CLIPScore as its paper gives it: weight 2.5, the caption after "A photo depicts"."""
 
-    stem = "clip_score_w25"
+    stem, title = "clip_score_w25", "CLIPScore (w = 2.5)"
     definition = (
         "CLIPScore: the mean over images of 2.5 max(cos, 0) between an image and its caption after "
         "the words 'A photo depicts', in a CLIP's features."
     )
+    optional = False
 
     def __init__(
         self,
@@ -117,3 +110,6 @@ class ClipScoreW25(ClipScore):
         prefix: str = "A photo depicts",
     ) -> None:
         super().__init__(text, extractor, feature, weight, prefix)
+
+    def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
+        return self.definition

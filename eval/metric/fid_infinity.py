@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.metric.frechet import frechet_distance
-from eval.metric.metric import NotEstimable
+from eval.metric.frechet import DINO, frechet_distance
+from eval.metric.metric import NotEstimable, heading
 from eval.metric.rows import RowsMetric, check_pair
 from eval.moments.feature_statistics import FeatureStatistics
 
@@ -142,7 +142,7 @@ class FidInfinity(RowsMetric):
         seed: of the subsets.
     """
 
-    stem = "fid_infinity"
+    stem, title = "fid_infinity", "FID∞"
     against = "statistics"
     definition = (
         "What FID would be with an unlimited number of images: the end of a straight line through "
@@ -150,6 +150,7 @@ class FidInfinity(RowsMetric):
         "of the images and of the subsets, not what a straight line misses."
     )
     higher_is_better = False
+    distance = True
 
     def __init__(
         self,
@@ -161,6 +162,12 @@ class FidInfinity(RowsMetric):
     ) -> None:
         super().__init__(reference, extractor, feature)
         self.points, self.seed = points, seed
+
+    def heading(self, name: str, count: int | None = None) -> str:
+        if self.extractor.startswith(DINO):
+            network = self.extractor.removeprefix(DINO) and self.extractor
+            return heading("FD∞-DINOv2", count, network)
+        return super().heading(name, count)
 
     def check(self, values: Tensor) -> None:
         """Refuses features of another dimension than the reference's, or not finite."""

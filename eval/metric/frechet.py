@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 import torchmetrics
 from torch import Tensor
 
-from eval.metric.metric import Metric, provided
+from eval.extractor.extractor import Extractor, is_of_text, provided
+from eval.metric.metric import Metric, heading
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.moments.triangle import add_products, scatter_length
-from zoo.records import Batch
+from eval.source.batch import Images
 
 _ROWS = 1024  # features gathered before a product, as in FeatureStatistics
+DINO = "dinov2"
+"""How extractors are named whose Fréchet distance has a name of its own."""
 _LOST = 1e-12  # of the trace of the root: what its eigenvalues may have lost to rounding
 
 
@@ -114,10 +118,13 @@ class FrechetDistance(Metric):
         feature: which of its features.
     """
 
-    stem = "fid"
+    stem, title = "fid", "FID"
     against = "statistics"
     definition = "Fréchet distance between Gaussians fitted to the features of both sets"
     higher_is_better = False
+    optional = True
+    per_count = True
+    distance = True
     first: Tensor
     second: Tensor  # as eval.moments.triangle keeps it
     summed: Tensor
@@ -135,7 +142,40 @@ class FrechetDistance(Metric):
         self.second = self._defaults["second"] = zero.expand(scatter_length(size))
         self.add_state("rows", [], dist_reduce_fx="cat")
 
-    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
+    @property
+    def dimensions(self) -> int:
+        """The length of a feature."""
+        return self.reference.dimensions
+
+    def heading(self, name: str, count: int | None = None) -> str:
+        if self.stem == "fid" and self.extractor.startswith(DINO):  # FID is Inception's by name
+            return heading("FD-DINOv2", count, self.extractor.removeprefix(DINO) and self.extractor)
+        return super().heading(name, count)
+
+    def limits(self, name: str) -> tuple[float, float]:
+        return 0.0, math.inf
+
+    def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
+        if not self.per_count:
+            return self.definition
+        count = self.reference.count
+        return (
+            f"Fréchet distance, with the features of the network '{self.extractor}': how far a "
+            f"crowd of {num_images} images{_mean_of(num_sets)} lies from the crowd of "
+            f"{'the' if count is None else f'{count:,}'} reference images, in average look and in "
+            "variety. 0 would be the same crowd. It falls as sets grow, so only equal counts "
+            f"compare.{self._of_too_few(num_images)}"
+        )
+
+    def _of_too_few(self, num_images: int) -> str:
+        if num_images > self.dimensions:
+            return ""
+        return (
+            f" Mind: {num_images} images cannot fill the {self.dimensions} dimensions of these "
+            "features, so a part of what is compared is unknown; FID means little below that count."
+        )
+
+    def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds the features of one batch."""
         values = self.read(features).detach()
         if values.ndim != 2 or values.shape[1] != self.reference.dimensions:
@@ -188,10 +228,15 @@ class FrechetDistance(Metric):
         return {self.name: frechet_distance(self.statistics(), self.reference)}
 
 
+def _mean_of(num_sets: int) -> str:
+    return f", the mean of {num_sets} disjoint sets" if num_sets > 1 else ""
+
+
 class SpatialFrechetDistance(FrechetDistance):
     """sFID (arXiv:2103.03841): of spatial features, which know where in the image things are."""
 
-    stem = "sfid"
+    stem, title = "sfid", "sFID"
+    optional = per_count = False
     definition = (
         "Fréchet distance of spatial features: as FID, but of where things are in an image rather "
         "than of what there is."
@@ -212,7 +257,8 @@ class ClipFrechetDistance(FrechetDistance):
     images as OpenAI does, and so does ``OpenClip``.
     """
 
-    stem = "clip_fid"
+    stem, title = "clip_fid", "CLIP-FID"
+    optional = per_count = False
     definition = (
         "Fréchet distance, with the image features of a CLIP: as FID, of a network that learned "
         "from captions and not from ImageNet's classes. It falls as sets grow."
@@ -220,5 +266,5 @@ class ClipFrechetDistance(FrechetDistance):
     needs = "the image tower of a CLIP (clip_b32, open_clip, small_clip)"
 
     @classmethod
-    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
-        return hasattr(extractor, "text") and cls.reads in provided(extractor)
+    def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
+        return is_of_text(extractor) and cls.reads in provided(extractor)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eval.metric.metric import Metric
-from zoo.records import Batch
+from eval.source.batch import Images
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> Tensor:
@@ -52,7 +52,7 @@ class InceptionScore(Metric):
         feature: its logits.
     """
 
-    stem = "inception_score"
+    stem, title = "inception_score", "Inception Score"
     definition = (
         "How sure a classifier is of each image and how various its answers are: the exponential "
         "of the mean divergence of p(class | image) from p(class), averaged over 10 splits."
@@ -71,7 +71,7 @@ class InceptionScore(Metric):
             self.add_state(name, zero, dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
+    def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds one batch's logits."""
         logits = self.read(features)
         if logits.ndim != 2 or not logits.isfinite().all():

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from eval.extractor.extractor import Extractor, is_of_text
 from eval.metric.rows import RowsMetric, check_pair
 
 _CHUNK = 2048  # rows of a kernel matrix at once
@@ -170,7 +170,8 @@ class KernelDistance(RowsMetric):
         seed: of the subsets.
     """
 
-    stem = "kid"
+    stem, title = "kid", "KID"
+    distance = unbiased = True
     definition = (
         "Kernel distance of the features of generated and of training images (squared maximum mean "
         "discrepancy, cubic kernel, mean over 100 subsets). 0 is the same crowd; chance may carry "
@@ -214,7 +215,8 @@ class KernelDistance(RowsMetric):
 class ClipKernelDistance(RowsMetric):
     """CMMD of the images seen to a reference; the paper's extractor is CLIP ViT-L/14-336."""
 
-    stem = "cmmd"
+    stem, title = "cmmd", "CMMD"
+    distance = unbiased = True
     definition = (
         "1,000 times the squared maximum mean discrepancy (Gaussian kernel of sigma 10) of CLIP's "
         "features of generated and of training images."
@@ -223,8 +225,8 @@ class ClipKernelDistance(RowsMetric):
     higher_is_better = False
 
     @classmethod
-    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
-        return hasattr(extractor, "text")
+    def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
+        return is_of_text(extractor)
 
     def of(self, features: Tensor) -> dict[str, float]:
         return {self.name: gaussian_mmd(features, self.reference)}

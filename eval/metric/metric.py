@@ -1,54 +1,75 @@
-"""What every metric of the harness shares."""
+"""What every metric of the harness shares: what it is called, what it reads, how it is summed."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, ClassVar
 
+import torch
 import torchmetrics
 from torch import Tensor
 
-from zoo.records import Batch
+from eval.extractor.extractor import Extractor, is_of_text, provided
+from eval.source.batch import Images
 
 
 class NotEstimable(ValueError):
     """A number that these images are too few, or otherwise not made, to give; its text says why.
 
-    It is no mistake of the user's: an evaluation leaves the number out and goes on.
+    It is no mistake of the user's: an evaluation leaves the number out and continues.
     """
 
 
 class Metric(torchmetrics.Metric):
-    """A metric over the features of one extractor, in float64 states that merge across processes.
+    """A metric in float64 states that merge across processes.
 
     Never make one a submodule of a model: ``model.to(bfloat16)`` would cast its states.
 
     Args:
-        extractor: the name of the extractor whose features it is fed with.
+        extractor: the name of the extractor whose features it is fed with; "" for pixels alone.
         feature: which of them it reads.
 
     Attributes:
-        stem: what the metric is called; its numbers are named ``<stem>_<extractor>``.
-        higher_is_better: which direction is better.
-        definition: what the number is, in one sentence.
-        against: what it is made with: a reference's "statistics", its "rows", the extractor's
-            "text", or "nothing". What needs "text" is left out where images have no captions.
-        reads: the feature it reads unless told otherwise.
-        needs: what an extractor has to give, in words.
+        stem: its name in results; its numbers are named ``<stem>_<extractor>``.
+        title: its name on pages; the stem without underscores where it has none.
+        unit: of its numbers, such as "dB".
+        definition: what the number is, for a newcomer, in one or two sentences.
+        higher_is_better: which direction is better; None where neither is.
+        against: what it is made with. Of the reference: the "statistics" of its features, their
+            "rows", or its "pixels". Else the extractor's "text", for which images need captions;
+            "pairs" of original and reconstruction; the "model" that is asked for likelihoods; or
+            "nothing".
+        reads: the feature it reads unless told otherwise; None for pixels alone.
+        needs: what an extractor has to give, for the message where none does.
+        optional: left out, not refused, where no extractor suits it: what is measured by default.
+        per_count: given at each set size that the protocol names, for its expectation depends on
+            the number of images.
         averaged: its blocks' numbers are averaged, for that is how it is defined; others are
-            computed anew over all images.
+            computed again over all images.
+        has_interval: False where blocks of images say nothing of how sure the number is.
+        distance: it is a distance of two sets of images: that of real images is its noise floor.
+        unbiased: its expectation does not depend on the number of images.
+        column: where tables show it: among "quality", among "cost", or in a "section" of its own.
     """
 
     stem: ClassVar[str]
+    title: ClassVar[str] = ""
+    unit: ClassVar[str] = ""
     definition: ClassVar[str]
     against: ClassVar[str] = "nothing"
-    reads: ClassVar[str] = "pool"
+    reads: ClassVar[str | None] = "pool"
     needs: ClassVar[str] = "an extractor of images alone"
+    optional: ClassVar[bool] = False
+    per_count: ClassVar[bool] = False
     averaged: ClassVar[bool] = False
+    has_interval: ClassVar[bool] = True
+    distance: ClassVar[bool] = False
+    unbiased: ClassVar[bool] = False
+    column: ClassVar[str] = "quality"
     full_state_update = False  # two batches' states may be summed
     is_differentiable = False
 
-    def __init__(self, extractor: str, feature: str = "pool") -> None:
+    def __init__(self, extractor: str = "", feature: str = "pool") -> None:
         super().__init__()
         self.extractor = extractor
         self.feature = feature
@@ -56,20 +77,44 @@ class Metric(torchmetrics.Metric):
     @property
     def name(self) -> str:
         """The number's name, such as ``fid_small``."""
-        return f"{self.stem}_{self.extractor}"
+        return f"{self.stem}_{self.extractor}" if self.extractor else self.stem
+
+    @property
+    def dimensions(self) -> int | None:
+        """How many dimensions' covariance it fits, which biases it by order 1/N; else None."""
+        return None
 
     @classmethod
-    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
+    def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
         """Whether it can be measured with this extractor on data of so many classes."""
-        return cls.reads in provided(extractor) and not hasattr(extractor, "text")
+        return cls.reads in provided(extractor) and not is_of_text(extractor)
 
-    def define(self, name: str) -> str:
-        """What the number of this name is, in one sentence."""
+    @classmethod
+    def lacks(cls, images: Images) -> str | None:
+        """What it needs that these images lack; None where they can be measured."""
+        if cls.against == "text" and images.captions is None:
+            return "the images have no captions"
+        return None
+
+    def heading(self, name: str, count: int | None = None) -> str:
+        """What the number of this name is called on pages, such as "FID-360 (small)"."""
+        return heading(self.title or self.stem.replace("_", " "), count, self.extractor)
+
+    def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
+        """What the number of this name is: for so many images, or so many sets of them."""
         return self.definition
 
     def limits(self, name: str) -> tuple[float, float]:
-        """What the number of this name cannot leave."""
+        """What the number of this name cannot leave; neither does its interval."""
         return -math.inf, math.inf
+
+    def detail(self, name: str) -> dict[str, float]:
+        """Parts of the number of this name, of everything seen so far."""
+        return {} if self.dimensions is None else {"dimensions": float(self.dimensions)}
+
+    def beside(self, held_out: dict[str, float]) -> dict[str, float]:
+        """What comes of the held-out images' ``detail``, as further detail of these images'."""
+        return {}
 
     def read(self, features: dict[str, Tensor]) -> Tensor:
         """This metric's feature (B, D).
@@ -84,7 +129,7 @@ class Metric(torchmetrics.Metric):
             )
         return features[self.feature]
 
-    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
+    def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds one batch's features; the batch itself says what the images were meant to be."""
         raise NotImplementedError
 
@@ -104,7 +149,50 @@ class Metric(torchmetrics.Metric):
             self._computed = None
 
 
-def provided(extractor: Any) -> tuple[str, ...]:
-    """The features that an extractor gives; ``pool`` where it does not say."""
-    found: tuple[str, ...] = getattr(extractor, "provides", ("pool",))
-    return found
+def heading(title: str, count: int | None = None, network: str = "") -> str:
+    """A title with the count and the network that it is measured with.
+
+    >>> heading("FID", 360, "small"), heading("CLIPScore (w = 2.5)", network="vit_b_32")
+    ('FID-360 (small)', 'CLIPScore (w = 2.5, vit_b_32)')
+    """
+    title += "" if count is None else f"-{count}"
+    if not network:
+        return title
+    return f"{title[:-1]}, {network})" if title.endswith(")") else f"{title} ({network})"
+
+
+class MeanMetric(Metric):
+    """The mean over images of a number that each has by itself; ``of`` computes it."""
+
+    total: Tensor
+    squares: Tensor
+    count: Tensor
+
+    def __init__(self, extractor: str = "", feature: str = "pool") -> None:
+        super().__init__(extractor, feature)
+        for name in ("total", "squares"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def of(self, features: dict[str, Tensor], images: Images) -> Tensor:
+        """The number of each image of a batch, (B,)."""
+        raise NotImplementedError
+
+    def update(self, features: dict[str, Tensor], images: Images) -> None:
+        """Adds the numbers of one batch."""
+        values = self.of(features, images).double().to(self.device)
+        self.total = self.total + values.sum()
+        self.squares = self.squares + values.square().sum()
+        self.count = self.count + len(values)
+
+    def compute(self) -> dict[str, float]:
+        """The mean, under this metric's name."""
+        if self.count == 0:
+            raise ValueError(f"{self.name}: no image has been seen")
+        return {self.name: float(self.total / self.count)}
+
+    def detail(self, name: str) -> dict[str, float]:
+        """The standard deviation over images."""
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean.square()).clamp(min=0)
+        return {**super().detail(name), "deviation": float(variance.sqrt())}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from eval.metric.metric import Metric
+from eval.source.batch import Images
+from zoo.data.image_set import ImageSet
 
 PERCENTILES = (1, 5, 50, 95)
 _CHUNK = 2048
@@ -27,7 +31,7 @@ class Nearest(NamedTuple):
     mirrored: Tensor
 
 
-def nearest(images: Tensor, training: Any, flip: bool = False) -> Nearest:
+def nearest(images: Tensor, training: Tensor | ImageSet, flip: bool = False) -> Nearest:
     """Each image's nearest training image, in pixels.
 
     The distance is the root of the mean squared difference over all pixels and channels, in steps
@@ -71,7 +75,9 @@ def nearest(images: Tensor, training: Any, flip: bool = False) -> Nearest:
     return found._replace(distances=(found.distances / images[0].numel()).sqrt())
 
 
-def pairs(images: Tensor, training: Any, found: Nearest, count: int = PAIRS) -> Tensor:
+def pairs(
+    images: Tensor, training: Tensor | ImageSet, found: Nearest, count: int = PAIRS
+) -> Tensor:
     """The closest pairs of image and training image, (K, 2, C, H, W) uint8, closest first."""
     order = found.distances.argsort(stable=True)[:count]
     theirs = _gather(training, found.indices[order])
@@ -90,14 +96,80 @@ def percentiles(distances: Tensor, prefix: str = "") -> dict[str, float]:
     return {f"{prefix}p{p}": float(value) for p, value in zip(PERCENTILES, found, strict=True)}
 
 
-def _chunks(training: Any) -> Iterator[tuple[int, Tensor]]:
+def _chunks(training: Tensor | ImageSet) -> Iterator[tuple[int, Tensor]]:
     for start in range(0, len(training), _CHUNK):
         indices = torch.arange(start, min(start + _CHUNK, len(training)))
         yield start, _gather(training, indices)
 
 
-def _gather(training: Any, indices: Tensor) -> Tensor:
-    if isinstance(training, Tensor):
-        return training[indices]
-    found: Tensor = training.gather(indices)
-    return found
+def _gather(training: Tensor | ImageSet, indices: Tensor) -> Tensor:
+    return training[indices] if isinstance(training, Tensor) else training.gather(indices)
+
+
+class NearestImage(Metric):
+    """The median distance to the nearest training image, and the closest pairs.
+
+    Args:
+        reference: the training images.
+        flip: mirrored training images count too.
+        num_images: how many images a neighbour is searched for: the first ones.
+    """
+
+    stem = "nearest_training_image"
+    definition = (
+        "Distance of a generated image to the nearest training image: the root mean square "
+        "difference of its pixels, in steps of 8-bit values (median over images)."
+    )
+    against = "pixels"
+    reads = None
+    higher_is_better = None
+    optional = True
+    has_interval = False
+    column = "section"
+    images: list[Tensor] | Tensor
+
+    def __init__(self, reference: ImageSet, flip: bool = False, num_images: int = 1000) -> None:
+        super().__init__()
+        self.reference, self.flip, self.num_images = reference, flip, num_images
+        self.add_state("images", [], dist_reduce_fx="cat")
+        self._nearest: Nearest | None = None
+
+    def update(self, features: dict[str, Tensor], images: Images) -> None:
+        """Keeps the images of one batch, as far as they are wanted."""
+        kept = self._parts()
+        left = self.num_images - sum(map(len, kept))
+        if left > 0:
+            self.images = [*kept, images.images[:left].clone()]
+            self._nearest = None
+
+    def compute(self) -> dict[str, float]:
+        """The median, under this metric's name."""
+        return {self.name: percentiles(self._neighbours().distances)["p50"]}
+
+    def detail(self, name: str) -> dict[str, float]:
+        """The distances' percentiles, and the least of them."""
+        distances = self._neighbours().distances
+        return {**percentiles(distances), "least": float(distances.min())}
+
+    def beside(self, held_out: dict[str, float]) -> dict[str, float]:
+        """The held-out images' percentiles, and how many images lie closer than any of them."""
+        closer = (self._neighbours().distances < held_out["least"]).sum()
+        return {
+            **{f"test_p{p}": held_out[f"p{p}"] for p in PERCENTILES},
+            "closer_than_any_test": float(closer),
+        }
+
+    def closest(self) -> Tensor:
+        """The closest pairs of image and training image, (K, 2, C, H, W) uint8, closest first."""
+        return pairs(torch.cat(self._parts()), self.reference, self._neighbours())
+
+    def _parts(self) -> list[Tensor]:
+        return [self.images] if isinstance(self.images, Tensor) else list(self.images)
+
+    def _found(self) -> Nearest:
+        if self._nearest is None:
+            parts = self._parts()
+            if not parts:
+                raise ValueError(f"{self.name}: no image has been seen")
+            self._nearest = nearest(torch.cat(parts), self.reference, self.flip)
+        return self._nearest

@@ -19,7 +19,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from eval.metric.metric import NotEstimable
+from eval.metric.metric import NotEstimable, heading
 from eval.metric.rows import RowsMetric, check_pair
 
 _CHUNK = 1024  # rows of a distance matrix at once
@@ -192,8 +192,14 @@ class _Shares(RowsMetric):
     def limits(self, name: str) -> tuple[float, float]:
         return 0.0, math.inf if name.startswith("density") else 1.0
 
-    def define(self, name: str) -> str:
-        return self.definitions[name.removesuffix(f"_{self.extractor}")]
+    def heading(self, name: str, count: int | None = None) -> str:
+        return heading(self._share(name), count, self.extractor)
+
+    def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
+        return self.definitions[self._share(name)]
+
+    def _share(self, name: str) -> str:
+        return name.removesuffix(f"_{self.extractor}")
 
     def _named(self, found: Neighbours) -> dict[str, float]:
         return {f"{share}_{self.extractor}": getattr(found, share) for share in self.shares}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from eval.metric.metric import Metric
-from zoo.records import Batch
+from eval.source.batch import Images
 
 _SPILL = 4096  # rows that are held in memory before they go to a file
 
@@ -63,7 +63,7 @@ class RowsMetric(Metric):
         """Refuses features that cannot be compared with the reference, or are not finite."""
         check_pair(values, self.reference, self.name)
 
-    def update(self, features: dict[str, Tensor], batch: Batch) -> None:
+    def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds the features of one batch."""
         values = self.read(features).detach()
         self.check(values)

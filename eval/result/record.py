@@ -44,6 +44,11 @@ class Value:
             rows are tested with.
         trainings: of a method that was trained several times, each training's own number, in the
             order of ``Budget.seed``; value and interval are then those of ``eval.table.trainings``.
+        title: what pages call it, such as "FID-360 (small)"; "" in records of earlier versions.
+        unit: of the number, or "".
+        distance: it is a distance of two sets of images, and its floor real images' own.
+        unbiased: its expectation does not depend on the number of images.
+        column: where tables show it: among "quality", among "cost", or in a "section" of its own.
     """
 
     value: float
@@ -63,6 +68,11 @@ class Value:
     corrected: float | None = None
     blocks: list[float] = field(default_factory=list)
     trainings: list[float] = field(default_factory=list)
+    title: str = ""
+    unit: str = ""
+    distance: bool = False
+    unbiased: bool = False
+    column: str = "quality"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Estimate:
         high: the upper end.
         pseudo: the R pseudo-values; their mean is the value with its bias of order 1/N removed.
             Over trainings: their values.
+        sets: the numbers of several disjoint sets whose mean the value is; empty for one set.
     """
 
     value: float
@@ -36,6 +37,7 @@ class Estimate:
     low: float
     high: float
     pseudo: tuple[float, ...]
+    sets: tuple[float, ...] = ()
 
     def widened(self, error: float) -> Estimate:
         """With a further, independent standard error, which the blocks do not show."""
@@ -82,9 +84,9 @@ def jackknife(whole: float, without: Sequence[float]) -> Estimate:
     return Estimate(whole, error, whole - half, whole + half, pseudo)
 
 
-def unknown(value: float) -> Estimate:
-    """A number whose uncertainty cannot be told: too few images for blocks."""
-    return Estimate(value, math.inf, -math.inf, math.inf, ())
+def unknown(value: float, sets: tuple[float, ...] = ()) -> Estimate:
+    """A number whose uncertainty is not known: too few images for blocks, or a few sets' mean."""
+    return Estimate(value, math.inf, -math.inf, math.inf, (), sets)
 
 
 def over_trainings(values: Sequence[float]) -> Estimate:

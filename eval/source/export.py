@@ -14,14 +14,14 @@ from zoo.system.files import replacing
 from zoo.system.picture import save_png
 
 
-def kept(made: Iterator[Images], path: Path, num_images: int) -> Iterator[Images]:
-    """The same batches, written on the way.
+def exported(batches: Iterator[Images], path: Path, num_images: int) -> Iterator[Images]:
+    """The same batches, each written before it is yielded.
 
     An ``.npz`` has the layout of OpenAI's evaluator, ``arr_0`` (N, H, W, C) uint8 and labels in
     ``arr_1``, and appears when it is whole. A folder gets ``000000.png`` and following.
 
     Args:
-        made: batches of images.
+        batches: of images.
         path: ends in ``.npz``, or is a folder that is made where it is absent.
         num_images: how many will come.
 
@@ -29,7 +29,7 @@ def kept(made: Iterator[Images], path: Path, num_images: int) -> Iterator[Images
         ValueError: the folder holds something else already.
     """
     if path.suffix == ".npz":
-        yield from _npz(made, path, num_images)
+        yield from _npz(batches, path, num_images)
         return
     foreign = [] if path.is_dir() else [path] if path.exists() else []
     if path.is_dir():  # an interrupted evaluation's own images may lie there
@@ -38,19 +38,19 @@ def kept(made: Iterator[Images], path: Path, num_images: int) -> Iterator[Images
     if foreign:
         raise ValueError(f"keep={path}: {foreign[0]} is there; name a new folder, or an .npz")
     first = 0
-    for batch in made:
+    for batch in batches:
         for image in batch.images:
             save_png(image, path / f"{first:06d}.png")
             first += 1
         yield batch
 
 
-def _npz(made: Iterator[Images], path: Path, num_images: int) -> Iterator[Images]:
+def _npz(batches: Iterator[Images], path: Path, num_images: int) -> Iterator[Images]:
     path.parent.mkdir(parents=True, exist_ok=True)
     array, labels, first = None, [], 0
     raw = path.with_name(f".{path.name}.arr_0.npy")
     try:
-        for batch in made:
+        for batch in batches:
             planes = batch.images.permute(0, 2, 3, 1).numpy()
             if array is None:
                 shape = (num_images, *planes.shape[1:])

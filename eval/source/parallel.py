@@ -2,84 +2,98 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NamedTuple, TypeVar
 
-from eval.source.worker import Failed, Job, Made, work
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.source.batch import Images
+from eval.source.generated import Conditions, counting, evaluating, parts
+from zoo import checkpoint
+from zoo.guidance import Guidance
+from zoo.module import DiffusionModule
+from zoo.sampler import Sampler
 from zoo.system.progress import Meter
 
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+_AHEAD = 2  # batches that a worker is given before the first of them is consumed
 
-    from eval.source.batch import Images, Wanted
+T = TypeVar("T")
+U = TypeVar("U")
 
 
-def devices(count: int, accelerator: str) -> list[str]:
+def devices(count: int, kind: str) -> list[str]:
     """The devices of ``count`` workers: the CPU as often, or as many GPUs.
 
     Args:
         count: how many processes.
-        accelerator: "cpu", "gpu" or "mps", as ``zoo.system.device.accelerator`` gives it.
+        kind: "cpu", "gpu" or "mps", as ``zoo.system.device.accelerator`` gives it.
 
     Raises:
         ValueError: fewer than one, or more than there are GPUs.
     """
-    there = 1
-    if accelerator == "gpu":
-        import torch
-
-        there = torch.cuda.device_count()
-    if count < 1 or (accelerator != "cpu" and count > there):
-        most = "" if accelerator == "cpu" else f" to {there}"
-        raise ValueError(f"devices={count}: possible with device={accelerator} are 1{most}")
-    if accelerator == "gpu":
-        return [f"cuda:{index}" for index in range(count)]
-    return [accelerator] * count
+    there = torch.cuda.device_count() if kind == "gpu" else 1
+    if count < 1 or (kind != "cpu" and count > there):
+        most = "" if kind == "cpu" else f" to {there}"
+        raise ValueError(f"devices={count}: possible with device={kind} are 1{most}")
+    return [f"cuda:{index}" for index in range(count)] if kind == "gpu" else [kind] * count
 
 
-def generated_in_parallel(
-    path: str | Path,
-    want: Wanted,
-    num_images: int,
-    seed: int = 0,
-    batch_size: int = 256,
-    sampler: Any = None,
-    guidance: Any = None,
-    devices: Sequence[str] = ("cpu", "cpu"),
-    trust: Sequence[str] = (),
-    first: int = 0,
-    counted: Mapping[str, Any] | None = None,
-    dtype: str | None = None,
-) -> Iterator[Images]:
-    """The batches of ``eval.source.batch.generated``, made by a worker process for each device.
-
-    Batches are dealt in turn, so batch k is the one that a single process would make: the same
-    noise bit for bit, the same images up to the networks' rounding on another device or with
-    another number of threads. A worker is at most two batches ahead of the consumer. Workers end
-    with the iterator, however that ends.
+@dataclass(frozen=True)
+class Parallel:
+    """Where and how a saved model's images are made by several processes.
 
     Args:
         path: the model's file, which each worker loads.
-        want: what the images should show.
+        devices: one for each worker, such as "cpu" several times, or "cuda:0" and "cuda:1". The
+            caller's threads are shared by workers on the CPU.
+        trust: packages, beside the zoo's own, whose classes the file may name.
+        dtype: of the network, such as "bfloat16"; as it was saved when None.
+    """
+
+    path: Path
+    devices: Sequence[str] = ("cpu", "cpu")
+    trust: Sequence[str] = ()
+    dtype: str | None = None
+
+
+def generated_in_parallel(
+    where: Parallel,
+    wanted: Conditions,
+    num_images: int,
+    seed: int = 0,
+    batch_size: int = 256,
+    sampler: Sampler | None = None,
+    guidance: Guidance | None = None,
+    first: int = 0,
+) -> Iterator[Images]:
+    """The batches of ``generated``, made by a worker process for each device.
+
+    Batches are dealt in turn, so batch k is the one that a single process would make: the same
+    noise bit for bit, the same images up to the networks' rounding on another device or with
+    another number of threads. Workers end with the iterator, however that ends.
+
+    Args:
+        where: file and devices.
+        wanted: what the images should show.
         num_images: how many there are in all.
         seed: of the generation.
         batch_size: images at a time in a worker.
         sampler: in place of the model's own; pickled.
         guidance: in place of the model's own; pickled with the networks that it holds.
-        devices: one for each worker, such as "cpu" several times, or "cuda:0" and "cuda:1". The
-            caller's threads are shared by workers on the CPU.
-        trust: packages, beside the zoo's own, whose classes the file may name.
         first: the first image's index.
-        counted: modules by name, "" for the model and those of ``zoo.guidance.networks``; a batch's
-            network evaluations are added to their ``network_evaluations`` before it is yielded.
-        dtype: of the network, such as "bfloat16"; as it was saved when None.
 
     Yields:
         Batches whose ``seconds`` are a worker's, divided by the number of workers: their sum is
@@ -89,95 +103,101 @@ def generated_in_parallel(
         ValueError: there is no device, sampler or guidance cannot be pickled, or a worker failed,
             with its number, its device and what it said.
     """
-    if not devices or batch_size < 1:
-        raise ValueError(f"at least 1 device and image are needed, got {devices}, {batch_size}")
-    from eval.source.batch import parts
-
+    if not where.devices or batch_size < 1:
+        raise ValueError(
+            f"at least 1 device and image are needed, got {list(where.devices)}, {batch_size}"
+        )
     dealt = parts(first, num_images, batch_size)
-    devices = list(devices)[: len(dealt)]
-    job = Job(
-        Path(path), _plain(want.condition), dealt, seed, sampler, guidance,
-        devices, tuple(trust), _threads() // max(1, devices.count("cpu")) or 1, dtype,
-    )  # fmt: skip
-    told = f"sampling {num_images - first} images in {len(devices)} processes"
-    with _workers(job) as workers, Meter(num_images - first, told, "images") as meter:
-        for index, part in enumerate(dealt):
-            made = workers[index % len(workers)].batch(part.start)
-            for name, rows in made.evaluations.items():
-                if counted and name in counted:
-                    counted[name].network_evaluations += rows
-            meter.advance(len(made.images))
-            yield _images(want, part.start, made, len(workers))
+    names = list(where.devices)[: len(dealt)]
+    threads = torch.get_num_threads() // max(1, names.count("cpu")) or 1
+    job = _pickled(_Job(where, wanted.raw, seed, sampler, guidance, threads))
+    text = f"sampling {num_images - first} images in {len(names)} processes"
+    with ExitStack() as stack, Meter(num_images - first, text, "images") as meter:
+        workers = [
+            stack.enter_context(_worker(number, device, job)) for number, device in enumerate(names)
+        ]
+        batches = in_turn([worker.pool for worker in workers], _batch, dealt)
+        for index, indices in enumerate(dealt):
+            with workers[index % len(workers)].named_in_errors(indices.start):
+                batch = next(batches)
+            meter.advance(len(indices))
+            images = wanted.batch(
+                torch.from_numpy(batch.images), indices.start, batch.seconds / len(workers)
+            )
+            yield images._replace(evaluations=batch.evaluations)
+
+
+def in_turn(pools: Sequence[Executor], work: Callable[[T], U], tasks: Sequence[T]) -> Iterator[U]:
+    """The results in the order of the tasks, dealt in turn, each pool a few tasks ahead."""
+    waiting: deque[Future[U]] = deque()
+    for index, task in enumerate(tasks):
+        if len(waiting) == _AHEAD * len(pools):
+            yield waiting.popleft().result()
+        waiting.append(pools[index % len(pools)].submit(work, task))
+    while waiting:
+        yield waiting.popleft().result()
+
+
+# The consumer's end
 
 
 @dataclass
 class _Worker:
-    """The consumer's end of one process."""
+    """One process, alone in a pool of its own: it has its device, and a name in errors."""
 
     number: int
     device: str
-    process: Any
-    connection: Connection
+    pool: ProcessPoolExecutor
 
-    def batch(self, start: int) -> Made:
-        """The next batch, which begins with image ``start``."""
+    @contextmanager
+    def named_in_errors(self, start: int) -> Iterator[None]:
+        """Within, what goes wrong in this worker says so; ``start`` is the image it is at."""
+        processes = list(self.pool._processes.values())
         try:
-            message = self.connection.recv()
-        except (EOFError, OSError):
-            self.dead(f"image {start} was made")
-        if isinstance(message, Failed):
-            error = (ValueError if message.mistake else RuntimeError)(f"{self}: {message.text}")
-            error.add_note(message.trace)
-            raise error
-        made: Made = message
-        return made
-
-    def dead(self, before: str) -> NoReturn:
-        """Raises what can be said of a process that said nothing."""
-        self.process.join(5)
-        code = self.process.exitcode
-        why = "killed, perhaps for want of memory: lower batch_size or devices"
-        if code is None or code >= 0:
-            why = "what it printed says why; a script that asks for workers needs `if __name__ == "
-            why += "'__main__':`"
-        raise ValueError(f"{self} ended with code {code} before {before} ({why})")
-
-    def end(self) -> None:
-        """Ends the process, if it has not ended."""
-        self.connection.close()
-        self.process.terminate()
-        self.process.join(5)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+            yield
+        except BrokenProcessPool as error:
+            processes[0].join(5)
+            code = processes[0].exitcode
+            why = "killed, perhaps for want of memory: lower batch_size or devices"
+            if code is None or code >= 0:
+                why = "what it printed says why; a script that asks for workers needs `if "
+                why += "__name__ == '__main__':`"
+            raise ValueError(
+                f"{self} ended with code {code} before image {start} was made ({why})"
+            ) from error
+        except Exception as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            kind = ValueError if isinstance(error, ValueError | OSError) else RuntimeError
+            if type(error).__name__ == "OutOfMemoryError":
+                kind, text = ValueError, "out of memory: lower batch_size"
+            elif kind is RuntimeError:
+                text = f"{type(error).__name__}: {text}"
+            named = kind(f"{self}: {text}")
+            named.add_note(str(error.__cause__))  # the worker's own traceback
+            raise named from error
 
     def __str__(self) -> str:
         return f"worker {self.number} on {self.device}"
 
 
 @contextmanager
-def _workers(job: Job) -> Iterator[list[_Worker]]:
-    """Starts a process for each device, and ends them all in the end."""
-    told = _pickled(job)
-    context = multiprocessing.get_context("spawn")  # a fork would inherit threads and CUDA
-    workers: list[_Worker] = []
+def _worker(number: int, device: str, job: bytes) -> Iterator[_Worker]:
+    """Starts a process, and ends it whatever it is doing."""
+    # spawned: a fork would inherit threads and CUDA
+    pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (job, device))
+    processes = []
     try:
         with _without_interrupts():
-            for number, device in enumerate(job.devices):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=work, args=(theirs, number), daemon=True)
-                process.start()
-                theirs.close()  # so that a dead worker is an end of file
-                workers.append(_Worker(number, device, process, ours))
-        for worker in workers:
-            try:
-                worker.connection.send_bytes(told)
-            except OSError:
-                worker.dead("it was told what to do")
-        yield workers
+            pool.submit(int).add_done_callback(lambda future: future.exception())
+            processes = list(pool._processes.values())
+        yield _Worker(number, device, pool)
     finally:
-        for worker in workers:
-            worker.end()
+        for process in processes:  # the pool would wait for the batch that is being made
+            process.terminate()
+            process.join(5)
+            if process.is_alive():
+                process.kill()
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -193,7 +213,7 @@ def _without_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
-def _pickled(job: Job) -> bytes:
+def _pickled(job: _Job) -> bytes:
     try:
         return pickle.dumps(job)
     except Exception as error:  # pickle raises what it likes
@@ -203,19 +223,60 @@ def _pickled(job: Job) -> bytes:
         ) from error
 
 
-def _plain(condition: Any) -> Any:
-    """A condition that a worker reads without torch: labels as an array, captions as a list."""
-    return condition if condition is None or isinstance(condition, list) else condition.numpy()
+# The worker's end
 
 
-def _images(want: Wanted, start: int, made: Made, workers: int) -> Images:
-    import torch
+class _Job(NamedTuple):
+    """What every worker is to do."""
 
-    batch = want.batch(torch.from_numpy(made.images), start)
-    return batch._replace(seconds=made.seconds / workers)
+    where: Parallel
+    condition: Tensor | list[str] | None
+    seed: int
+    sampler: Sampler | None
+    guidance: Guidance | None
+    threads: int
 
 
-def _threads() -> int:
-    import torch
+class _Batch(NamedTuple):
+    """A batch as it comes out of a worker."""
 
-    return torch.get_num_threads()
+    images: np.ndarray
+    seconds: float
+    evaluations: dict[str, int]
+
+
+class _State:
+    """What a worker process holds: its job, read with the first batch so that errors travel."""
+
+    job: bytes
+    device: str
+    ready: tuple[_Job, DiffusionModule] | None = None
+
+
+def _begin(job: bytes, device: str) -> None:
+    _State.job, _State.device = job, device
+
+
+def _batch(indices: range) -> _Batch:
+    """Images of these indices, in a worker."""
+    if _State.ready is None:
+        _State.ready = _prepared(pickle.loads(_State.job), torch.device(_State.device))
+    job, module = _State.ready
+    condition = None if job.condition is None else job.condition[indices.start : indices.stop]
+    started = time.perf_counter()
+    with counting(evaluating(module, job.guidance)) as evaluations:
+        images = module.generate(
+            len(indices), condition, job.sampler, job.guidance, job.seed, indices=indices
+        )
+    return _Batch(images.numpy(), time.perf_counter() - started, evaluations)
+
+
+def _prepared(job: _Job, device: torch.device) -> tuple[_Job, DiffusionModule]:
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    else:
+        torch.set_num_threads(job.threads)
+    module = checkpoint.load(job.where.path, job.where.trust)
+    if job.where.dtype is not None:
+        module.to(getattr(torch, job.where.dtype))
+    return job, module.to(device, memory_format=torch.channels_last)  # as zoo evaluate has it

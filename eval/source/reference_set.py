@@ -1,23 +1,22 @@
-"""What images are compared with, where that is not a data set as it is: other images, or moments.
-
-It has the attributes of a data set after ``setup()`` that evaluations read. ``train`` is the
-reference and ``test`` what the noise floor is measured on; either may be absent.
-"""
+"""What images are compared with: a data set's splits, other images, or moments in a file."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from eval.moments.file import StatisticsFile, is_statistics
-from eval.source.stored import StoredImages, stored
+from eval.source.stored import open_images
 from zoo import paths
+from zoo.data import ImageData
+from zoo.data.image_set import ImageSet
+
+SPLITS = ("train", "test")
 
 
 @dataclass
-class Compared:
+class ReferenceSet:
     """A reference, and perhaps held-out images.
 
     Attributes:
@@ -34,8 +33,8 @@ class Compared:
 
     name: str
     shape: tuple[int, int, int] | None
-    train: Any = None
-    test: Any = None
+    train: ImageSet | None = None
+    test: ImageSet | None = None
     reference: str = "train"
     held_out: str = "test"
     statistics: StatisticsFile | None = None
@@ -44,88 +43,93 @@ class Compared:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of everything there is."""
-        parts = (self.train, self.test, self.statistics)
-        told = " ".join("none" if part is None else part.fingerprint for part in parts)
-        return hashlib.sha256(told.encode()).hexdigest()
+        """sha256 of everything there is; a data set's own where it is compared with as it is."""
+        parts: list[ImageSet | StatisticsFile | None] = [self.train, self.test]
+        parts += [] if self.statistics is None else [self.statistics]
+        text = " ".join("none" if part is None else part.fingerprint for part in parts)
+        return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def num_reference(self) -> int | None:
+        """How many reference images there are; None where a statistics file does not say."""
+        if self.statistics is not None:
+            return self.statistics.count
+        return None if self.train is None else len(self.train)
 
-def with_splits(data: Any, reference: str, held_out: str | None, whole: bool = False) -> Any:
-    """A data set whose split ``reference``, "train" or "test", is compared with.
+    @classmethod
+    def of(
+        cls, data: ImageData | ReferenceSet, reference: str = "train", held_out: str | None = None
+    ) -> ReferenceSet:
+        """A data set whose split ``reference``, "train" or "test", is compared with.
 
-    The noise floor comes from the other split, or from the one that ``held_out`` names.
+        The noise floor comes from the other split, or from the one that ``held_out`` names.
 
-    Args:
-        data: after ``setup()``.
-        reference: the split compared with.
-        held_out: the other one, or None.
-        whole: a ``Compared`` in any case; else the data set itself where it is compared as it is.
+        Args:
+            data: after ``setup()``; a reference set is returned as it is.
+            reference: the split compared with.
+            held_out: the other one, or None.
 
-    Raises:
-        ValueError: both are one split.
-    """
-    other = "test" if reference == "train" else "train"
-    held_out = held_out or other
-    if held_out == reference:
-        raise ValueError(
-            f"reference={reference} and held_out={held_out} are one split: its floor would be 0"
+        Raises:
+            ValueError: both are one split.
+        """
+        if isinstance(data, ReferenceSet):
+            return data
+        held_out = held_out or ("test" if reference == "train" else "train")
+        if held_out == reference:
+            raise ValueError(
+                f"reference={reference} and held_out={held_out} are one split: its floor would be 0"
+            )
+        return cls(
+            data.name,
+            data.shape,
+            getattr(data, reference),
+            getattr(data, held_out),
+            reference,
+            held_out,
+            flip=data.flip and reference == "train",
+            num_classes=data.num_classes,
         )
-    if (reference, held_out) == ("train", "test") and not whole:
-        return data
-    return Compared(
-        data.name,
-        tuple(data.shape),
-        getattr(data, reference),
-        getattr(data, held_out),
-        reference,
-        held_out,
-        flip=data.flip and reference == "train",
-        num_classes=data.num_classes,
-    )
 
 
-def compared(reference: str, held_out: str | None = None, shape: Any = None) -> Compared:
+def reference_set(
+    reference: str, held_out: str | None = None, shape: tuple[int, int, int] | None = None
+) -> ReferenceSet:
     """Images or a statistics file as the reference, images as what is held out.
 
     Args:
         reference: a folder, zip, npz or parquet of images, or an npz of statistics; relative names
             are looked for here, then under ``ZOO_DATA``.
         held_out: images, or None.
-        shape: (C, H, W) that is asked for; the reference's own when None.
+        shape: (C, H, W) of the images to be compared; the reference's own when None.
 
     Raises:
         ValueError: a file is missing, broken, or of another shape; it is named.
     """
-    path, statistics, train = _found(reference), None, None
+    path, statistics, train = _located(reference), None, None
     if is_statistics(path):
         statistics = StatisticsFile(path)
-        train = stored(path) if "arr_0" in statistics.names else None  # ADM's hold images too
+        if "arr_0" in statistics.names:  # ADM's evaluator keeps some images beside the moments
+            train = open_images(path)
     else:
-        train = stored(path, shape)
+        train = open_images(path, shape)
     if shape is None and train is not None:
         shape = train.shape
-    test = None if held_out is None else stored(_found(held_out), shape)
-    shape = shape or (None if test is None else test.shape)
-    return Compared(
+    test = None if held_out is None else open_images(_located(held_out), shape)
+    return ReferenceSet(
         path.stem,
-        None if shape is None else tuple(shape),
+        shape or (None if test is None else test.shape),
         train,
         test,
         path.name,
         "none" if held_out is None else Path(held_out).name,
         statistics,
-        num_classes=_classes(train),
+        num_classes=None if train is None or train.labels is None else int(train.labels.max()) + 1,
     )
 
 
-def _found(name: str) -> Path:
-    """As named, or under ``ZOO_DATA``; as named where it is in neither."""
+def _located(name: str) -> Path:
+    """The path as named, or under ``ZOO_DATA``; as named where it is in neither."""
     path, root = Path(name).expanduser(), paths.data_root()
     if not path.exists() and root is not None and (root / path).exists():
         return root / path
     return path
-
-
-def _classes(images: StoredImages | None) -> int | None:
-    labels = None if images is None else images.labels
-    return None if labels is None else int(labels.max()) + 1

@@ -6,150 +6,83 @@ can be read again.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import os
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from eval.moments.npz import mapped_array, npz_names
+from zoo.data.decode import THREADS, OnDemand
+from zoo.data.image_set import ImageSet
 from zoo.data.rows import Rows
+from zoo.data.source.parquet import columns, read_parquet
+
+T = TypeVar("T")
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 KINDS = "a folder or a .zip of images, an .npz (arr_0: uint8 (N, H, W, C)), or a .parquet file"
-_CHUNK = 1024
-_THREADS = min(4, os.cpu_count() or 1)
 _GREY = ("1", "L", "LA")
 
 
-class StoredImages:
-    """Images as one tensor, perhaps memory-mapped; what evaluations know of a split of a data set.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        name: where they come from.
-        labels: (N,) int64, or None.
-        captions: N sentences, or None.
-    """
-
-    num_folders = 1  # in which they lie, each perhaps a class
-
-    def __init__(
-        self,
-        images: Tensor,
-        name: str,
-        labels: Tensor | None = None,
-        captions: list[str] | None = None,
-    ) -> None:
-        self._images, self.name, self.labels, self.captions = images, name, labels, captions
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        channels, height, width = self._images.shape[1:]
-        return channels, height, width
-
-    def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """The images at ``indices``: (B, C, H, W) uint8, a copy."""
-        chosen = self._images[torch.as_tensor(indices, dtype=torch.int64)]
-        return chosen.contiguous()
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 of shape, pixels, labels and captions, however they are stored."""
-        digest = hashlib.sha256(f"uint8 {(len(self), *self.shape)}".encode())
-        for first in range(0, len(self), _CHUNK):
-            part = self.gather(range(first, min(first + _CHUNK, len(self))))
-            digest.update(part.numpy().tobytes())
-        labels = None if self.labels is None else self.labels.tolist()
-        digest.update(json.dumps([labels, self.captions]).encode())
-        return digest.hexdigest()
-
-
-class EncodedImages(StoredImages):
-    """Images that are decoded when they are asked for.
+class AsStored:
+    """Decodes rows as they are stored: at their own size, which must be that of all.
 
     Args:
         rows: of encoded images; the size of each is read now.
-        name: where they come from.
         channels: 1 or 3; what the first image has when None.
 
     Raises:
         ValueError: an image cannot be read, or has another size than the first; its file is named.
     """
 
-    def __init__(self, rows: Rows, name: str, channels: int | None = None) -> None:
-        self._rows, self.name = rows, name
-        with ThreadPoolExecutor(_THREADS) as pool:
-            headers = list(pool.map(self._header, range(len(rows))))
+    def __init__(self, rows: Rows, channels: int | None = None) -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            headers = list(pool.map(lambda index: _header(rows, index), range(len(rows))))
         size, mode = headers[0]
-        deep = next((i for i, (_, one) in enumerate(headers) if one[0] in "IF"), None)
-        if deep is not None:
-            raise ValueError(
-                f"{rows.where(deep)} has more than 8 bits a channel (mode {headers[deep][1]}): "
-                "save images with 8 bits"
-            )
-        other = next((i for i, (found, _) in enumerate(headers) if found != size), None)
-        if other is not None:
-            raise ValueError(
-                f"{rows.where(other)} is {_by(headers[other][0])}, but {rows.where(0)} is "
-                f"{_by(size)}: images must have one size; resize them beforehand, all alike"
-            )
-        self._shape = (channels or (1 if mode in _GREY else 3), size[1], size[0])
-        self.labels = None
-        if rows.labels is not None:
-            self.labels = torch.tensor([int(label) for label in rows.labels])
-        self.captions = None if rows.captions is None else list(rows.captions)
+        for index, (other, its_mode) in enumerate(headers):
+            if its_mode[0] in "IF":
+                raise ValueError(
+                    f"{rows.where(index)} has more than 8 bits a channel (mode {its_mode}): save "
+                    "images with 8 bits"
+                )
+            if other != size:
+                raise ValueError(
+                    f"{rows.where(index)} is {other[0]}x{other[1]}, but {rows.where(0)} is "
+                    f"{size[0]}x{size[1]}: images must have one size; resize them beforehand, all "
+                    "alike"
+                )
+        self.shape = (channels or (1 if mode in _GREY else 3), size[1], size[0])
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        return self._shape
-
-    def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """The images at ``indices``, decoded now: (B, C, H, W) uint8."""
-        wanted = torch.as_tensor(indices, dtype=torch.int64).tolist()
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return torch.stack(list(pool.map(self._decoded, wanted)))
-
-    def _header(self, index: int) -> tuple[tuple[int, int], str]:
-        return self._read(index, lambda picture: (picture.size, picture.mode))
-
-    def _decoded(self, index: int) -> Tensor:
-        mode = "L" if self._shape[0] == 1 else "RGB"
-        pixels = self._read(index, lambda picture: np.array(picture.convert(mode)))
+    def decode(self, rows: Rows, index: int) -> Tensor:
+        """Row ``index`` as (C, H, W) uint8."""
+        mode = "L" if self.shape[0] == 1 else "RGB"
+        pixels = _read(rows, index, lambda picture: np.array(picture.convert(mode)))
         return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
 
-    def _read(self, index: int, use: Callable[[Any], Any]) -> Any:
-        from PIL import Image
 
-        try:
-            with Image.open(io.BytesIO(self._rows.read(index))) as picture:
-                return use(picture)
-        except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
-            where = self._rows.where(index)
-            raise ValueError(
-                f"{where}: not a readable image ({error}); remove it or write it anew"
-            ) from error
+def _header(rows: Rows, index: int) -> tuple[tuple[int, int], str]:
+    return _read(rows, index, lambda picture: (picture.size, picture.mode))
 
 
-def stored(path: str | Path, shape: Sequence[int] | None = None) -> StoredImages:
+def _read(rows: Rows, index: int, use: Callable[[Image.Image], T]) -> T:
+    try:
+        with Image.open(io.BytesIO(rows.read(index))) as picture:
+            return use(picture)
+    except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
+        raise ValueError(
+            f"{rows.where(index)}: not a readable image ({error}); remove it or write it again"
+        ) from error
+
+
+def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSet:
     """Opens images that were made elsewhere.
 
     An ``.npz`` has the layout of OpenAI's evaluator: ``arr_0`` (N, H, W, C) uint8, labels in
@@ -164,25 +97,22 @@ def stored(path: str | Path, shape: Sequence[int] | None = None) -> StoredImages
         ValueError: nothing to read there, a broken file, or another shape; the file is named.
     """
     path = Path(path).expanduser()
-    channels = None if shape is None else shape[0]
     kind = "folder" if path.is_dir() else path.suffix.lower() if path.is_file() else "absent"
-    if kind in ("folder", ".zip"):
-        rows = _in_folder(path) if kind == "folder" else _in_zip(path)
-        found: StoredImages = EncodedImages(rows, str(path), channels)
-        found.num_folders = _folders(rows)
-    elif kind == ".parquet":
-        found = EncodedImages(_in_parquet(path), str(path), channels)
-    elif kind == ".npz":
-        found = _from_npz(path)
+    if kind == ".npz":
+        images = _from_npz(path)
+    elif kind in _ENCODED:
+        rows = _ENCODED[kind](path)
+        images = OnDemand(AsStored(rows, None if shape is None else shape[0]), rows)
+        images.grouped = kind != ".parquet" and _folders(rows) > 1
     else:
         what = "no such file or folder" if kind == "absent" else "not images"
         raise ValueError(f"{path}: {what}; expected {KINDS}")
-    if shape is not None and list(found.shape) != list(shape):
+    if shape is not None and list(images.shape) != list(shape):
         raise ValueError(
-            f"{path}: images are {found.shape}, the data are {tuple(shape)}; choose data of that "
+            f"{path}: images are {images.shape}, the data are {tuple(shape)}; choose data of that "
             "size (data=..., or reference=...), or resize them beforehand"
         )
-    return found
+    return images
 
 
 def _in_folder(path: Path) -> Rows:
@@ -213,8 +143,6 @@ def _in_zip(path: Path) -> Rows:
 
 
 def _in_parquet(path: Path) -> Rows:
-    from zoo.data.source.parquet import columns, read_parquet
-
     present = columns(path)
     if "image" not in present:
         raise ValueError(f"{path}: no column 'image'; it has {', '.join(present)}")
@@ -227,12 +155,12 @@ def _in_parquet(path: Path) -> Rows:
     return rows
 
 
-def _some(found: Sequence[Any], path: Path) -> None:
-    if not found:
+def _some(images: Sequence[object], path: Path) -> None:
+    if not images:
         raise ValueError(f"{path}: no images in it ({', '.join(sorted(SUFFIXES))})")
 
 
-def _from_npz(path: Path) -> StoredImages:
+def _from_npz(path: Path) -> ImageSet:
     names, labels = npz_names(path), None
     if "arr_0" not in names:
         statistics = {"mu", "sigma"} <= set(names)
@@ -252,8 +180,7 @@ def _from_npz(path: Path) -> StoredImages:
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"{path}: {len(images)} images, but {len(labels)} labels")
     _some(range(len(images)), path)
-    return StoredImages(torch.from_numpy(images).permute(0, 3, 1, 2), str(path), labels)
+    return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2), labels)
 
 
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
+_ENCODED = {"folder": _in_folder, ".zip": _in_zip, ".parquet": _in_parquet}

@@ -12,19 +12,24 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from eval.measure.evaluation import Evaluation
-from eval.measure.reference import Yardstick, measure
+from eval.extractor.extractor import Extractor
+from eval.measure.evaluation import Evaluation, evaluate
+from eval.measure.plan import plan
+from eval.measure.reference import Reference, measure_reference
+from eval.measure.setting import Setting
 from eval.report import write as report
 from eval.report.picture import pair_sheets, png, tile
 from eval.report.wandb_run import log_to_wandb
 from eval.result.record import Result
+from eval.source.reference_set import ReferenceSet
 from eval.study import loading, protocol
-from eval.study.evaluation import COLUMNS, ROWS, evaluate_checkpoint, sample_grid, save
+from eval.study.evaluation import COLUMNS, ROWS, of_checkpoint, sample_grid, save
 from eval.study.trainings import Trainings
 from eval.table import trainings
 from eval.table.table import compare as tabulate
 from zoo import entry, paths
 from zoo.command.overrides import key_of, quoted
+from zoo.data import ImageData
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.training.train import train
@@ -81,7 +86,7 @@ class Experiment:
     def run(self) -> Path:
         """Trains what has to be trained, measures every training, writes the report.
 
-        What was trained or measured before is used again: a run that was killed goes on.
+        What was trained or measured before is used again: a run that was killed resumes.
 
         Returns:
             The folder of the report.
@@ -92,11 +97,12 @@ class Experiment:
         self._refuse_what_generates_nothing()
         data = loading.dataset(self.cfg)
         against = self._against(data)
+        protocol.check(self.asked, against)
         self._settle_extractors(data)
-        # before the trainings, so that missing weights are heard of at once
-        found = loading.extractors(self.cfg, self.device)
-        options = self._options(against)
-        options["yardstick"] = functools.cache(lambda: self._yardstick(against, found, options))
+        # before the trainings, so that missing weights fail early
+        extractors = loading.extractors(self.cfg, self.device)
+        alike = self._alike(against, extractors)
+        reference = functools.cache(lambda: self._reference(alike))
         seeds = self.trainings.seeds
         files = {
             model: [self.trainings.checkpoint(model, data, seed) for seed in seeds]
@@ -107,7 +113,8 @@ class Experiment:
         for model, checkpoints in files.items():
             for seed, path in zip(seeds, checkpoints, strict=True):
                 name = self.trainings.title(model, seed)
-                evaluation = self._evaluate(model, name, path, against, found, options)
+                setting = self._setting(model, name, path, alike)
+                evaluation = evaluate(setting, reference, loading.cache(self.cfg))
                 save(evaluation, self.trainings.folder(model, seed))
                 results[model].append(evaluation.result)
                 shown.setdefault(model, evaluation)  # the others' images need not be kept
@@ -121,7 +128,7 @@ class Experiment:
                     f"models={self.models}: {model} is a {kind.__name__}, which generates no images"
                 )
 
-    def _settle_extractors(self, data: Any) -> None:
+    def _settle_extractors(self, data: ImageData) -> None:
         """Trains the small extractors that are absent; those that are there are never replaced."""
         for node in (self.cfg.get("extractor") or {}).values():
             model = _SMALL.get(node._target_.rpartition(".")[2])
@@ -139,60 +146,43 @@ class Experiment:
 
     # Numbers and report
 
-    def _against(self, data: Any) -> Any:
+    def _against(self, data: ImageData) -> ReferenceSet:
         """What the protocol compares with: as a rule the data set that is trained on."""
-        asked = self.asked
-        if asked["reference"] == "train" and asked["held_out"] in (None, "test"):
-            return data
-        return loading.compared_with(self.cfg, asked)
+        if self.asked["reference"] == "train" and self.asked["held_out"] in (None, "test"):
+            return ReferenceSet.of(data)
+        return loading.reference_set(self.cfg, self.asked)
 
-    def _options(self, against: Any) -> dict[str, Any]:
-        """What every evaluation is told."""
-        return protocol.settings(self.asked, against) | {
-            "protocol": protocol.title(self.cfg, self.asked),
-            "fid_counts": self._counts(against),
+    def _alike(self, against: ReferenceSet, extractors: Sequence[Extractor]) -> dict[str, Any]:
+        """What the settings of all evaluations have alike."""
+        most, counts = self.asked["num_images"], self.asked["fid_counts"]
+        return {
+            "data": against,
             "metrics": loading.metrics(self.cfg),
-            "cache": loading.cache(self.cfg),
+            "extractors": extractors,
+            "fid_counts": counts and sorted({min(count, most) for count in counts}),
+            "protocol": protocol.title(self.cfg, self.asked),
         }
 
-    def _counts(self, against: Any) -> list[int]:
-        most = self.asked["num_images"]
-        held_out = most if against.test is None else len(against.test)
-        return sorted({min(count, most) for count in self.asked["fid_counts"] or {held_out, most}})
+    def _reference(self, alike: dict[str, Any]) -> Reference:
+        parts = (alike["metrics"], alike["extractors"], alike["data"])
+        measured = plan(*parts, self.asked["num_images"], alike["fid_counts"])
+        cache = loading.cache(self.cfg)
+        return measure_reference(alike["data"], measured, self.asked["batch_size"], cache)
 
-    def _yardstick(
-        self, against: Any, found: loading.Extractors, options: dict[str, Any]
-    ) -> Yardstick:
-        return measure(
-            against,
-            *found,
-            options["fid_counts"],
-            options["batch_size"],
-            options["metrics"],
-            options["cache"],
-            options["nearest_images"],
-        )
-
-    def _evaluate(
-        self,
-        model: str,
-        name: str,
-        path: Path,
-        against: Any,
-        found: loading.Extractors,
-        options: dict[str, Any],
-    ) -> Evaluation:
-        # what is asked for, so that sampler=... works on checkpoints that are there
+    def _setting(self, model: str, name: str, path: Path, alike: dict[str, Any]) -> Setting:
+        """One evaluation; with what is asked for, so that sampler=... works on shipped files."""
         asked = self.training(model).model
         parts = {
             part: instantiate(asked[part], _convert_="all") for part in ("sampler", "guidance")
         }
-        trust, dtype = list(self.cfg.trust), self.asked["dtype"]
-        module = loading.diffusion_model(path, self.device, trust, dtype)
-        return evaluate_checkpoint(module, path, against, found, name, options | parts)
+        module = loading.diffusion_model(
+            path, self.device, list(self.cfg.trust), self.asked["dtype"]
+        )
+        generation = protocol.generation(self.asked, **parts)
+        return of_checkpoint(Setting(module, **alike, generation=generation, name=name), path)
 
     def _report(
-        self, measured: dict[str, list[Result]], shown: dict[str, Evaluation], data: Any
+        self, measured: dict[str, list[Result]], shown: dict[str, Evaluation], data: ImageData
     ) -> Path:
         results = [trainings.combined(found, model) for model, found in measured.items()]
         within = [
@@ -247,7 +237,7 @@ def _recipe_of(experiment: str) -> str | None:
     return next((model for model in bases if model), None)
 
 
-def real_grid(data: Any) -> bytes:
+def real_grid(data: ImageData) -> bytes:
     """Held-out images in the places of the generated ones' classes, as PNG."""
     number = ROWS * COLUMNS
     labels, classes = data.test.labels, data.num_classes

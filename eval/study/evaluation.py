@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from eval.extractor.extractor import Extractor
 from eval.measure.evaluation import Evaluation
-from eval.measure.evaluation import evaluate as measure_one
+from eval.measure.evaluation import evaluate as measure
+from eval.measure.reconstruction import reconstruct
+from eval.measure.reference import Reference
+from eval.measure.setting import Setting
 from eval.report.picture import png, tile
-from eval.source.parallel import devices, generated_in_parallel
-from eval.source.stored import stored
+from eval.source.parallel import Parallel, devices
+from eval.source.reference_set import ReferenceSet
+from eval.source.stored import open_images
 from eval.study import loading, protocol
-from eval.table.metric_columns import notes, short, title_of
+from eval.table.formatting import notes, short, title_of
 from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.parts import exchanged
+from zoo.module import DiffusionModule
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 
@@ -27,11 +33,17 @@ COLUMNS, ROWS = 10, 6
 
 
 class Shared(NamedTuple):
-    """What several evaluations share."""
+    """What several evaluations share.
 
-    data: Any
-    extractors: loading.Extractors
-    yardstick: Callable[[], Any] | None = None
+    Attributes:
+        data: what is compared with.
+        extractors: the networks.
+        reference: gives the real images' features and numbers; measured when None.
+    """
+
+    data: ReferenceSet
+    extractors: list[Extractor]
+    reference: Callable[[], Reference] | None = None
 
 
 def evaluate(cfg: DictConfig) -> Path:
@@ -57,91 +69,75 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
     device = accelerator(cfg.device)
     asked = protocol.flattened(cfg)
     if shared is None:
-        shared = Shared(loading.compared_with(cfg, asked), loading.extractors(cfg, device))
-    data, found, yardstick = shared
-    images = None if cfg.images is None else stored(cfg.images, data.shape)
-    if images is not None:
-        asked["num_images"] = len(images)
-    options: dict[str, Any] = {
-        **protocol.settings(asked, data),
-        "protocol": protocol.title(cfg, asked),
-        "metrics": loading.metrics(cfg),
-        "cache": loading.cache(cfg),
-        "yardstick": yardstick,
-        "keep": cfg.keep,
-    }
-    if images is not None:
-        name = cfg.name or Path(cfg.images).stem
-        return measure_one(images, data, *found, name=name, **options)
-    path = checkpoint_file(cfg.checkpoint)
-    name = cfg.name or (path.parent.name if path.stem == "model" else path.stem)
-    module = loading.model(path, device, list(cfg.trust), asked["dtype"])
-    if not hasattr(module, "generate_batches"):
-        return _reconstructed(module, path, data, found, name, options, cfg.reconstruct)
-    parts = chosen_parts(cfg, module)
-    if cfg.devices != 1:
-        options["parallel"] = functools.partial(
-            generated_in_parallel,
-            path,
-            devices=devices(cfg.devices, device),
-            trust=list(cfg.trust),
-            dtype=asked["dtype"],
+        shared = Shared(loading.reference_set(cfg, asked), loading.extractors(cfg, device))
+    setting = _setting(cfg, asked, shared, device)
+    cache = loading.cache(cfg)
+    if isinstance(setting.subject, DiffusionModule) or cfg.images is not None:
+        return measure(setting, shared.reference, cache, cfg.keep)
+    if not hasattr(setting.subject, "reconstruct"):
+        raise ValueError(
+            f"{cfg.checkpoint} holds a {type(setting.subject).__name__}, which neither generates "
+            "nor reconstructs images"
         )
-    return evaluate_checkpoint(module, path, data, found, name, options | parts)
+    if cfg.keep is not None:
+        raise ValueError("keep=... writes generated images; an autoencoder generates none")
+    return reconstruct(replace(setting, protocol=""), cfg.reconstruct, cache)
 
 
-def chosen_parts(cfg: DictConfig, module: Any) -> dict[str, Any]:
+def _setting(cfg: DictConfig, asked: dict[str, Any], shared: Shared, device: str) -> Setting:
+    """What is measured: stored images, or the model of a file."""
+    common: dict[str, Any] = {
+        "data": shared.data,
+        "metrics": loading.metrics(cfg),
+        "extractors": shared.extractors,
+    }
+    if cfg.images is not None:
+        images = open_images(cfg.images, shared.data.shape)
+        asked["num_images"] = len(images)
+        protocol.check(asked, shared.data)
+        return Setting(
+            images,
+            **common,
+            generation=protocol.generation(asked),
+            fid_counts=asked["fid_counts"],
+            name=cfg.name or Path(cfg.images).stem,
+            protocol=protocol.title(cfg, asked),
+        )
+    protocol.check(asked, shared.data)
+    path = checkpoint_file(cfg.checkpoint)
+    trust, dtype = list(cfg.trust), asked["dtype"]
+    module = loading.model(path, device, trust, dtype)
+    parts: dict[str, Any] = {}
+    if isinstance(module, DiffusionModule):
+        parts = chosen_parts(cfg, module)
+        if cfg.devices != 1:
+            parts["parallel"] = Parallel(path, devices(cfg.devices, device), trust, dtype)
+    return of_checkpoint(
+        Setting(
+            module,
+            **common,
+            generation=protocol.generation(asked, **parts),
+            fid_counts=asked["fid_counts"],
+            name=cfg.name or (path.parent.name if path.stem == "model" else path.stem),
+            protocol=protocol.title(cfg, asked),
+        ),
+        path,
+    )
+
+
+def of_checkpoint(setting: Setting, path: Path) -> Setting:
+    """The setting with the provenance and the hash of its model's file."""
+    facts, sha256 = checkpoint.provenance(path), checkpoint.sha256(path)
+    return replace(setting, facts=facts, sha256=sha256)
+
+
+def chosen_parts(cfg: DictConfig, module: DiffusionModule) -> dict[str, Any]:
     """Sampler and guidance: the model's own, or those that were chosen."""
     chosen: Any = OmegaConf.to_container(cfg, resolve=True)
     return {
         group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
         for group in ("sampler", "guidance")
     }
-
-
-def _reconstructed(
-    module: Any,
-    path: Path,
-    data: Any,
-    found: loading.Extractors,
-    name: str,
-    options: dict[str, Any],
-    posterior: str,
-) -> Evaluation:
-    """An autoencoder's evaluation: how well it gives held-out images back."""
-    from eval.measure.reconstruction import reconstruct
-
-    if not hasattr(module, "reconstruct"):
-        raise ValueError(
-            f"{path} holds a {type(module).__name__}, which neither generates nor reconstructs "
-            "images"
-        )
-    if options["keep"] is not None:
-        raise ValueError("keep=... writes generated images; an autoencoder generates none")
-    kept = ("num_images", "seed", "batch_size", "metrics", "cache")  # no protocol of generation
-    return reconstruct(
-        module,
-        data,
-        found.fid,
-        name=name,
-        facts=checkpoint.provenance(path),
-        sha256=checkpoint.sha256(path),
-        posterior=posterior,
-        **{key: options[key] for key in kept},
-    )
-
-
-def evaluate_checkpoint(
-    module: Any,
-    path: Path,
-    data: Any,
-    found: loading.Extractors,
-    name: str,
-    options: dict[str, Any],
-) -> Evaluation:
-    """Measures a model with its file's provenance and hash."""
-    facts, sha256 = checkpoint.provenance(path), checkpoint.sha256(path)
-    return measure_one(module, data, *found, name=name, facts=facts, sha256=sha256, **options)
 
 
 def save(evaluation: Evaluation, folder: Path) -> Path:

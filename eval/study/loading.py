@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from torch import nn
 
+from eval.extractor.extractor import Extractor
 from eval.measure.cache import Cache
-from eval.source.reference_set import compared, with_splits
-from eval.source.stored import stored
+from eval.measure.plan import MetricFactory
+from eval.source.reference_set import SPLITS, ReferenceSet
+from eval.source.reference_set import reference_set as open_reference
+from eval.source.stored import open_images
 from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
+from zoo.data import ImageData
+from zoo.module import DiffusionModule
 from zoo.system.device import torch_device
 
-SPLITS, DTYPES = ("train", "test"), ("float32", "bfloat16", "float64")
+DTYPES = ("float32", "bfloat16", "float64")
 
 
-class Extractors(NamedTuple):
-    """Extractors by what they are for: CLIP score where they read captions, FID otherwise."""
-
-    fid: list[Any]
-    clip: list[Any]
-
-
-def dataset(cfg: DictConfig) -> Any:
+def dataset(cfg: DictConfig) -> ImageData:
     """The data set of ``cfg.data``, loaded."""
-    data: Any = instantiate(cfg.data, _convert_="all")
+    data: ImageData = instantiate(cfg.data, _convert_="all")
     data.prepare_data()
     data.setup()
     return data
 
 
-def compared_with(cfg: DictConfig, asked: dict[str, Any]) -> Any:
+def reference_set(cfg: DictConfig, asked: Mapping[str, Any]) -> ReferenceSet:
     """What a protocol compares with: a data set and its splits, or images or statistics.
 
     Args:
@@ -49,29 +48,31 @@ def compared_with(cfg: DictConfig, asked: dict[str, Any]) -> Any:
     """
     reference, held_out = asked["reference"], asked["held_out"]
     if reference not in SPLITS:
-        return compared(reference, held_out)
+        return open_reference(reference, held_out)
     data = dataset(cfg)
     if held_out in (None, *SPLITS):
-        return with_splits(data, reference, held_out)
-    images = stored(held_out, data.shape)
-    return replace(with_splits(data, reference, None, whole=True), test=images, held_out=held_out)
+        return ReferenceSet.of(data, reference, held_out)
+    images = open_images(held_out, data.shape)
+    return replace(ReferenceSet.of(data, reference), test=images, held_out=held_out)
 
 
 def diffusion_model(
     path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
-) -> Any:
+) -> DiffusionModule:
     """The model in a file that generates images; see ``model``.
 
     Raises:
         ValueError: it is not one that generates images.
     """
     module = model(path, device, trust, dtype)
-    if not hasattr(module, "generate_batches"):
+    if not isinstance(module, DiffusionModule):
         raise ValueError(f"{path} holds a {type(module).__name__}, which generates no images")
     return module
 
 
-def model(path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None) -> Any:
+def model(
+    path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
+) -> nn.Module:
     """The model in a file, on a device; in another number format where ``dtype`` says so.
 
     Raises:
@@ -79,27 +80,23 @@ def model(path: Path, device: str, trust: Sequence[str] = (), dtype: str | None 
     """
     if dtype not in (None, *DTYPES):
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    module = checkpoint.load(path, trust)
+    module: nn.Module = checkpoint.load(path, trust)
     if dtype is not None:
         module = module.to(getattr(torch, dtype))
     # channels last: the same numbers up to rounding, a quarter more images per second
     return module.to(torch_device(device), memory_format=torch.channels_last)
 
 
-def extractors(cfg: DictConfig, device: str) -> Extractors:
+def extractors(cfg: DictConfig, device: str) -> list[Extractor]:
     """The extractors of ``cfg.extractor``.
 
     Raises:
         ValueError: an extractor's weights are missing.
     """
-    made = [extractor(node, device) for node in (cfg.get("extractor") or {}).values()]
-    return Extractors(
-        [one for one in made if not hasattr(one, "text")],
-        [one for one in made if hasattr(one, "text")],
-    )
+    return [extractor(node, device) for node in (cfg.get("extractor") or {}).values()]
 
 
-def extractor(node: Any, device: str) -> Any:
+def extractor(node: DictConfig, device: str) -> Extractor:
     """The extractor of one config.
 
     Raises:
@@ -116,7 +113,7 @@ def extractor(node: Any, device: str) -> Any:
         raise
 
 
-def metrics(cfg: DictConfig) -> list[Any]:
+def metrics(cfg: DictConfig) -> list[MetricFactory]:
     """The metrics of ``cfg.metric``, as partials that still want a reference."""
     return [instantiate(node, _convert_="all") for node in (cfg.get("metric") or {}).values()]
 

@@ -6,9 +6,14 @@ What was measured by it bears its name; whoever changes a setting gets the chang
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from eval.measure.setting import Generation
+from eval.source.reference_set import SPLITS, ReferenceSet
+from zoo.entry import compose
 
 FLAT = (
     "num_images",
@@ -17,9 +22,7 @@ FLAT = (
     "seed",
     "reference",
     "held_out",
-    "nearest",
     "dtype",
-    "bits_per_dim",
     "batch_size",
 )
 """Keys of a protocol that `zoo evaluate` knows without the group's name."""
@@ -27,40 +30,39 @@ FLAT = (
 _NO_MATTER = ("path", "download", "batch_size", "device")
 
 
-def settings(protocol: Any, data: Any) -> dict[str, Any]:
-    """Keyword arguments of ``evaluate``.
+def check(protocol: Mapping[str, Any], data: ReferenceSet) -> None:
+    """Refuses a protocol of another data set, or with counts that are none.
 
     Args:
         protocol: the group's node, or a dict like it.
         data: what is compared with.
 
     Raises:
-        ValueError: the protocol is about another data set.
+        ValueError: see above; the key is named.
     """
     meant = protocol["data"]
-    if meant is not None and meant != data.name and protocol["reference"] in ("train", "test"):
+    if meant is not None and meant != data.name and protocol["reference"] in SPLITS:
         raise ValueError(
             f"protocol {protocol['name']} is about data={meant}, got data={data.name}: choose "
             f"data={meant}, or protocol=default"
         )
-    bits, counts = protocol["bits_per_dim"], protocol["fid_counts"]
+    counts = protocol["fid_counts"]
     if counts is not None and not isinstance(counts, list):
         raise ValueError(f"fid_counts is a list such as [360,1000], got {counts!r}")
-    if not isinstance(bits, dict):
-        raise ValueError(f"say bits_per_dim.num_images={bits}, got bits_per_dim={bits!r}")
-    for key, least in (("num_images", 2), ("batch_size", 1), ("nearest", 0), ("seed", 0)):
+    for key, least in (("num_images", 2), ("batch_size", 1), ("seed", 0)):
         if not isinstance(protocol[key], int) or protocol[key] < least:
             raise ValueError(f"{key} is a whole number from {least}, got {protocol[key]!r}")
-    return {
-        "num_images": protocol["num_images"],
-        "fid_counts": None if counts is None else list(counts),
-        "labels": protocol["labels"],
-        "seed": protocol["seed"],
-        "nearest_images": protocol["nearest"],
-        "bits_images": bits["num_images"],
-        "bits_steps": bits["num_steps"],
-        "batch_size": protocol["batch_size"],
-    }
+
+
+def generation(protocol: Mapping[str, Any], **parts: Any) -> Generation:
+    """How a protocol has images made.
+
+    Args:
+        protocol: the group's node, or a dict like it.
+        parts: sampler, guidance and processes, which are no part of it.
+    """
+    keys = ("num_images", "labels", "seed", "batch_size")
+    return Generation(**{key: protocol[key] for key in keys}, **parts)
 
 
 def flattened(cfg: DictConfig) -> dict[str, Any]:
@@ -76,8 +78,6 @@ def title(cfg: DictConfig, protocol: dict[str, Any]) -> str:
         cfg: of `zoo evaluate` or `zoo compare`, for extractors and metrics.
         protocol: what is used.
     """
-    from zoo.entry import compose
-
     name = protocol["name"]
     if name is None:
         return ""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
 
+from eval.extractor.extractor import Extractor
 from eval.metric.frechet import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
-from eval.source.batch import generated, order_of, wanted
-from eval.source.stored import StoredImages, stored
+from eval.source.dataset import order_of
+from eval.source.generated import conditions, generated
+from eval.source.reference_set import ReferenceSet
+from eval.source.stored import open_images
 from eval.study import loading, protocol
 from eval.study.evaluation import chosen_parts
 from zoo.checkpoint.published import checkpoint_file
+from zoo.data import ImageData
+from zoo.data.image_set import ImageSet
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.system.progress import track
@@ -44,84 +49,93 @@ def rosetta(cfg: DictConfig) -> Path:
     if (cfg.checkpoint is None) == (cfg.images is None):
         raise ValueError("give images=FOLDER, or checkpoint=FILE")
     asked, device = protocol.flattened(cfg), accelerator(cfg.device)
-    data = loading.compared_with(cfg, asked)
-    at_hand, absent = [], {}
+    data = loading.reference_set(cfg, asked)
+    available, absent = [], {}
     for name, node in (cfg.get("extractor") or {}).items():
         try:
-            one = loading.extractor(node, device)
-            if getattr(data, "statistics", None) is not None:
-                data.statistics.moments(one)  # of this network?
-            at_hand.append(one)
+            extractor = loading.extractor(node, device)
+            if data.statistics is not None:
+                data.statistics.moments(extractor)  # of this network?
+            available.append(extractor)
         except ValueError as error:
             absent[name] = str(error)
-    if not at_hand:
-        raise ValueError("no protocol is at hand: " + "; ".join(absent.values()))
+    if not available:
+        raise ValueError("no protocol is available: " + "; ".join(absent.values()))
     if cfg.images is not None:
-        images: Any = stored(cfg.images, data.shape)
+        images = open_images(cfg.images, data.shape)
     else:
         path, trust = checkpoint_file(cfg.checkpoint), list(cfg.trust)
         module = loading.diffusion_model(path, device, trust, asked["dtype"])
         parts = chosen_parts(cfg, module)
-        want = wanted(
+        wanted = conditions(
             module, data, cfg.num_images, parts["guidance"], asked["labels"], asked["seed"]
         )
-        batches = generated(module, want, cfg.num_images, asked["seed"], cfg.batch_size, **parts)
-        images = StoredImages(torch.cat([one.images for one in batches]), str(cfg.checkpoint))
-    text = table(rows(images, data, at_hand, cfg.batch_size), absent)
+        batches = generated(module, wanted, cfg.num_images, asked["seed"], cfg.batch_size, **parts)
+        images = ImageSet(torch.cat([batch.images for batch in batches]))
+    text = table(rows(images, data, available, cfg.batch_size), absent)
     print(text, end="")
     return write_atomically(Path(cfg.run_dir) / "rosetta.md", text)
 
 
-def rows(images: Any, data: Any, extractors: Sequence[Any], batch_size: int = 256) -> list[Row]:
+def rows(
+    images: ImageSet,
+    data: ImageData | ReferenceSet,
+    extractors: Sequence[Extractor],
+    batch_size: int = 256,
+) -> list[Row]:
     """Every extractor against both splits, with all images and with the first half of them.
 
     Args:
-        images: ``StoredImages``.
-        data: a data set after ``setup()``, or a ``Compared``.
-        extractors: those at hand; of a CLIP the image tower is used (CLIP-FID).
+        images: to be scored.
+        data: what they are compared with.
+        extractors: the networks; of a CLIP the image tower is used (CLIP-FID).
         batch_size: images at a time.
 
     Raises:
         ValueError: fewer than four images, or of another shape than the data's.
     """
+    data = ReferenceSet.of(data)
     if len(images) < 4 or (data.shape is not None and images.shape != tuple(data.shape)):
         raise ValueError(
             f"at least 4 images of shape {data.shape} are needed, got {len(images)} of "
             f"{images.shape}"
         )
-    found = []
+    scored = []
+    half = len(images) // 2
     for extractor in extractors:
-
-        def statistics(
-            images: Any, rows: range, what: str, extractor: Any = extractor
-        ) -> FeatureStatistics:
-            seen = FeatureStatistics()
-            parts = order_of(images)[rows.start : rows.stop].split(batch_size)
-            for part in track(parts, description=f"{extractor.name}: {what}", unit="batches"):
-                seen.update(extractor(images.gather(part))["pool"])
-            return seen
-
-        half = len(images) // 2
-        first = statistics(images, range(half), "images")
-        whole = statistics(images, range(half, len(images)), "images")
+        first = _statistics(extractor, images, "images", batch_size, slice(half))
+        whole = _statistics(extractor, images, "images", batch_size, slice(half, None))
         whole.merge(first)
-        for told, reference in _references(data, extractor, statistics, whole.dimensions):
+        for name, reference in _references(data, extractor, whole.dimensions, batch_size):
             for ours in (whole, first):
                 distance = frechet_distance(ours, reference)
-                found.append(Row(extractor.name, extractor.resize, told, ours.count or 0, distance))
-    return found
+                scored.append(
+                    Row(extractor.name, extractor.resize, name, ours.count or 0, distance)
+                )
+    return scored
 
 
-def _references(data: Any, extractor: Any, statistics: Any, size: int) -> Iterator[tuple[str, Any]]:
-    """What the images are held against, in words, and its statistics."""
-    file = getattr(data, "statistics", None)
-    if file is not None:
-        yield file.path.name, file.moments(extractor, size=size)
+def _references(
+    data: ReferenceSet, extractor: Extractor, size: int, batch_size: int
+) -> Iterator[tuple[str, FeatureStatistics]]:
+    """What the images are compared with: its name and its statistics."""
+    if data.statistics is not None:
+        yield data.statistics.path.name, data.statistics.moments(extractor, size=size)
         return
-    for name, split in (("train", data.train), ("test", data.test)):
+    for name, split in ((data.reference, data.train), (data.held_out, data.test)):
         if split is not None:
-            told = getattr(data, {"train": "reference", "test": "held_out"}[name], name)
-            yield f"{told}, {len(split):,} images", statistics(split, range(len(split)), told)
+            statistics = _statistics(extractor, split, name, batch_size)
+            yield f"{name}, {len(split):,} images", statistics
+
+
+def _statistics(
+    extractor: Extractor, images: ImageSet, name: str, batch_size: int, part: slice = slice(None)
+) -> FeatureStatistics:
+    seen = FeatureStatistics()
+    batches = order_of(images)[part].split(batch_size)
+    for indices in track(batches, description=f"{extractor.name}: {name}", unit="batches"):
+        seen.update(extractor(images.gather(indices))["pool"])
+    return seen
 
 
 def table(found: Sequence[Row], absent: dict[str, str]) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
-from eval.metric.metric import provided
+from eval.extractor.extractor import Extractor, provided
+from eval.measure.evaluation import resize_of
 from eval.moments import file
 from eval.moments.feature_statistics import FeatureStatistics
-from eval.source.batch import from_dataset
-from eval.source.stored import stored
+from eval.source.dataset import from_dataset
+from eval.source.reference_set import SPLITS
+from eval.source.stored import open_images
 from eval.study import loading
+from zoo.data.image_set import ImageSet
 from zoo.system.device import accelerator
 from zoo.system.progress import track
 from zoo.system.versions import versions
@@ -31,13 +33,13 @@ def statistics(cfg: DictConfig) -> list[Path]:
     if not extractors:
         raise ValueError("extractor=[] leaves nothing to measure with")
     if cfg.images is not None:
-        images: Any = stored(cfg.images)
+        images = open_images(cfg.images)
         name = Path(cfg.images).stem
-    elif cfg.split in loading.SPLITS:
+    elif cfg.split in SPLITS:
         data = loading.dataset(cfg)
         images, name = getattr(data, cfg.split), f"{data.name}-{cfg.split}"
     else:
-        raise ValueError(f"split is one of {', '.join(loading.SPLITS)}, got {cfg.split!r}")
+        raise ValueError(f"split is one of {', '.join(SPLITS)}, got {cfg.split!r}")
     written = []
     for choice, extractor in extractors.items():
         path = Path(cfg.run_dir) / f"{name}-{re.sub('[^A-Za-z0-9_-]+', '-', extractor.name)}.npz"
@@ -49,31 +51,33 @@ def statistics(cfg: DictConfig) -> list[Path]:
     return written
 
 
-def write(path: Path, images: Any, extractor: Any, name: str, batch_size: int = 256) -> Path:
+def write(
+    path: Path, images: ImageSet, extractor: Extractor, name: str, batch_size: int = 256
+) -> Path:
     """Measures images and writes their moments, with what they were made of.
 
     Args:
         path: of the npz.
-        images: a split of a data set, or ``StoredImages``.
+        images: a split of a data set, or stored images.
         extractor: whose features; spatial ones too, where it gives them.
         name: of the images, for the record.
         batch_size: images at a time.
     """
     kinds = [kind for kind in ("pool", "spatial") if kind in provided(extractor)]
-    found: dict[str, Any] = {kind: FeatureStatistics() for kind in kinds}
+    moments = {kind: FeatureStatistics() for kind in kinds}
     total = -(-len(images) // batch_size)
     batches = from_dataset(images, batch_size)
     for batch in track(batches, total, f"{extractor.name}: {name}", "batches"):
         features = extractor(batch.images)
-        for kind, statistics in found.items():
+        for kind, statistics in moments.items():
             statistics.update(features[kind])
     facts = {
         "images": {"name": name, "count": len(images), "fingerprint": images.fingerprint},
         "extractor": {
             "name": extractor.name,
             "sha256": extractor.sha256,
-            "resize": str(extractor.resize),
+            "resize": resize_of(extractor),
         },
         "versions": versions(),
     }
-    return file.write(path, found, facts)
+    return file.write(path, moments, facts)

@@ -6,15 +6,18 @@ import csv
 import functools
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from eval.measure.reference import Yardstick, measure
+from eval.extractor.extractor import Extractor
+from eval.measure.plan import plan
+from eval.measure.reference import Reference, measure_reference
 from eval.result.record import Result
+from eval.source.reference_set import ReferenceSet
 from eval.study import loading
 from eval.study.evaluation import Shared, evaluation
 from eval.study.protocol import flattened
@@ -28,7 +31,7 @@ from zoo.system.files import write_atomically
 def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
     """Measures every combination of the axes; writes sweep.csv, sweep.md and sweep.png.
 
-    What was measured before is found in the cache, so an interrupted sweep goes on at its point.
+    What was measured before is found in the cache, so an interrupted sweep resumes at its point.
 
     Args:
         cfg: configs/sweep.yaml, composed.
@@ -49,10 +52,10 @@ def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
     composed = [entry.compose("evaluate", [*fixed, *point]) for point in combinations]
     shared = _Shared()
     folder, points = Path(cfg.run_dir), []
-    for number, (chosen, one) in enumerate(zip(combinations, composed, strict=True)):
+    for number, (chosen, point) in enumerate(zip(combinations, composed, strict=True)):
         settings = dict(override.split("=", 1) for override in chosen)
         print(f"{number + 1} of {len(composed)}: {', '.join(chosen)}", flush=True)
-        result = evaluation(one, shared.parts(one)).result
+        result = evaluation(point, shared.parts(point)).result
         result.save(folder / f"{number:03d}.json")
         print(f"  {told(result)}", flush=True)
         points.append(Point(settings, result))
@@ -124,31 +127,34 @@ def told(result: Result) -> str:
 
 
 class _Shared:
-    """Data, extractors and what models are held against: once for all points that agree in them."""
+    """Data, extractors and reference, once for all points that agree in them."""
+
+    _KEYS = ("data", "extractor", "metric", "device", "num_images", "fid_counts")
+    _KEYS += ("reference", "held_out")
 
     def __init__(self) -> None:
-        self._made: dict[str, Shared] = {}
+        self._parts: dict[str, Shared] = {}
 
     def parts(self, cfg: DictConfig) -> Shared:
         """Those of one point."""
-        kept = ["data", "extractor", "metric", "device", "num_images", "fid_counts", "nearest"]
-        kept += ["reference", "held_out"]
         whole: Any = OmegaConf.to_container(cfg, resolve=True)
-        key = str({name: whole.get(name) for name in kept})
-        if key not in self._made:
-            data = loading.compared_with(cfg, flattened(cfg))
-            found = loading.extractors(cfg, accelerator(cfg.device))
-            self._made[key] = Shared(data, found, _yardstick(cfg, data, found))
-        return self._made[key]
+        key = str({name: whole.get(name) for name in self._KEYS})
+        if key not in self._parts:
+            data = loading.reference_set(cfg, flattened(cfg))
+            extractors = loading.extractors(cfg, accelerator(cfg.device))
+            self._parts[key] = Shared(data, extractors, _reference(cfg, data, extractors))
+        return self._parts[key]
 
 
-def _yardstick(cfg: DictConfig, data: Any, found: loading.Extractors) -> Any:
-    def make() -> Yardstick:
-        held_out = cfg.num_images if data.test is None else len(data.test)
-        given = cfg.fid_counts or {min(cfg.num_images, held_out), cfg.num_images}
-        metrics, cache = loading.metrics(cfg), loading.cache(cfg)
-        counts = sorted(set(given))
-        return measure(data, *found, counts, cfg.batch_size, metrics, cache, cfg.nearest)
+def _reference(
+    cfg: DictConfig, data: ReferenceSet, extractors: Sequence[Extractor]
+) -> Callable[[], Reference]:
+    """Measures the reference when it is first asked for: a kept evaluation needs none."""
+
+    def make() -> Reference:
+        metrics = loading.metrics(cfg)
+        asked = plan(metrics, extractors, data, cfg.num_images, cfg.fid_counts)
+        return measure_reference(data, asked, cfg.batch_size, loading.cache(cfg))
 
     return functools.cache(make)
 

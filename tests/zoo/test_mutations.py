@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from zoo import layers
 from zoo.conformance import behaviour, convergence
 from zoo.diffusion import posterior as posteriors
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.parameterization import Epsilon
 from zoo.diffusion.variance import LearnedVariance
 from zoo.guidance import ClassifierFree
+from zoo.layers import block as layers
 from zoo.records import Condition, Prediction
 from zoo.sampler import (
     DDIM,
@@ -308,8 +308,8 @@ MUTATIONS = {
         "[sine, cosine] if sine_first else [cosine, sine]",
         "[cosine, sine] if sine_first else [sine, cosine]",
         (
-            suite("test_layers.py", "test_time_embedding_of_openai"),
-            suite("test_layers.py", "test_time_embedding_of_ddpm"),
+            suite("layers/test_layers.py", "test_time_embedding_of_openai"),
+            suite("layers/test_layers.py", "test_time_embedding_of_ddpm"),
         ),
     ),
     # the sign of eps

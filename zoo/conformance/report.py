@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zoo.conformance import CHECKS, Verdict, conformance
+from zoo.conformance.suite import CHECKS, conformance
+from zoo.conformance.verdict import Verdict
 from zoo.sampler import Sampler
 from zoo.system.progress import track
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -19,9 +20,23 @@ from zoo.data.rows import Rows
 from zoo.system.progress import Meter
 
 ON_BROKEN = ("stop", "skip")
-_THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes
+THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes
 _CHUNK = 256
 _WORTH_KEEPING = 2.0  # seconds of decoding from which the result is cached
+
+
+class Decodes(Protocol):
+    """What a set on demand decodes with."""
+
+    shape: tuple[int, int, int]
+    """(C, H, W) of every image."""
+
+    def decode(self, rows: Rows, index: int) -> Tensor:
+        """Row ``index`` as (C, H, W) uint8.
+
+        Raises:
+            ValueError: it is broken; the message says which.
+        """
 
 
 class Decoder:
@@ -116,7 +131,7 @@ class Decoder:
 
     def _all(self, rows: Rows, what: str) -> Iterator[tuple[int, Tensor | ValueError]]:
         with (
-            ThreadPoolExecutor(_THREADS) as pool,
+            ThreadPoolExecutor(THREADS) as pool,
             Meter(len(rows), f"decoding {what}", "images") as meter,
         ):
             for first in range(0, len(rows), _CHUNK):
@@ -137,7 +152,7 @@ class OnDemand(ImageSet):
     in_memory = False
 
     def __init__(
-        self, decoder: Decoder, rows: Rows, class_names: Sequence[str], num_skipped: int = 0
+        self, decoder: Decodes, rows: Rows, class_names: Sequence[str] = (), num_skipped: int = 0
     ) -> None:
         self._decoder = decoder
         self._rows = rows
@@ -147,7 +162,7 @@ class OnDemand(ImageSet):
         if name == "images":
             raise ValueError(
                 f"these {len(self)} images are decoded on demand: use gather(indices), or raise "
-                f"data.memory_limit_gb above {self._decoder.memory_limit / 1e9:g} to hold them"
+                "data.memory_limit_gb to hold them"
             )
         raise AttributeError(name)
 
@@ -161,7 +176,7 @@ class OnDemand(ImageSet):
 
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, decoded now: (B, C, H, W) uint8."""
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             wanted = torch.as_tensor(indices, dtype=torch.int64).tolist()
             return torch.stack(
                 list(pool.map(lambda index: self._decoder.decode(self._rows, index), wanted))

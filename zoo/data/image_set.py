@@ -28,6 +28,8 @@ class ImageSet:
     """
 
     in_memory = True
+    grouped = False
+    """Whether images lie in several folders, each perhaps a class: neighbours may be alike."""
 
     def __init__(
         self,
@@ -73,7 +75,8 @@ class ImageSet:
 
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, in that order: (B, C, H, W) uint8, a copy."""
-        return self.images.index_select(0, torch.as_tensor(indices, dtype=torch.int64))
+        chosen = self.images.index_select(0, torch.as_tensor(indices, dtype=torch.int64))
+        return chosen.contiguous()
 
     @cached_property
     def fingerprint(self) -> str:

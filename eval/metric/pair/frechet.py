@@ -2,86 +2,102 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from eval.extractor.extractor import Extractor, is_of_text, provided
 from eval.metric.frechet import frechet_distance
-from eval.metric.metric import Metric
+from eval.metric.rows import RowsMetric
 from eval.moments.feature_statistics import FeatureStatistics
-from zoo.records import Batch
 
-_ROWS = 1024  # features gathered before a product, as in FeatureStatistics
 _SIDES = ("original", "reconstruction")
 
 
-class ReconstructionDistance(Metric):
+class ReconstructionDistance(RowsMetric):
     """``frechet_distance`` of reconstructions to their originals.
 
     An image is left out together with its reconstruction, so that a jackknife tells how the choice
-    of images moves the distance, and nothing else. Features are kept while they are few, as
-    ``FeatureStatistics`` does; then their sums are.
+    of images moves the distance, and nothing else.
 
     Args:
-        dimensions: the length of a feature.
-        extractor: the name of the extractor that makes them.
+        extractor: the name of the extractor that makes the features.
     """
 
-    stem = "rfid"
+    stem, title = "rfid", "rFID"
     against = "pairs"
+    needs = "an autoencoder and an extractor of images alone"
     definition = "Fréchet distance between Gaussians fitted to the features of both sets"
     higher_is_better = False
-    summed: Tensor
+    per_count = True
+    distance = True
 
-    def __init__(self, dimensions: int, extractor: str) -> None:
-        super().__init__(extractor, feature="reconstruction")
-        self.dimensions = dimensions
-        self.add_state("summed", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        for side in _SIDES:
-            self.add_state(f"{side}_rows", [], dist_reduce_fx="cat")
-            for moment, size in (("first", (dimensions,)), ("second", (dimensions, dimensions))):
-                zeros = torch.zeros(size, dtype=torch.float64)
-                self.add_state(f"{side}_{moment}", zeros, dist_reduce_fx="sum")
+    def __init__(self, extractor: str) -> None:
+        super().__init__(None, extractor, feature="reconstruction")
 
-    def update(self, features: dict[str, Tensor], batch: Batch | None = None) -> None:
-        """Adds the features of ``original`` and ``reconstruction``, (B, D) each."""
-        shapes = {tuple(features[side].shape) for side in _SIDES}
-        if len(shapes) > 1 or next(iter(shapes))[1:] != (self.dimensions,):
+    @classmethod
+    def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
+        return "pool" in provided(extractor) and not is_of_text(extractor)
+
+    @property
+    def dimensions(self) -> int | None:
+        """The length of a feature, once one has been seen."""
+        parts = self._parts()
+        return parts[0].shape[1] // 2 if parts else None
+
+    def limits(self, name: str) -> tuple[float, float]:
+        return 0.0, math.inf
+
+    def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
+        return (
+            f"Fréchet distance, with the features of the network '{self.extractor}', of the "
+            f"reconstructions of {num_images:,} held-out images to these images themselves, not to "
+            "training images: what the autoencoder changes in average look and in variety. 0 would "
+            "be no change. It falls as sets grow, so only equal counts compare."
+        )
+
+    def read(self, features: dict[str, Tensor]) -> Tensor:
+        """Features of both sides, (B, 2 D): of the original, then of its reconstruction.
+
+        Raises:
+            ValueError: the sides are not (B, D) both.
+        """
+        original, reconstruction = (features[side] for side in _SIDES)
+        if original.shape != reconstruction.shape or original.ndim != 2:
             raise ValueError(
-                f"{self.name}: features of both sides are (B, {self.dimensions}), got {shapes}"
+                f"{self.name}: features of both sides are (B, D), got {tuple(original.shape)} and "
+                f"{tuple(reconstruction.shape)}"
             )
-        for side in _SIDES:
-            values = features[side].detach().to(self.device, torch.float64)
-            if not values.isfinite().all():
-                raise ValueError(f"{self.name}: features with NaN or infinite values")
-            setattr(self, f"{side}_rows", [*self._rows(side), values])
-        if sum(map(len, self._rows("original"))) > max(_ROWS, self.dimensions):
-            self._sum_up()
+        return torch.cat([original, reconstruction], dim=1)
 
-    def _rows(self, side: str) -> list[Tensor]:
-        rows = getattr(self, f"{side}_rows")
-        return [rows] if isinstance(rows, Tensor) else list(rows)  # one where gathered
+    def check(self, values: Tensor) -> None:
+        """Refuses features that are not finite."""
+        if not values.isfinite().all():
+            raise ValueError(f"{self.name}: features with NaN or infinite values")
 
-    def _sum_up(self) -> None:
-        for side in _SIDES:
-            rows = torch.cat(self._rows(side))
-            setattr(self, f"{side}_rows", [])
-            getattr(self, f"{side}_first").add_(rows.sum(dim=0))
-            getattr(self, f"{side}_second").addmm_(rows.T, rows)
-        self.summed += len(rows)
+    def of(self, features: Tensor) -> dict[str, float]:
+        return self._distance([_both(features)])
 
-    def statistics(self, side: str) -> FeatureStatistics:
-        """The statistics of all features of "original" or "reconstruction"."""
-        seen = FeatureStatistics()
-        if self.summed > 1:
-            count = int(self.summed)
-            mean = getattr(self, f"{side}_first").cpu() / count
-            scatter = getattr(self, f"{side}_second").cpu() - count * torch.outer(mean, mean)
-            seen = FeatureStatistics.from_moments(mean, scatter / (count - 1), count)
-        for rows in self._rows(side):
-            seen.update(rows.cpu())
-        return seen
+    def leave_out(
+        self, features: Tensor, bounds: Sequence[tuple[int, int]]
+    ) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """As the base's, from the moments of each block."""
+        blocks = [_both(features[first:last]) for first, last in bounds]
+        rest = [[*blocks[:r], *blocks[r + 1 :]] for r in range(len(blocks))]
+        return self._distance(blocks), [self._distance(some) for some in rest]
 
-    def compute(self) -> dict[str, float]:
-        """The distance, under this metric's name."""
-        original, reconstruction = map(self.statistics, _SIDES)
-        return {self.name: frechet_distance(reconstruction, original)}
+    def _distance(self, blocks: Sequence[dict[str, FeatureStatistics]]) -> dict[str, float]:
+        pooled = {side: FeatureStatistics() for side in _SIDES}
+        for block in blocks:
+            for side, statistics in block.items():
+                pooled[side].merge(statistics)
+        return {self.name: frechet_distance(pooled["reconstruction"], pooled["original"])}
+
+
+def _both(features: Tensor) -> dict[str, FeatureStatistics]:
+    return {
+        side: FeatureStatistics(part)
+        for side, part in zip(_SIDES, features.chunk(2, dim=1), strict=True)
+    }

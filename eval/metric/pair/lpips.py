@@ -105,7 +105,7 @@ class PerceptualDistance(PairMetric):
         vgg: the network, such as ``published`` gives it.
     """
 
-    stem = "lpips"
+    stem, title = "lpips", "LPIPS"
     definition = (
         "How different reconstructions look: the distance of an image to its original in the "
         "features of a network, weighted as people judged; 0 for the same image."
@@ -122,7 +122,7 @@ class PerceptualDistance(PairMetric):
         self.vgg = vgg
         self.sha256 = vgg.vgg_sha256
 
-    def told(self) -> str:
+    def description(self) -> str:
         return f"{self.settings}; {self.vgg}"
 
     def fresh(self) -> PerceptualDistance:
@@ -131,5 +131,5 @@ class PerceptualDistance(PairMetric):
     def place(self, device: torch.device) -> None:
         self.vgg.to(device)
 
-    def of(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
+    def compare(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
         return lpips(self.vgg.network, originals, reconstructions)

@@ -1,18 +1,19 @@
-"""Metrics of reconstructions: each compares an image with its original, and the mean is given."""
+"""What metrics of an image and its reconstruction share: the mean of a number of each pair."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from eval.metric.metric import Metric
-from zoo.records import Batch
+from eval.extractor.extractor import Extractor
+from eval.metric.metric import MeanMetric, heading
+from eval.source.batch import Images
 
 
-class PairMetric(Metric):
-    """The mean over pairs of an original and its reconstruction, in float64 sums.
+class PairMetric(MeanMetric):
+    """The mean over pairs of an original and its reconstruction.
 
     Attributes:
         settings: how a pair is compared, for the protocol.
@@ -21,33 +22,25 @@ class PairMetric(Metric):
     """
 
     against = "pairs"
+    reads = None
     needs = "an autoencoder: it compares a reconstruction with its original"
     settings: ClassVar[str]
     network: str | None = None
     sha256: str | None = None
-    total: Tensor
-    squares: Tensor
-    count: Tensor
 
     def __init__(self) -> None:
-        super().__init__(extractor="", feature="original")
-        for name in ("total", "squares"):
-            zero = torch.zeros((), dtype=torch.float64)
-            self.add_state(name, zero, dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    @property
-    def name(self) -> str:
-        """The number's name, such as ``psnr``."""
-        return self.stem
+        super().__init__()
 
     @classmethod
-    def suits(cls, extractor: Any, num_classes: int | None) -> bool:
+    def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
         """Never: no extractor makes a reconstruction."""
         return False
 
-    def told(self) -> str:
-        """How it is measured, in words."""
+    def heading(self, name: str, count: int | None = None) -> str:
+        return heading(self.title, count, self.network or "")
+
+    def description(self) -> str:
+        """How it is measured."""
         return self.settings
 
     def fresh(self) -> PairMetric:
@@ -57,7 +50,7 @@ class PairMetric(Metric):
     def place(self, device: torch.device) -> None:
         """Moves what compares to a device; the sums stay where they are."""
 
-    def of(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
+    def compare(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
         """The number of each pair (B,) float64, of images (B, C, H, W) uint8.
 
         Raises:
@@ -65,20 +58,15 @@ class PairMetric(Metric):
         """
         raise NotImplementedError
 
-    def update(self, features: dict[str, Tensor], batch: Batch | None = None) -> None:
-        """Adds the pairs of ``original`` and ``reconstruction``, (B, C, H, W) uint8 each."""
-        found = self.of(features["original"], features["reconstruction"]).double().to(self.device)
-        self.total = self.total + found.sum()
-        self.squares = self.squares + found.square().sum()
-        self.count = self.count + len(found)
+    def of(self, features: dict[str, Tensor], images: Images) -> Tensor:
+        """The number of each pair of a batch, (B,).
 
-    def compute(self) -> dict[str, float]:
-        """The mean, under this metric's name, and the standard deviation over images."""
-        if self.count == 0:
-            raise ValueError(f"{self.name}: no image has been seen")
-        mean = self.total / self.count
-        variance = (self.squares / self.count - mean.square()).clamp(min=0)
-        return {self.name: float(mean), f"{self.name}_deviation": float(variance.sqrt())}
+        Raises:
+            ValueError: the images have no originals.
+        """
+        if images.originals is None:
+            raise ValueError(f"{self.name} compares images with their originals; these have none")
+        return self.compare(images.originals, images.images)
 
 
 def check_images(originals: Tensor, reconstructions: Tensor) -> None:
@@ -91,7 +79,7 @@ def check_images(originals: Tensor, reconstructions: Tensor) -> None:
     if originals.shape != reconstructions.shape or any(
         images.dtype != torch.uint8 or images.ndim != 4 for images in both
     ):
-        told = " and ".join(f"{images.dtype} {tuple(images.shape)}" for images in both)
+        shapes = " and ".join(f"{images.dtype} {tuple(images.shape)}" for images in both)
         raise ValueError(
-            f"originals and reconstructions are uint8 (B, C, H, W) of one shape, got {told}"
+            f"originals and reconstructions are uint8 (B, C, H, W) of one shape, got {shapes}"
         )

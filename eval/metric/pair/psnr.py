@@ -28,7 +28,8 @@ def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
 class PSNR(PairMetric):
     """The mean over images of their peak signal-to-noise ratios."""
 
-    stem = "psnr"
+    stem, title = "psnr", "PSNR"
+    unit = "dB"
     definition = (
         "Peak signal-to-noise ratio of reconstructions, in decibels: how small the mean square "
         "error of an image's pixels is against their range, averaged over images. 20 means an "
@@ -40,5 +41,5 @@ class PSNR(PairMetric):
         "100 dB; mean over images"
     )
 
-    def of(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
+    def compare(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
         return psnr(originals, reconstructions)

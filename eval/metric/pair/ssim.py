@@ -67,7 +67,7 @@ def _band(size: int) -> Tensor:
 class SSIM(PairMetric):
     """The mean over images of their structural similarities."""
 
-    stem = "ssim"
+    stem, title = "ssim", "SSIM"
     definition = (
         "Structural similarity of reconstructions: whether brightness, contrast and structure "
         "within small windows are those of the original; 1 for the same image."
@@ -78,5 +78,5 @@ class SSIM(PairMetric):
         "sigma 1.5 inside the image, K 0.01 and 0.03, channels averaged; mean over images"
     )
 
-    def of(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
+    def compare(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
         return ssim(originals, reconstructions)

@@ -286,7 +286,7 @@ def test_a_config_that_is_not_a_module_is_refused(saved):
 
 def rewrite(path, tensors=None, **metadata):
     """Writes a file anew with other tensors or metadata."""
-    from zoo.checkpoint import _metadata
+    from zoo.checkpoint.file import _metadata
 
     old = _metadata(path)
     save_file(load_file(path) if tensors is None else tensors, path, {**old, **metadata})

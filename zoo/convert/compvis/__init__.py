@@ -1,5 +1,5 @@
 """Latent diffusion's and Stable Diffusion 1.x's weights, and those of CompVis' DDPM port."""
 
-from zoo.convert.compvis.read import from_compvis
+from zoo.convert.compvis.read import from_compvis, network
 
-__all__ = ["from_compvis"]
+__all__ = ["from_compvis", "network"]

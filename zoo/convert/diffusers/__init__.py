@@ -1,6 +1,6 @@
 """diffusers' folders, read and written."""
 
-from zoo.convert.diffusers.read import from_diffusers
+from zoo.convert.diffusers.read import from_diffusers, network
 from zoo.convert.diffusers.write import to_diffusers
 
-__all__ = ["from_diffusers", "to_diffusers"]
+__all__ = ["from_diffusers", "network", "to_diffusers"]

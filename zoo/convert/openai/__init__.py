@@ -1,5 +1,5 @@
 """Weights of improved-diffusion and guided-diffusion."""
 
-from zoo.convert.openai.read import from_openai
+from zoo.convert.openai.read import from_openai, network
 
-__all__ = ["from_openai"]
+__all__ = ["from_openai", "network"]
