@@ -180,7 +180,7 @@ def generated(
     first: int = 0,
 ) -> Iterator[Images]:
     """Images of a model from index ``first`` on; image i depends on ``seed`` and i alone."""
-    with sampling(module, num_images - first, batch_size, sampler) as watched:
+    with sampling(module, num_images - first, batch_size, sampler) as on_step:
         for indices in parts(first, num_images, batch_size):
             started = time.perf_counter()
             condition = want.condition
@@ -188,7 +188,7 @@ def generated(
                 condition = condition[indices.start : indices.stop]
             count = len(indices)
             (images,) = module.generate_batches(
-                count, condition, watched, guidance, seed, count, indices=indices
+                count, condition, sampler, guidance, seed, count, indices=indices, on_step=on_step
             )
             seconds = time.perf_counter() - started
             yield want.batch(images, indices.start)._replace(seconds=seconds)
