@@ -24,6 +24,7 @@ from eval.study.trainings import Trainings
 from eval.table import trainings
 from eval.table.table import compare as tabulate
 from zoo import entry, paths
+from zoo.checkpoint.build import build
 from zoo.command.overrides import key_of, quoted
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
@@ -183,9 +184,12 @@ class Experiment:
         options: dict[str, Any],
     ) -> Evaluation:
         # what is asked for, so that sampler=... works on checkpoints that are there
-        asked = self.training(model).model
+        recipe = self.training(model).model
         parts = {
-            part: instantiate(asked[part], _convert_="all") for part in ("sampler", "guidance")
+            part: build(
+                OmegaConf.to_container(recipe[part], resolve=True, throw_on_missing=True), None
+            )
+            for part in ("sampler", "guidance")
         }
         trust, dtype = list(self.cfg.trust), self.asked["dtype"]
         module = loading.diffusion_model(path, self.device, trust, dtype)
