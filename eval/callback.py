@@ -180,14 +180,14 @@ class EvaluateWhileTraining(AfterStep):
         mine, found = share(self.num_images, trainer), [reference.features[:0]]
         size = min(self.batch_size, max(1, mine.stop - mine.start))
         shown = trainer.is_global_zero
-        with sampling(module, mine.stop - mine.start, size) if shown else nullcontext() as sampler:
+        with sampling(module, mine.stop - mine.start, size) if shown else nullcontext() as on_step:
             for first in range(mine.start, mine.stop, size):
                 rows = slice(first, min(first + size, mine.stop))
                 condition = None if wanted.raw is None else wanted.raw[rows]
                 indices = range(rows.start, rows.stop)
                 with trainer.precision_plugin.forward_context():  # of the model, not the extractor
                     images = module.generate(
-                        len(indices), condition, sampler, seed=self.seed, indices=indices
+                        len(indices), condition, seed=self.seed, indices=indices, on_step=on_step
                     )
                 found.append(self.extractor(images)["pool"])
         return torch.cat(found)

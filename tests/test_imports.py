@@ -14,7 +14,6 @@ ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 EVAL = sorted((ROOT / "eval").rglob("*.py"))
 
 ENTRANCES = {  # where composed configs are read
-    "zoo/command/parts.py",
     "zoo/command/run.py",
     "zoo/command/sample.py",
     "zoo/conformance/report.py",

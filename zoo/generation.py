@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -24,6 +23,7 @@ class Model(Protocol):
     first_stage: Any
     conditioner: Any
     guidance: Any
+    sampler: Sampler
     image_shape: list[int]
     latent_shape: tuple[int, int, int]
     training: bool
@@ -54,6 +54,7 @@ def one_batch(
     sampler: Sampler,
     guidance: Guidance,
     seed: int,
+    on_step: Callable[[], None] | None = None,
 ) -> Tensor:
     """Images (B, C, H, W) uint8 on the CPU: draws, condition, levels, walk, decode.
 
@@ -65,6 +66,7 @@ def one_batch(
         sampler: the walk.
         guidance: how predictions are mixed.
         seed: of every draw.
+        on_step: called once after every step of the sampler.
 
     Raises:
         BrokenImages: an image holds NaN.
@@ -88,7 +90,9 @@ def one_batch(
         walk = sampler.steps(
             predict, x, levels, Draw(seed, indices, "steps"), module.diffusion.schedule
         )
-        latents = deque(walk, maxlen=1).pop()
+        for latents in walk:  # noqa: B007 (the last is decoded)
+            if on_step is not None:
+                on_step()
         images = module.first_stage.decode(latents)
         _check(images, indices, seed)
         return to_uint8(images).cpu()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,7 @@ class DiffusionModule(Trainable):
         *,
         indices: Sequence[int] | None = None,
         negative: Any = None,
+        on_step: Callable[[], None] | None = None,
     ) -> Tensor:
         """Makes images: uint8 (N, C, H, W) on the CPU.
 
@@ -198,13 +199,14 @@ class DiffusionModule(Trainable):
             batch_size: images at a time; all at once when None.
             indices: the images' global indices; 0 to N - 1 when None.
             negative: N raw conditions in place of the null condition.
+            on_step: called once after every step of the sampler, in each batch.
 
         Raises:
             ValueError: the counts disagree, or the guidance needs what the model lacks.
         """
         batches = self.generate_batches(
             num_images, condition, sampler, guidance, seed, batch_size,
-            indices=indices, negative=negative,
+            indices=indices, negative=negative, on_step=on_step,
         )  # fmt: skip
         empty = torch.empty(0, *self.image_shape, dtype=torch.uint8)
         return torch.cat([empty, *batches])
@@ -220,6 +222,7 @@ class DiffusionModule(Trainable):
         *,
         indices: Sequence[int] | None = None,
         negative: Any = None,
+        on_step: Callable[[], None] | None = None,
     ) -> Iterator[Tensor]:
         """``generate``, a batch at a time."""
         sampler = sampler if sampler is not None else self.sampler
@@ -242,6 +245,7 @@ class DiffusionModule(Trainable):
                 sampler,
                 guidance,
                 seed,
+                on_step,
             )
 
     def clip(self, x0: Tensor) -> Tensor:

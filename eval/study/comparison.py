@@ -28,6 +28,7 @@ from eval.study.trainings import Trainings
 from eval.table import trainings
 from eval.table.table import compare as tabulate
 from zoo import entry, paths
+from zoo.checkpoint.build import build
 from zoo.command.overrides import key_of, quoted
 from zoo.data import ImageData
 from zoo.system.device import accelerator
@@ -171,9 +172,12 @@ class Experiment:
 
     def _setting(self, model: str, name: str, path: Path, alike: dict[str, Any]) -> Setting:
         """One evaluation; with what is asked for, so that sampler=... works on shipped files."""
-        asked = self.training(model).model
+        recipe = self.training(model).model
         parts = {
-            part: instantiate(asked[part], _convert_="all") for part in ("sampler", "guidance")
+            part: build(
+                OmegaConf.to_container(recipe[part], resolve=True, throw_on_missing=True), None
+            )
+            for part in ("sampler", "guidance")
         }
         module = loading.diffusion_model(
             path, self.device, list(self.cfg.trust), self.asked["dtype"]

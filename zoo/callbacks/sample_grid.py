@@ -73,9 +73,9 @@ class SampleGrid(AfterStep):
         if hasattr(module, "generate"):
             condition = fixed_condition(module, data, self.num_images)
             rows = max(1, min(self.num_images, getattr(data, "batch_size", self.num_images)))
-            with sampling(module, self.num_images, rows) as sampler:
+            with sampling(module, self.num_images, rows) as on_step:
                 images = module.generate(
-                    self.num_images, condition, sampler, seed=self.seed, batch_size=rows
+                    self.num_images, condition, seed=self.seed, batch_size=rows, on_step=on_step
                 )
             return image_grid(images, columns=_columns(self.num_images, data))
         if hasattr(module, "reconstruct") and data is not None:

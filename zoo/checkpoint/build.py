@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 _MOVED = {"zoo.diffusion.weighting": "zoo.diffusion.objective"}
@@ -20,19 +21,22 @@ _MOVED = {"zoo.diffusion.weighting": "zoo.diffusion.objective"}
 _FUNCTION_MODULES = ("zoo.sampler.grid",)  # every public function there is a pure grid of times
 
 
-def build(config: Any, trust: Sequence[str] = ()) -> Any:
+def build(config: Any, /, trust: Sequence[str] | None = (), **objects: Any) -> Any:
     """The object that ``config`` describes, its parts first.
 
     Args:
         config: what ``config_of`` wrote: nested dicts with ``_target_``, lists, plain values.
-        trust: packages, beside ``zoo`` and ``torch.nn``, whose classes may be named.
+        trust: packages, beside ``zoo`` and ``torch.nn``, whose classes may be named; None trusts
+            every package, and is for a user's own text only.
+        objects: arguments of the outermost object that are there already, in place of those that
+            ``config`` describes.
 
     Raises:
         ValueError: a target may not be built, an interpolation or an unknown directive stands in
             the config, or a constructor refuses its arguments.
     """
     check(config, trust)
-    return _built(config)
+    return _built(config, objects)
 
 
 def check(config: Any, trust: Sequence[str] | None = ()) -> None:
@@ -64,12 +68,13 @@ def _check(config: Any, trust: Sequence[str] | None) -> None:
         raise ValueError(f"the config's interpolation '{config}' is refused: it is not resolved")
 
 
-def _built(config: Any) -> Any:
+def _built(config: Any, objects: Mapping[str, Any] = MappingProxyType({})) -> Any:
     if isinstance(config, list):
         return [_built(value) for value in config]
     if not isinstance(config, dict):
         return config
-    arguments = {k: _built(v) for k, v in config.items() if k not in ("_target_", "_partial_")}
+    apart = ("_target_", "_partial_", *objects)
+    arguments = {k: _built(v) for k, v in config.items() if k not in apart} | dict(objects)
     if "_target_" not in config:
         return arguments
     target = _look_up(_current(config["_target_"]))

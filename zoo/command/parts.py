@@ -3,60 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from hydra.utils import instantiate
 
 from zoo.checkpoint.build import build
 from zoo.checkpoint.file import load
 from zoo.checkpoint.published import checkpoint_file
 from zoo.guidance import num_classes
-from zoo.part import config_of
+from zoo.part import Part, config_of
+
+P = TypeVar("P", bound=Part)
 
 _NETWORKS = ("classifier", "weak")  # arguments of a guidance that are given as a file
 
 
-def exchanged(own: Any, asked: dict[str, Any] | None, group: str, trust: Sequence[str] = ()) -> Any:
-    """The part that ``asked`` names, or the model's own with some of its arguments changed.
+def exchanged(own: P, changes: dict[str, Any] | None, group: str, trust: Sequence[str] = ()) -> P:
+    """The part that ``changes`` names, or the model's own with some of its arguments changed.
 
     A guidance's other network is named by its file, which is loaded as any model's is.
+
+    Args:
+        own: the model's.
+        changes: arguments, None where they stay, and perhaps ``_target_``.
+        group: what the command line calls the part, for messages.
+        trust: packages, beside the zoo's own, whose classes a network's file may name.
 
     Raises:
         ValueError: the part has no such argument, or its network's file cannot be loaded.
     """
-    changes = {key: value for key, value in (asked or {}).items() if value is not None}
-    if "_target_" in changes:
-        return _instantiated(changes, group, trust)
-    own_config = config_of(own)
-    if unknown := sorted(changes.keys() - own_config.keys()):
-        takes = ", ".join(key for key in own_config if key != "_target_") or "nothing"
-        raise ValueError(
-            f"{group}.{unknown[0]}: the model's own {group} is {type(own).__name__}, which takes "
-            f"{takes}; choose another with {group}=NAME"
-        )
-    return build({**own_config, **changes}, trust) if changes else own
+    config = {key: value for key, value in (changes or {}).items() if value is not None}
+    if not config:
+        return own
+    if "_target_" not in config:
+        own_config = config_of(own)
+        if unknown := sorted(config.keys() - own_config.keys()):
+            takes = ", ".join(key for key in own_config if key != "_target_") or "nothing"
+            raise ValueError(
+                f"{group}.{unknown[0]}: the model's own {group} is {type(own).__name__}, which "
+                f"takes {takes}; choose another with {group}=NAME"
+            )
+        config = {**own_config, **config}
+    return _built(config, group, trust)
 
 
-def _instantiated(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
-    """What a config of the command line describes, with networks loaded from the files it names."""
+def _built(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
+    """What a user's config describes, with networks loaded from the files it names."""
     objects: dict[str, Any] = {}
     for key, value in config.items():
         if key in _NETWORKS and value == "???":
             raise ValueError(f"{where}.{key} is missing: give {where}.{key}=FILE of a saved model")
         if key in _NETWORKS and isinstance(value, str):
             objects[key] = load(checkpoint_file(value), trust)
-        elif (
-            key == "guidance" and isinstance(value, dict) and "_target_" in value
-        ):  # one inside another
-            objects[key] = _instantiated(value, f"{where}.{key}", trust)
-    plain = {key: value for key, value in config.items() if key not in objects}
-    try:
-        return instantiate(plain, **objects, _convert_="all")
-    except Exception as error:  # hydra wraps what a constructor says, together with its arguments
-        if objects and isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from error
-        raise
+        elif key == "guidance" and isinstance(value, dict):  # one inside another
+            objects[key] = _built(value, f"{where}.{key}", trust)
+    return build(config, None, **objects)
 
 
 def repeated(

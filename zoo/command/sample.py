@@ -37,16 +37,17 @@ def sample(cfg: DictConfig) -> Path:
     size = min(cfg.batch_size, cfg.num_images)
     with (
         autocast(cfg.precision, device),
-        sampling(module, cfg.num_images, size, sampler) as watched,
+        sampling(module, cfg.num_images, size, sampler) as on_step,
     ):
         images = module.generate(
             cfg.num_images,
             condition=repeated(chosen["condition"], cfg.num_images, module, guidance),
-            sampler=watched,
+            sampler=sampler,
             guidance=guidance,
             seed=cfg.seed,
             batch_size=size,
             negative=repeated(chosen["negative"], cfg.num_images, module, what="negative"),
+            on_step=on_step,
         )
     path = write(images, Path(cfg.out), cfg.columns)
     print(f"{cfg.num_images} images: {path}")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from zoo.generation import Model
+    from zoo.sampler import Sampler
 
 T = TypeVar("T")
 
@@ -37,41 +44,29 @@ def track(
             meter.advance()
 
 
-class Watched:
-    """A sampler whose steps advance a meter; in all else the sampler itself."""
-
-    def __init__(self, sampler: Any, meter: Meter) -> None:
-        self._sampler, self._meter = sampler, meter
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sampler, name)
-
-    def steps(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """The sampler's own steps, counted."""
-        for x in self._sampler.steps(*args, **kwargs):
-            self._meter.advance()
-            yield x
-
-
 @contextmanager
-def sampling(module: Any, num_images: int, batch_size: int, sampler: Any = None) -> Iterator[Any]:
-    """Within, a sampler for ``module.generate`` that shows its steps over all batches.
+def sampling(
+    module: Model, num_images: int, batch_size: int, sampler: Sampler | None = None
+) -> Iterator[Callable[[], None]]:
+    """Within, an ``on_step`` for ``module.generate`` that shows its steps over all batches.
 
     Args:
         module: a ``DiffusionModule``.
         num_images: as for ``generate``.
         batch_size: as for ``generate``.
-        sampler: the one to watch; the module's own when None.
+        sampler: as for ``generate``; the module's own when None.
     """
     sampler = sampler if sampler is not None else module.sampler
     steps = len(sampler.levels(module.diffusion.schedule)) - 1
     total = -(-num_images // batch_size) * steps
     with Meter(total, f"sampling {num_images} images", "steps") as meter:
-        yield Watched(sampler, meter)
+        yield meter.advance
 
 
 class Meter:
     """A bar on a terminal; elsewhere a line every half minute; nothing under pytest.
+
+    rich draws the bar. The text is made here: it also serves the lines, which rich has none of.
 
     Args:
         total: the count at the end, or None where it is not known.
@@ -87,13 +82,15 @@ class Meter:
         self.note = ""
         self._first, self._started = done, time.monotonic()
         self._next_line = self._started + _LINE_EVERY
-        self._bar: Any = None
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Meter:
         if sys.stderr.isatty() and not _quiet():
-            self._bar = _Bars.join()
-            self._task = self._bar.add_task(self.description, total=self.total, state="")
-            self._refresh()
+            state = self.text()
+            self._task = _display().add_task(
+                self.description, total=self.total, completed=self.done, state=state
+            )
+            _display().start()
         return self
 
     def __exit__(
@@ -102,16 +99,21 @@ class Meter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._refresh()
-            _Bars.leave(self._task)
-            self._bar = None
+        if self._task is None:
+            return
+        self._refresh(self._task)
+        if len(_display().tasks) > 1:
+            _display().remove_task(self._task)
+        else:  # the outermost bar stays on the screen, and the next begins a display of its own
+            _display().stop()
+            _display.cache_clear()
+        self._task = None
 
     def advance(self, count: int = 1) -> None:
         """``count`` more are done."""
         self.done += count
-        if self._bar is not None:
-            self._refresh()
+        if self._task is not None:
+            self._refresh(self._task)
         elif time.monotonic() >= self._next_line and not _quiet():
             self._next_line = time.monotonic() + _LINE_EVERY
             print(f"{self.description}: {self.text()}", file=sys.stderr, flush=True)
@@ -129,8 +131,8 @@ class Meter:
             parts.append(f"{clock((self.total - self.done) / self.rate)} left")
         return ", ".join([*parts, self.note] if self.note else parts)
 
-    def _refresh(self) -> None:
-        self._bar.update(self._task, completed=self.done, state=self.text())
+    def _refresh(self, task: TaskID) -> None:
+        _display().update(task, completed=self.done, state=self.text())
 
 
 def clock(seconds: float) -> str:
@@ -152,31 +154,9 @@ def _quiet() -> bool:
     return "PYTEST_CURRENT_TEST" in os.environ
 
 
-class _Bars:
+@functools.cache
+def _display() -> Progress:
     """The one live display of a terminal: a bar within a bar is a second line of it."""
-
-    display: Any = None
-    users = 0
-
-    @classmethod
-    def join(cls) -> Any:
-        if cls.display is None:
-            cls.display = _display()
-            cls.display.start()
-        cls.users += 1
-        return cls.display
-
-    @classmethod
-    def leave(cls, task: Any) -> None:
-        cls.users -= 1
-        if cls.users:
-            cls.display.remove_task(task)
-        else:
-            cls.display.stop()
-            cls.display = None
-
-
-def _display() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

@@ -46,8 +46,9 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
         arguments["conditioner"] = text_encoder.load_text_encoder(
             cfg.text_encoder, cfg.conditioner, list(cfg.trust)
         )
+    # by hydra, not zoo.checkpoint.build: a loss of training is no Part, and errors name the place
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
-    check(config_of(model), trust=None)  # what could not be saved is heard of before training
+    check(config_of(model), trust=None)  # what could not be saved fails early
     _check_data(model, data)
     text_encoder.prepare(model, data, cfg.text_encoder is not None, cfg.tokenizer)
     model.training_seed = cfg.seed

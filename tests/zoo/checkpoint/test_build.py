@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from zoo.checkpoint.build import build, check
+from zoo.guidance import Unguided
 from zoo.part import config_of
 from zoo.sampler import DDIM, grid
 from zoo.schedule import Linear
@@ -147,3 +148,19 @@ def test_endless_nesting_is_an_error_of_one_line():
         config = [config]
     with pytest.raises(ValueError, match="nested too deeply"):
         check(config)
+
+
+def test_objects_stand_in_for_what_the_outermost_config_describes():
+    config = {"_target_": "zoo.guidance.bounded.Bounded", "guidance": {"_target_": "os.nothing"}}
+    with pytest.raises(ValueError, match="is refused"):
+        build(config, guidance=Unguided())
+    del config["guidance"]
+    inner = Unguided()
+    assert build(config, bounds=None, guidance=inner).guidance is inner
+
+
+def test_a_users_own_text_trusts_every_package_and_no_more():
+    assert build({"_target_": "collections.OrderedDict", "a": 1}, None) == {"a": 1}
+    for target in ("os.system", "zoo.data.source.digits.Digits", "zoo.DDPM"):
+        with pytest.raises(ValueError, match="is refused"):
+            build({"_target_": target}, None)

@@ -3,7 +3,13 @@ import sys
 
 import pytest
 
-from zoo.system.progress import Meter, Watched, clock, track
+import zoo
+from zoo.conditioner import Unconditional
+from zoo.denoiser import UNet
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.sampler import DDIM
+from zoo.schedule import Linear
+from zoo.system.progress import Meter, clock, sampling, track
 
 
 class Terminal(io.StringIO):
@@ -83,18 +89,19 @@ def test_an_error_closes_the_bar(monkeypatch):
     assert "later" in shown.getvalue()
 
 
-def test_a_watched_sampler_counts_its_steps_and_is_the_sampler_in_all_else():
-    class Sampler:
-        num_steps = 4
-
-        def steps(self, x, scale):
-            yield from (x + scale * n for n in range(self.num_steps))
-
-    with Meter(4) as meter:
-        watched = Watched(Sampler(), meter)
-        assert watched.num_steps == 4
-        assert list(watched.steps(1, scale=2)) == [1, 3, 5, 7]
-        assert meter.done == 4
+def test_sampling_counts_the_steps_of_all_batches(monkeypatch):
+    shown = terminal(monkeypatch)
+    module = zoo.DDPM(
+        UNet(1, 1, 8, (1, 2), 1, norm_groups=4),
+        GaussianDiffusion(Linear()),
+        (1, 8, 8),
+        DDIM(4),
+        Unconditional(),
+    )
+    with sampling(module, 5, 2) as on_step:
+        module.generate(5, batch_size=2, on_step=on_step)
+    assert "sampling 5 images" in shown.getvalue()
+    assert "12/12" in shown.getvalue()  # four steps of each of three batches
 
 
 def test_clock():
