@@ -178,7 +178,18 @@ def _add_bits(values: dict[str, Any], metrics: dict[str, str], setting: Setting)
 
 def _stored(name: str) -> Subject:
     """Images of unknown making."""
-    return Subject(name, "images", 0, 0, 0, "–", "–", 0, 0.0, "–")
+    return Subject(
+        name,
+        model="images",
+        parameters=0,
+        flops_per_evaluation=0,
+        flops_decode=0,
+        sampler=None,
+        grid=None,
+        num_steps=0,
+        network_evaluations=0.0,
+        guidance=None,
+    )
 
 
 def evaluate(
