@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 
 from eval.measure.cache import Cache
@@ -106,7 +106,7 @@ def extractor(node: Any, device: str) -> Any:
         ValueError: its weights are missing.
     """
     where = {"device": str(torch_device(device))}
-    if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
+    if model_of(node) is not None:  # perhaps one that ships
         where["path"] = str(shipped_or_as_given(node.path))
     try:
         return instantiate(node, **where, _convert_="all")
@@ -114,6 +114,14 @@ def extractor(node: Any, device: str) -> Any:
         if isinstance(error.__cause__, ValueError):
             raise ValueError(str(error.__cause__)) from error
         raise
+
+
+def model_of(node: Any) -> str | None:
+    """The model that ``zoo train`` makes an extractor of, or None where its weights are others'."""
+    try:
+        return getattr(get_object(node._target_), "model", None)
+    except ImportError:  # whoever builds it says what is wrong
+        return None
 
 
 def metrics(cfg: DictConfig) -> list[Any]:
