@@ -140,7 +140,7 @@ class EvaluateWhileTraining(AfterStep):
     def _prepare(self, trainer: Trainer, module: Any) -> tuple[Conditions, Few]:
         """What the images are made for and what they are held against; found once."""
         if self._wanted is None or self._reference is None:
-            data = getattr(trainer, "datamodule", None)
+            data: Any = getattr(trainer, "datamodule", None)
             if getattr(data, "train", None) is None:
                 raise ValueError(
                     "evaluation while training compares with the training split: fit with a data "

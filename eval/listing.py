@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +26,14 @@ _GROUPS = {  # the plural a user asks for, and the folder of configs it stands f
     "guidance": "guidance",
     "conditioners": "conditioner",
     "extractors": "extractor",
+    "metrics": "metric",
     "experiments": "experiment",
     "recipes": "recipe",
     "time_samplers": "recipe/time_sampler",
     "trainers": "trainer",
     "loggers": "logger",
 }
-KINDS = (*_GROUPS, "metrics", "checkpoints", "papers")
+KINDS = (*_GROUPS, "checkpoints", "papers")
 _SAID = f"""\
 kinds: {", ".join(KINDS)}; all where none is named
 --config-dir FOLDER (or hydra.searchpath=[FOLDER]) shows your own configs too"""
@@ -70,8 +70,6 @@ def entries(kind: str, folders: Sequence[Path] = ()) -> dict[str, str]:
         return shipped | {name: published.line(e) for name, e in published.published().items()}
     if kind == "papers":
         return {name: files.line(file) for name, file in files.files().items()}
-    if kind == "metrics":
-        return _metrics(folders)
     return options(folder(kind), folders)
 
 
@@ -92,15 +90,6 @@ def about(file: Path) -> str:
     facts += [f"{label} {_text(made[key])}" for key, label in _FACTS.items() if made.get(key)]
     facts.append(f"{file.stat().st_size / 1e6:.2f} MB")
     return ", ".join(facts)
-
-
-def _metrics(folders: Sequence[Path]) -> dict[str, str]:
-    """Those that are always measured, or by a key of their own, and those to be had by name."""
-    home = Path(__file__).with_name("metric")
-    files = {name: home / f"{name}.py" for name in ("frechet", "clip_score", "bits_per_dim")}
-    texts = {n: ast.get_docstring(ast.parse(f.read_text("utf-8"))) or "" for n, f in files.items()}
-    first = {name: text.partition("\n")[0] for name, text in texts.items()}
-    return first | options("metric", folders)
 
 
 _FACTS = {"data": "trained on", "images_seen": "images seen", "time": "made"}

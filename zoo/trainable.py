@@ -26,6 +26,8 @@ class Trainable(Part, LightningModule):
     """
 
     not_saved: ClassVar[tuple[str, ...]] = ("recipe",)
+    takes_first_stage: ClassVar[bool] = False
+    """Whether a ``first_stage`` that the config does not name comes from autoencoder=FILE."""
     recipe: Recipe | None
 
     def __init__(self, recipe: Recipe | None = None) -> None:

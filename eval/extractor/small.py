@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from eval.extractor.extractor import DistinctTexts, in_pieces
 from zoo import checkpoint
 from zoo.data.stream import to_float
+from zoo.models.small_clip import SmallClip as SmallClipModel
+from zoo.models.small_extractor import SmallExtractor
 
 _PIECE = 256  # images at a time: their activations stay in the cache
 
@@ -26,12 +28,14 @@ class Small:
         ValueError: there is no such file, or another model in it.
     """
 
+    model: ClassVar[str] = "small_extractor"
+    """What ``zoo train`` calls the model in its file."""
     provides = ("pool", "logits")
     resize = "none: images of the size it was trained on"
 
     def __init__(self, path: str | Path, name: str = "small", device: str = "cpu") -> None:
         self.name = name
-        self.network = _loaded(path, "SmallExtractor", "small_extractor").to(device)
+        self.network = _loaded(path, SmallExtractor, self.model).to(device)
         self.num_classes = self.network.num_classes
         self.sha256 = checkpoint.sha256(path)
 
@@ -54,11 +58,13 @@ class SmallClip:
         ValueError: there is no such file, or another model in it.
     """
 
+    model: ClassVar[str] = "small_clip"
+    """What ``zoo train`` calls the model in its file."""
     resize = "none: images of the size it was trained on; one channel is repeated three times"
 
     def __init__(self, path: str | Path, name: str = "small_clip", device: str = "cpu") -> None:
         self.name = name
-        self.network = _loaded(path, "SmallClip", "small_clip").to(device)
+        self.network = _loaded(path, SmallClipModel, self.model).to(device)
         self.sha256 = checkpoint.sha256(path)
         self.text = DistinctTexts(self.network.encode_text)
 
@@ -72,14 +78,14 @@ class SmallClip:
         )
 
 
-def _loaded(path: str | Path, wanted: str, model: str) -> Any:
+def _loaded(path: str | Path, kind: type, model: str) -> Any:
     if not Path(path).is_file():
         raise ValueError(
             f"{path}: no such file; `zoo train model={model} data=...` makes it for a data set"
         )
     network = checkpoint.load(path)
-    if type(network).__name__ != wanted:
-        raise ValueError(f"{path} holds a {type(network).__name__}, not a {wanted}")
+    if not isinstance(network, kind):
+        raise ValueError(f"{path} holds a {type(network).__name__}, not a {kind.__name__}")
     return network
 
 

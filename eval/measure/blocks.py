@@ -164,7 +164,7 @@ class Sets:
 
 
 def tally(make: Callable[[], Metric], kind: type[Metric], size: int, num_images: int) -> Tally:
-    """Several sets where the metric depends on the count and there are images for them; else blocks.
+    """Several sets where the metric depends on the count and there are images for them, or blocks.
 
     Args:
         make: a fresh metric.

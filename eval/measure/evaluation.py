@@ -141,7 +141,7 @@ def _measure(
     measured = one_pass(source, reference.plan.only(passing), reference.features, num_images)
     values, absent = values_of(measured, reference.baselines)
     likelihoods, without = _likelihoods(setting, reference.plan)
-    device = torch.device("cpu") if isinstance(subject, ImageSet) else subject.device
+    device = subject.device if isinstance(subject, DiffusionModule) else torch.device("cpu")
     result = Result(
         values | likelihoods,
         _protocol(setting, wanted, reference.plan),

@@ -167,7 +167,7 @@ def _pair_measurements(
 def _protocol(setting: Setting, plan: Plan, count: int, posterior: str) -> Protocol:
     """How it was measured; the reference is what was reconstructed."""
     data, module = setting.reference_set, cast("nn.Module", setting.subject)
-    pairs = [m.factory() for m in plan.measurements if m.extractor is None]
+    pairs = [cast("PairMetric", m.factory()) for m in plan.measurements if m.extractor is None]
     networks = {f"{m.name} ({m.network})": m.sha256 for m in pairs if m.network and m.sha256}
     distances = [m for m in plan.measurements if m.extractor is not None]
     assert data.shape is not None and data.test is not None

@@ -55,8 +55,7 @@ def value_of(
         chance: the same with the captions of other images.
     """
     count = measurement.num_images
-    pairs = metric if isinstance(metric, PairMetric) else None
-    network = measurement.extractor
+    network, sha256 = _network(metric, measurement)
     detail = metric.detail(number)
     detail |= {f"set_{i + 1}": value for i, value in enumerate(estimate.sets)}
     if real is not None:
@@ -69,8 +68,8 @@ def value_of(
         value=estimate.value,
         definition=metric.define(number, count, max(1, len(estimate.sets))),
         higher_is_better=metric.higher_is_better,
-        extractor=network.name if network is not None else pairs and pairs.network,
-        sha256=network.sha256 if network is not None else pairs and pairs.sha256,
+        extractor=network,
+        sha256=sha256,
         num_images=count,
         num_sets=max(1, len(estimate.sets)),
         floor=floor.value if floor is not None else None,
@@ -88,6 +87,14 @@ def value_of(
         unbiased=metric.unbiased,
         column=metric.column,
     )
+
+
+def _network(metric: Metric, measurement: Measurement) -> tuple[str | None, str | None]:
+    """The name and the hash of the network that a number is made with, if there is one."""
+    if isinstance(metric, PairMetric):
+        return metric.network, metric.sha256
+    extractor = measurement.extractor
+    return (None, None) if extractor is None else (extractor.name, extractor.sha256)
 
 
 def _corrected(metric: Metric, estimate: Estimate, count: int, lowest: float) -> float | None:

@@ -166,7 +166,7 @@ class NearestImage(Metric):
     def _parts(self) -> list[Tensor]:
         return [self.images] if isinstance(self.images, Tensor) else list(self.images)
 
-    def _found(self) -> Nearest:
+    def _neighbours(self) -> Nearest:
         if self._nearest is None:
             parts = self._parts()
             if not parts:

@@ -18,7 +18,7 @@ from eval.result.cost import Cost, flops, parameters
 from eval.result.parse import build
 from eval.result.record import Budget, Environment, FirstStageUsed, GuidingNetwork, Subject
 from zoo.checkpoint import sha256 as sha256_of
-from zoo.guidance import networks
+from zoo.guidance import Unguided, networks
 from zoo.part import config_of
 from zoo.system.device import device_name
 from zoo.system.versions import git_commit, versions
@@ -105,11 +105,11 @@ def autoencoder(
         parameters=parameters(first_stage),
         flops_per_evaluation=0,
         flops_decode=decode,
-        sampler="–",
-        grid="–",
+        sampler=None,
+        grid=None,
         num_steps=0,
         network_evaluations=0.0,
-        guidance="–",
+        guidance=None,
         weights="EMA" if weights == "ema" else weights,
         weights_sha256=sha256,
         config_hash=config_hash(module),
@@ -181,7 +181,7 @@ def _guidance(guidance: Any) -> str:
 
     A network is named by the beginning of its file's sha256.
     """
-    if type(guidance).__name__ == "Unguided":
+    if isinstance(guidance, Unguided):
         return "none"
     words = [re.sub(r"(?<!^)(?=[A-Z])", "-", type(guidance).__name__).lower()]
     held = getattr(guidance, "networks", {})
@@ -189,7 +189,7 @@ def _guidance(guidance: Any) -> str:
         value = getattr(guidance, key, None)
         if key in held:
             words.append(f"{key} {_sha256(value).rpartition(' ')[2][:12]}")
-        elif key == "guidance" and type(value).__name__ != "Unguided":
+        elif key == "guidance" and not isinstance(value, Unguided):
             words.append(f"of {_guidance(value)}")
         elif key == "scale" or (key != "guidance" and value != parameter.default):
             words.append(f"{key} {_in_words(value)}")

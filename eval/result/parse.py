@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import types
 import typing
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+_UNKNOWN = "unexpected_keyword_argument"
+_NAMES = {"string": "str", "dataclass": "dict"}  # pydantic's names of types that have others here
 
 
 def build(kind: Any, value: Any, where: str) -> Any:
@@ -14,35 +22,25 @@ def build(kind: Any, value: Any, where: str) -> Any:
     Args:
         kind: a dataclass or a type it is made of: str, int, float, bool, None, ``list[...]``,
             ``dict[str, ...]``, unions of them, Any.
-        value: parsed JSON.
+        value: parsed JSON; an int does for a float, a bool is no int.
         where: names the value in errors.
 
     Raises:
-        ValueError: a field is missing, unknown or of another type.
+        ValueError: a field is missing, unknown or of another type, or a number is not finite.
 
     >>> build(list[int], [1, "2"], "counts")
     Traceback (most recent call last):
         ...
     ValueError: counts[1]: expected int, got str '2'
     """
-    if kind is Any:
-        return value
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and types.NoneType in arguments:
-            return None
-        *others, last = (argument for argument in arguments if argument is not types.NoneType)
-        fitting = [kind for kind in others if type(value) is (typing.get_origin(kind) or kind)]
-        return build(fitting[0] if fitting else last, value, where)
-    if origin is list:
-        items = _expect(list, value, where)
-        return [build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items)]
-    if origin is dict:
-        entries = _expect(dict, value, where)
-        return {key: build(arguments[1], item, f"{where}.{key}") for key, item in entries.items()}
-    if is_dataclass(kind):
-        return _dataclass(kind, _expect(dict, value, where), where)
-    return _expect(kind, value, where)
+    try:
+        # as text, for pydantic's strict mode makes a dataclass of JSON's objects, not of a dict
+        text = json.dumps(value, allow_nan=False)
+        return _adapter(kind).validate_json(text, strict=True, extra="forbid")
+    except ValidationError as error:
+        raise ValueError(_in_words(error, kind, value, where)) from None
+    except (TypeError, ValueError) as error:  # NaN, or a value that JSON has not
+        raise ValueError(f"{where}: {error}") from error
 
 
 def leaves(record: Any, prefix: str = "") -> dict[str, Any]:
@@ -59,26 +57,77 @@ def leaves(record: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _dataclass(kind: Any, entries: dict[str, Any], where: str) -> Any:
-    known = {field.name: field for field in fields(kind)}
-    for name in entries:
-        if name not in known:
-            raise ValueError(f"{where}: unknown field '{name}'; possible are {', '.join(known)}")
-    hints = typing.get_type_hints(kind)
-    built: dict[str, Any] = {}
-    for name, field in known.items():
-        if name in entries:
-            built[name] = build(hints[name], entries[name], f"{where}.{name}")
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"{where}: field '{name}' is missing")
-    return kind(**built)
+def field_differences(
+    first: Any, second: Any, where: str = "", ignored: Collection[str] = (), absent: Any = None
+) -> Iterator[tuple[str, Any, Any]]:
+    """The dotted name of every entry in which two nested dicts differ, with both values.
+
+    Args:
+        first: a dict, or a value in one.
+        second: what it is compared with.
+        where: goes before the names.
+        ignored: keys that are not looked at, wherever they stand.
+        absent: stands for the value of a key that one of the two does not have.
+
+    >>> list(field_differences({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 4}}))
+    [('b.c', 2, 4), ('b.d', 3, None)]
+    """
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in dict.fromkeys([*first, *second]):
+            if key not in ignored:
+                name = f"{where}.{key}" if where else str(key)
+                values = first.get(key, absent), second.get(key, absent)
+                yield from field_differences(*values, name, ignored, absent)
+    elif first != second:
+        yield where, first, second
 
 
-def _expect(kind: type, value: Any, where: str) -> Any:
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:  # not isinstance: a bool is no int here
-        raise ValueError(
-            f"{where}: expected {kind.__name__}, got {type(value).__name__} {str(value)[:60]!r}"
-        )
-    return value
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _in_words(error: ValidationError, kind: Any, value: Any, where: str) -> str:
+    """One of the mistakes: an unknown field before all others, then the one that lies deepest."""
+    paths = [(_path(mistake["loc"], value), mistake) for mistake in error.errors()]
+    paths.sort(key=lambda both: (both[1]["type"] != _UNKNOWN, -len(both[0])))
+    path, first = paths[0]
+    if first["type"] == _UNKNOWN:
+        possible = ", ".join(_fields(kind, path[:-1]))
+        return f"{_place(where, path[:-1])}: unknown field '{path[-1]}'; possible are {possible}"
+    if first["type"] == "missing":
+        return f"{_place(where, path)}: field '{first['loc'][-1]}' is missing"
+    types_here = [m["type"].removesuffix("_type") for other, m in paths if other == path]
+    expected = " or ".join(dict.fromkeys(_NAMES.get(name, name) for name in types_here))
+    got = first["input"]
+    return f"{_place(where, path)}: expected {expected}, got {type(got).__name__} {str(got)[:60]!r}"
+
+
+def _path(loc: tuple[int | str, ...], value: Any) -> list[int | str]:
+    """Pydantic's address of a mistake without the members of unions, which are none of the value's.
+
+    >>> _path(("seed", "list[int]", 0), {"seed": ["a"]})
+    ['seed', 0]
+    """
+    path: list[int | str] = []
+    for step in loc:
+        items = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(items, dict) and step in items:
+            value = items[step]
+            path.append(step)
+    return path
+
+
+def _place(where: str, path: list[int | str]) -> str:
+    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+
+
+def _fields(kind: Any, path: list[int | str]) -> list[str]:
+    """The names of the fields of the dataclass at a path inside a type."""
+    inner = [member for member in typing.get_args(kind) if member is not types.NoneType]
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return _fields(inner[0], path)
+    if not path:
+        return [field.name for field in fields(kind)]
+    step = typing.get_type_hints(kind)[str(path[0])] if is_dataclass(kind) else inner[-1]
+    return _fields(step, path[1:])

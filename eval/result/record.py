@@ -174,12 +174,12 @@ class Subject:
         parameters: of the generating model without its first stage.
         flops_per_evaluation: of one network evaluation for one image.
         flops_decode: of the first stage's decoder for one image; 0 in pixel space.
-        sampler: class and settings.
-        grid: which times the sampler visits.
+        sampler: class and settings; None where nothing was generated here.
+        grid: which times the sampler visits; None without a sampler.
         num_steps: of the sampler.
         network_evaluations: per image, counted: a guided step makes two. A weaker model's are
             among them, a classifier's are not.
-        guidance: class and settings.
+        guidance: class and settings; "none" for unguided, None where nothing was generated here.
         weights: "EMA" or "raw", or None where the file does not say.
         weights_sha256: of the checkpoint file.
         config_hash: sha256 of the resolved architecture config.
@@ -194,11 +194,11 @@ class Subject:
     parameters: int
     flops_per_evaluation: int
     flops_decode: int
-    sampler: str
-    grid: str
+    sampler: str | None
+    grid: str | None
     num_steps: int
     network_evaluations: float
-    guidance: str
+    guidance: str | None
     weights: str | None = None
     weights_sha256: str | None = None
     config_hash: str | None = None

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -177,7 +177,8 @@ def generated(
 
 def evaluating(module: DiffusionModule, guidance: Guidance | None) -> dict[str, Network]:
     """The networks that a generation evaluates: "" is the model, the others its guidance's."""
-    return {"": module, **dict(networks(guidance if guidance is not None else module.guidance))}
+    others: Any = networks(guidance if guidance is not None else module.guidance)
+    return {"": module, **dict(others)}
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ LATENTS = {"mean": "the mean of their latents", "sample": "a draw of their laten
 """What may be decoded, and its description."""
 
 
-def first_stage_of(module: nn.Module) -> nn.Module:
+def first_stage_of(module: nn.Module) -> Any:
     """The autoencoder of an ``Autoencoder`` in training, or the module itself.
 
     Raises:

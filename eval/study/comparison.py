@@ -35,7 +35,6 @@ from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.training.train import train
 
-_SMALL = {"Small": "small_extractor", "SmallClip": "small_clip"}
 _WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
@@ -132,7 +131,7 @@ class Experiment:
     def _settle_extractors(self, data: ImageData) -> None:
         """Trains the small extractors that are absent; those that are there are never replaced."""
         for node in (self.cfg.get("extractor") or {}).values():
-            model = _SMALL.get(node._target_.rpartition(".")[2])
+            model = loading.model_of(node)
             if model is None or loading.shipped_or_as_given(node.path).is_file():
                 continue
             path = self.run_dir / model / "model.safetensors"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 from torch import nn
 
@@ -82,9 +82,10 @@ def model(
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
     module: nn.Module = checkpoint.load(path, trust)
     if dtype is not None:
-        module = module.to(getattr(torch, dtype))
+        module = module.to(dtype=getattr(torch, dtype))
     # channels last: the same numbers up to rounding, a quarter more images per second
-    return module.to(torch_device(device), memory_format=torch.channels_last)
+    module.to(memory_format=torch.channels_last)
+    return module.to(torch_device(device))
 
 
 def extractors(cfg: DictConfig, device: str) -> list[Extractor]:
@@ -103,7 +104,7 @@ def extractor(node: DictConfig, device: str) -> Extractor:
         ValueError: its weights are missing.
     """
     where = {"device": str(torch_device(device))}
-    if "small" in node._target_.lower():  # trained by the zoo: perhaps one that ships
+    if model_of(node) is not None:  # perhaps one that ships
         where["path"] = str(shipped_or_as_given(node.path))
     try:
         return instantiate(node, **where, _convert_="all")
@@ -111,6 +112,14 @@ def extractor(node: DictConfig, device: str) -> Extractor:
         if isinstance(error.__cause__, ValueError):
             raise ValueError(str(error.__cause__)) from error
         raise
+
+
+def model_of(node: Any) -> str | None:
+    """The model that ``zoo train`` makes an extractor of, or None where its weights are others'."""
+    try:
+        return getattr(get_object(node._target_), "model", None)
+    except ImportError:  # whoever builds it says what is wrong
+        return None
 
 
 def metrics(cfg: DictConfig) -> list[MetricFactory]:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from eval.measure.setting import Generation
+from eval.result.parse import field_differences
 from eval.source.reference_set import SPLITS, ReferenceSet
 from zoo.entry import compose
 
@@ -83,25 +84,13 @@ def title(cfg: DictConfig, protocol: dict[str, Any]) -> str:
         return ""
     told = f"{name} v{protocol['version']}"
     meant = compose("evaluate", [f"protocol={name}"])
-    changed = _changed(OmegaConf.to_container(meant.protocol, resolve=True), protocol)
+    changed = [*field_differences(_plain(meant.protocol), protocol, ignored=_NO_MATTER)]
     for group in ("extractor", "metric"):
         ours, theirs = ({} if c.get(group) is None else _plain(c[group]) for c in (cfg, meant))
-        changed += _changed(theirs, ours, group)
-    return f"{told}, changed: {', '.join(changed)}" if changed else told
+        changed += field_differences(theirs, ours, group, _NO_MATTER)
+    return f"{told}, changed: {', '.join(name for name, *_ in changed)}" if changed else told
 
 
 def _plain(node: Any) -> dict[str, Any]:
     found: Any = OmegaConf.to_container(node, resolve=True)
     return found
-
-
-def _changed(meant: Any, used: Any, where: str = "") -> list[str]:
-    """Dotted names of what differs."""
-    if isinstance(meant, dict) and isinstance(used, dict):
-        found = []
-        for key in dict.fromkeys([*meant, *used]):
-            if key not in _NO_MATTER:
-                name = f"{where}.{key}" if where else key
-                found += _changed(meant.get(key), used.get(key), name)
-        return found
-    return [] if meant == used else [where]

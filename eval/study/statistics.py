@@ -64,7 +64,7 @@ def write(
         batch_size: images at a time.
     """
     kinds = [kind for kind in ("pool", "spatial") if kind in provided(extractor)]
-    moments = {kind: FeatureStatistics() for kind in kinds}
+    moments: dict[str, FeatureStatistics] = {kind: FeatureStatistics() for kind in kinds}
     total = -(-len(images) // batch_size)
     batches = from_dataset(images, batch_size)
     for batch in track(batches, total, f"{extractor.name}: {name}", "batches"):

@@ -97,7 +97,7 @@ def to_markdown(points: Sequence[Point], command: str) -> str:
         name: title_of(name, value)
         for point in points
         for name, value in point.result.values.items()
-        if not name.startswith("nearest_")
+        if value.column != "section"
     }
     heads = [*points[0].settings, "network evaluations", *shown.values()]
     lines = [f"Made by `{command}`.", "", _row(heads), _row(["---"] * len(heads))]
@@ -129,8 +129,10 @@ def told(result: Result) -> str:
 class _Shared:
     """Data, extractors and reference, once for all points that agree in them."""
 
-    _KEYS = ("data", "extractor", "metric", "device", "num_images", "fid_counts")
-    _KEYS += ("reference", "held_out")
+    _KEYS = (
+        *("data", "extractor", "metric", "device", "num_images", "fid_counts"),
+        *("reference", "held_out"),
+    )
 
     def __init__(self) -> None:
         self._parts: dict[str, Shared] = {}

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from eval.study import recorded
+from eval.result.parse import field_differences, leaves
 from zoo import checkpoint, entry, paths
 from zoo.command.overrides import key_of, quoted
 from zoo.system.device import accelerator, device_name
+from zoo.training.parts import wants_autoencoder
 from zoo.training.train import train
 
-_OWN = (
-    "models",
-    "train_seeds",
-    "retrain",
-    "force",
-    "run_dir",
-    "protocol",
-    "extractor",
-    "metric",
-    "cache",
-    "autoencoder",
-)
+_OWN = {
+    "models", "train_seeds", "retrain", "force", "run_dir", "protocol", "extractor", "metric",
+    "cache", "autoencoder",
+}  # fmt: skip
 _FILE = "model.safetensors"
+_TRAINER = ("max_steps", "precision", "gradient_clip_val", "accumulate_grad_batches")
+_DATA = ("seed", "batch_size", "condition", "flip", "crop_from")  # where from does not matter
+_ABSENT = "nothing"  # in the place of what a saved config does not have
 
 
 class Trainings:
@@ -90,7 +85,7 @@ class Trainings:
         path = None if self.cfg.retrain else self.existing(model, cfg, data)
         if path is not None:
             return path
-        latent = "first_stage" in inspect.signature(get_class(cfg.model._target_)).parameters
+        latent = wants_autoencoder(cfg)
         more = [f"autoencoder={quoted(self._autoencoder(data, seed))}"] if latent else []
         print(f"training {self.title(model, seed)}", flush=True)
         return train(self.config(model, seed, *more))
@@ -116,7 +111,7 @@ class Trainings:
         if self.several:  # its siblings are trained here, where the shipped one perhaps was not
             here = device_name(accelerator(cfg.trainer.accelerator))
             budget = checkpoint.provenance(shipped).get("budget") or {}
-            differing += recorded.unequal(budget, {"device": here})
+            differing += _unequal(budget, {"device": here})
         if not differing:
             print(f"{title}: {shipped}")
             return shipped
@@ -146,16 +141,16 @@ class Trainings:
     def _differing(self, cfg: DictConfig, path: Path, data: Any) -> list[str]:
         """Where the training in a file is not the one that a config describes."""
         facts, config = checkpoint.provenance(path), _plain(cfg)
-        found = recorded.unlike_budget(config, facts, data.fingerprint)
-        found += recorded.unlike_model(config["model"], checkpoint.config(path))
-        found += recorded.unlike_config(config, path.with_name("config.yaml"))
+        found = unlike_budget(config, facts, data.fingerprint)
+        found += unlike_model(config["model"], checkpoint.config(path))
+        found += unlike_config(config, path.with_name("config.yaml"))
         used = facts.get("autoencoder")
         if used is not None and self.cfg.autoencoder is not None:
             asked = checkpoint.sha256(self.cfg.autoencoder)
-            found += recorded.unequal(used, {"sha256": asked}, "its autoencoder's ")
+            found += _unequal(used, {"sha256": asked}, "its autoencoder's ")
         elif used is not None:
             first = _plain(self.config("autoencoder", cfg.seed if self.several else None))
-            other = recorded.unlike_budget(first, used["provenance"], data.fingerprint)
+            other = unlike_budget(first, used["provenance"], data.fingerprint)
             found += [f"its autoencoder's {difference}" for difference in other]
         return found
 
@@ -181,6 +176,73 @@ def seeds_of(train_seeds: Any) -> list[int] | None:
     if twice is not None:
         raise ValueError(f"train_seeds={seeds} names {twice} twice: the same training, no other")
     return seeds
+
+
+def unlike_budget(config: dict[str, Any], facts: dict[str, Any], fingerprint: str) -> list[str]:
+    """Where a checkpoint's recorded budget is not that of a training's config.
+
+    Args:
+        config: of the training that is asked for, resolved.
+        facts: the checkpoint's provenance.
+        fingerprint: of the data.
+    """
+    trainer, recipe = config["trainer"], config["recipe"]
+    batch_size = config["data"]["batch_size"] * trainer["accumulate_grad_batches"]
+    clip, ema = trainer.get("gradient_clip_val"), recipe.get("ema")
+    asked: dict[str, Any] = {
+        "data_fingerprint": fingerprint,
+        "images_seen": trainer["max_steps"] * batch_size,
+        "batch_size": batch_size,
+        "learning_rate": float(recipe["optimizer"]["lr"]),
+        "gradient_clip": None if clip is None else float(clip),
+        "seed": config["seed"],
+    }
+    if ema is None or "decay" in ema:
+        asked["ema"] = "none" if ema is None else f"decay {ema['decay']:g}"
+    if "-" in str(trainer["precision"]):  # "auto" is whatever suits the machine
+        asked["precision"] = str(trainer["precision"])
+    return _unequal(facts.get("budget") or {}, asked)
+
+
+def unlike_model(asked: Any, saved: Any) -> list[str]:
+    """Where a saved config is not the one asked for; how it is sampled may differ."""
+    any_value = ("sampler", "guidance", "_partial_")
+    return _in_words(
+        (name, held, wanted)
+        for name, held, wanted in field_differences(saved, asked, "model", any_value, _ABSENT)
+        if name != "model._target_"
+        and wanted != _ABSENT
+        and (held != _ABSENT or name.endswith("._target_"))
+    )
+
+
+def unlike_config(config: dict[str, Any], file: Path) -> list[str]:
+    """Where a run's own config.yaml has another recipe than a training's, if there is one.
+
+    It knows what a checkpoint's budget does not: weight decay, time sampler, augmentation.
+    """
+    if not file.is_file():
+        return []
+    saved, asked = (
+        leaves(
+            {
+                "recipe": whole.get("recipe"),
+                "trainer": {key: whole.get("trainer", {}).get(key) for key in _TRAINER},
+                "data": {key: whole.get("data", {}).get(key) for key in _DATA},
+            }
+        )
+        for whole in (yaml.safe_load(file.read_text(encoding="utf-8")), config)
+    )
+    return _in_words(field_differences(saved, asked))
+
+
+def _unequal(saved: dict[str, Any], asked: dict[str, Any], whose: str = "") -> list[str]:
+    """The fields of ``asked`` that are otherwise in ``saved``, in words."""
+    return _in_words(field_differences({key: saved.get(key) for key in asked}, asked), whose)
+
+
+def _in_words(found: Iterable[tuple[str, Any, Any]], whose: str = "") -> list[str]:
+    return [f"{whose}{name} is {held}, not {wanted}" for name, held, wanted in found]
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

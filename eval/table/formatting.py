@@ -10,73 +10,18 @@ from eval.result.uncertainty import BLOCKS, estimable
 NONE = "–"
 NOT_ESTIMABLE = "not estimable at this count"
 
-_TITLES = {
-    "bits_per_dim": "bits/dim",
-    "class_accuracy": "class accuracy",
-    "clip_fid": "CLIP-FID",
-    "clip_score": "CLIP score",
-    "clip_score_w25": "CLIPScore (w = 2.5)",
-    "cmmd": "CMMD",
-    "fid": "FID",
-    "fid_infinity": "FID∞",
-    "images_per_second": "images/s",
-    "inception_score": "Inception Score",
-    "kid": "KID",
-    "lpips": "LPIPS",
-    "nearest_training_image": "nearest training image",
-    "psnr": "PSNR",
-    "rfid": "rFID",
-    "sfid": "sFID",
-    "ssim": "SSIM",
-}
-_OF_DINO = {"fid": "FD-DINOv2", "fid_infinity": "FD∞-DINOv2"}  # "FID" is Inception's by name
-FRECHET = ("clip_fid", "fid", "fid_infinity", "rfid", "sfid")
-"""Metrics that are Fréchet distances: at least 0, and lower the more images there are."""
-
-
-def stem_of(name: str, extractor: str | None = None) -> str:
-    """What is measured, without what it is measured with.
-
-    >>> stem_of("fid_small_360"), stem_of("fid_infinity_inception"), stem_of("recall_a_b", "a_b")
-    ('fid', 'fid_infinity', 'recall')
-    """
-    for stem in sorted(_TITLES, key=len, reverse=True):
-        if name == stem or name.startswith(f"{stem}_"):
-            return stem
-    return name.removesuffix(f"_{extractor}")
-
 
 def title_of(name: str, value: Value) -> str:
-    """A metric's name on pages: what it is, its count and its extractor.
+    """A number's name on pages; records of earlier versions have its plain name alone.
 
-    >>> title_of("fid_small_360", Value(1.0, "", extractor="small", num_images=360))
-    'FID-360 (small)'
-    >>> title_of("fid_dinov2", Value(1.0, "", extractor="dinov2", num_images=5000))
-    'FD-DINOv2'
-    >>> title_of("clip_score_w25_vit_b_32", Value(1.0, "", extractor="vit_b_32"))
-    'CLIPScore (w = 2.5, vit_b_32)'
+    >>> title_of("kid_small", Value(1.0, "", title="KID (small)")), title_of("kid_small", Value(1, ""))
+    ('KID (small)', 'kid small')
     """
-    stem, extractor = stem_of(name, value.extractor), value.extractor
-    counted = name.endswith(f"_{value.num_images}") or stem == "fid"
-    if stem in _OF_DINO and extractor and extractor.startswith("dinov2"):
-        title, counted = _OF_DINO[stem], name.endswith(f"_{value.num_images}")
-        extractor = None if extractor == "dinov2" else extractor
-    else:
-        title = _TITLES.get(stem) or plain(stem)
-    if counted and value.num_images:
-        title += f"-{value.num_images}"
-    if not extractor:
-        return title
-    return f"{title[:-1]}, {extractor})" if title.endswith(")") else f"{title} ({extractor})"
+    return value.title or plain(name)
 
 
-def is_frechet(name: str) -> bool:
-    """Whether a value is a Fréchet distance, whose floor is a ratio and whose count matters."""
-    return stem_of(name) in FRECHET
-
-
-def notes(value: Value, name: str = "") -> list[str]:
-    """What a number has to be read beside, in short; ``name`` is the metric's."""
+def notes(value: Value) -> list[str]:
+    """What a number has to be read beside, in short."""
     notes = []
     if value.interval is not None:
         notes.append(f"95 %: {short(value.interval[0])} to {short(value.interval[1])}")
@@ -88,7 +33,7 @@ def notes(value: Value, name: str = "") -> list[str]:
         notes.append(f"mean of {value.num_sets} sets")
     notes += _of_its_count(value)
     if value.floor is not None:
-        notes.append(_floor(value, value.floor, is_frechet(name)))
+        notes.append(_floor(value, value.floor))
     if value.ceiling is not None:
         notes.append(f"real {short(value.ceiling)}")
     if value.chance is not None:
@@ -110,10 +55,10 @@ def _of_its_count(value: Value) -> list[str]:
     return said
 
 
-def _floor(value: Value, floor: float, ratio: bool) -> str:
+def _floor(value: Value, floor: float) -> str:
     if value.floor_images and value.floor_images != value.num_images:
         return f"floor {short(floor)} at {value.floor_images:,} images"
-    if ratio and floor > 0:
+    if value.distance and not value.unbiased and floor > 0:
         return f"{short(value.value / floor)}× floor {short(floor)}"
     return f"floor {short(floor)}"
 
@@ -199,3 +144,17 @@ def told(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or NONE
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+
+
+FRECHET = ("clip_fid", "fid", "fid_infinity", "rfid", "sfid")
+
+
+def is_frechet(name: str) -> bool:
+    return stem_of(name) in FRECHET
+
+
+def stem_of(name: str) -> str:
+    for stem in ("fid_infinity", "clip_fid", "rfid", "sfid", "fid", "kid", "cmmd"):
+        if name == stem or name.startswith(f"{stem}_"):
+            return stem
+    return name

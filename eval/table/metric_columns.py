@@ -11,7 +11,6 @@ from eval.table.formatting import NONE, NOT_ESTIMABLE, not_estimable, notes, pla
 from eval.table.subject_columns import SUBJECT_COLUMNS
 
 _ARROW = {True: " ↑", False: " ↓", None: ""}
-_NOT_QUALITY = ("images_per_second",)
 
 
 def columns_of(results: list[Result]) -> list[Column]:
@@ -23,7 +22,7 @@ def columns_of(results: list[Result]) -> list[Column]:
     quality, cost = [], []
     for name, found in values.items():
         made = _columns(name, found)
-        if name in _NOT_QUALITY:
+        if found[0].column == "cost":
             cost += [replace(column, of_cost=True) for column in made]
         else:
             quality += made
@@ -35,7 +34,7 @@ def columns_of(results: list[Result]) -> list[Column]:
 def _columns(name: str, found: list[Value]) -> list[Column]:
     """A metric's own column, and those of what its numbers are read beside, for programs."""
     value, title = found[0], title_of(name, found[0])
-    in_table = not name.startswith("nearest_")  # it has a section of its own
+    in_table = value.column != "section"
     better = value.higher_is_better
     made = [
         Column(name, title + _ARROW[better], value.definition, _value(name), in_table, better),
@@ -75,7 +74,7 @@ def _value(name: str) -> Callable[[Result], Cell]:
         found = result.values.get(name)
         if found is None:
             return Cell(None, NONE, result.absent.get(name, ""))
-        return Cell(found.value, short(found.value), " · ".join(notes(found, name)))
+        return Cell(found.value, short(found.value), " · ".join(notes(found)))
 
     return cell
 

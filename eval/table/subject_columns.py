@@ -51,16 +51,17 @@ def _training_time(result: Result) -> Cell:
 
 def _sampler(result: Result) -> Cell:
     subject = result.subject
-    name, *settings = subject.sampler.split(", ")
-    if not subject.num_steps:
+    if subject.sampler is None or not subject.num_steps:
         return Cell(NONE, NONE)
-    notes = [f"{subject.num_steps} steps", subject.grid, *settings]
+    name, *settings = subject.sampler.split(", ")
+    notes = [f"{subject.num_steps} steps", subject.grid or NONE, *settings]
     return Cell(", ".join([name, *notes]), name, " · ".join(notes))
 
 
 def _guidance(result: Result) -> Cell:
-    name, *settings = result.subject.guidance.split(", ")
-    return Cell(result.subject.guidance, name, " · ".join(settings))
+    guidance = result.subject.guidance or NONE
+    name, *settings = guidance.split(", ")
+    return Cell(guidance, name, " · ".join(settings))
 
 
 def _evaluations(result: Result) -> Cell:

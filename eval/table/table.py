@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eval.result.parse import leaves
+from eval.result.parse import field_differences, leaves
 from eval.result.record import Result
 from eval.table.metric_columns import Cell, Column, columns_of
 from eval.table.verdict import Verdict, verdicts
@@ -107,14 +107,10 @@ def differences(results: list[Result]) -> list[Difference]:
     reference = results[0]
     for result in results[1:]:
         for side in ("protocol", "budget"):
-            ours = leaves(asdict(getattr(result, side)), side)
-            theirs = leaves(asdict(getattr(reference, side)), side)
-            for field in dict.fromkeys([*theirs, *ours]):
-                if ours.get(field) != theirs.get(field):
-                    row, reference_row = result.subject.name, reference.subject.name
-                    found.append(
-                        Difference(field, row, ours.get(field), reference_row, theirs.get(field))
-                    )
+            theirs, ours = (asdict(getattr(one, side)) for one in (reference, result))
+            for field, their, our in field_differences(theirs, ours, side):
+                row, reference_row = result.subject.name, reference.subject.name
+                found.append(Difference(field, row, our, reference_row, their))
     return found
 
 

@@ -17,7 +17,6 @@ from typing import Any
 from eval.result.record import Environment, FirstStageUsed, Result, Subject, Value
 from eval.result.uncertainty import over_trainings
 from eval.table.table import Difference, differences
-from eval.table.verdict import SPEED
 
 
 def combined(trainings: Sequence[Result], name: str) -> Result:
@@ -50,13 +49,10 @@ def combined(trainings: Sequence[Result], name: str) -> Result:
         for key in first.values
         if all(key in one.values for one in trainings)
     }
-    if SPEED in values:
-        values[SPEED] = replace(
-            values[SPEED],
-            interval=None,
-            standard_error=None,
-            definition=first.values[SPEED].definition,
-        )
+    for key, value in values.items():
+        if value.column == "cost":  # what varies in it is the machine
+            definition = first.values[key].definition
+            values[key] = replace(value, interval=None, standard_error=None, definition=definition)
     return Result(
         values=values,
         protocol=first.protocol,

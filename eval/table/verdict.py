@@ -16,7 +16,6 @@ from eval.result.uncertainty import (
 )
 
 WEIGHTS, METHOD = "these weights", "the method"
-SPEED = "images_per_second"  # what varies in it is the machine, neither weights nor method
 
 WEIGHTS_NOTE = (
     "Said of these weights, not of the methods: both rows' images were made from the same seeds in "
@@ -70,8 +69,8 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
     asked: list[tuple[Verdict, bool]] = []
     for metric, value in results[0].values.items():
         rows = {r.subject.name: r.values[metric] for r in results if metric in r.values}
-        if len(rows) < len(results) or value.higher_is_better is None or metric == SPEED:
-            continue
+        if len(rows) < len(results) or value.higher_is_better is None or value.column == "cost":
+            continue  # what varies in a cost is the machine, neither weights nor method
         pairs = list(combinations(rows, 2))
         trainings = min(len(one.trainings) for one in rows.values())
         if trainings >= 2:

@@ -11,6 +11,8 @@ from zoo.records import Condition, Raw
 class Conditioner(Protocol):
     """Turns labels or captions into a ``Condition``.
 
+    One attribute more is read where it is there: ``conditional``, False of one that reads none.
+
     Attributes:
         dropout: the share of training examples whose condition is replaced by the null one.
         num_classes: how many labels there are, or None where conditions are no labels.

@@ -10,6 +10,7 @@ from zoo.records import Condition, Raw
 class Unconditional(Part):
     """Whatever condition a batch has is not looked at, only kept for guidance by others."""
 
+    conditional = False
     dropout = 0.0
     num_classes = None
 

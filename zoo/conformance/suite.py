@@ -39,4 +39,3 @@ def conformance(sampler: Sampler) -> Iterator[Verdict]:
         except Exception as error:  # whatever a user's sampler raises is the verdict
             words = check.__name__.replace("_", " ")
             yield Verdict(words, False, f"{type(error).__name__}: {error}", asks)
-

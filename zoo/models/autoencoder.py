@@ -45,6 +45,7 @@ class Autoencoder(Trainable):
         ValueError: the loss is for another kind of autoencoder.
     """
 
+    takes_first_stage = True
     not_saved: ClassVar[tuple[str, ...]] = (
         "recipe",
         "reconstruction_loss",

@@ -34,6 +34,8 @@ class LatentDiffusion(DiffusionModule):
         ValueError: there is no autoencoder, or the parts do not go together.
     """
 
+    takes_first_stage = True
+
     def __init__(
         self,
         denoiser: nn.Module,

@@ -41,6 +41,8 @@ class NoisyClassifier(Trainable):
         ValueError: the network is not one for such images, or for fewer than two classes.
     """
 
+    takes_first_stage = True
+
     def __init__(
         self,
         network: nn.Module,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,8 +60,8 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
 
 def wants_autoencoder(cfg: DictConfig) -> bool:
     """Whether the model takes a first stage that its config does not name."""
-    takes = inspect.signature(get_class(cfg.model._target_)).parameters
-    return "first_stage" in takes and cfg.model.get("first_stage") is None
+    kind = get_class(cfg.model._target_)
+    return getattr(kind, "takes_first_stage", False) and cfg.model.get("first_stage") is None
 
 
 def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:

@@ -195,7 +195,7 @@ def test_subject_and_provenance_are_the_files(module: Autoencoder, data: Any) ->
     assert subject.parameters == sum(p.numel() for p in module.parameters())
     assert subject.flops_per_evaluation == subject.num_steps == 0
     assert subject.flops_decode > 0
-    assert (subject.sampler, subject.weights, subject.weights_sha256) == ("–", "EMA", "12" * 32)
+    assert (subject.sampler, subject.weights, subject.weights_sha256) == (None, "EMA", "12" * 32)
     assert found.budget.images_seen == 640
     assert found.provenance == facts
 

@@ -11,8 +11,7 @@ from omegaconf import OmegaConf
 from eval.result.record import Result
 from eval.study import loading, trainings
 from eval.study.comparison import Experiment
-from eval.study.recorded import unlike_config, unlike_model
-from eval.study.trainings import Trainings, quoted, seeds_of
+from eval.study.trainings import Trainings, quoted, seeds_of, unlike_config, unlike_model
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor

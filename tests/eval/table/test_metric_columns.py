@@ -38,11 +38,11 @@ def test_what_no_row_can_have_says_why(make_result):
 def test_images_of_unknown_making_have_no_size_and_no_sampler(make_result):
     result = make_result("folder")
     subject = replace(
-        result.subject, model="images", parameters=0, flops_per_evaluation=0, sampler="–",
-        num_steps=0, network_evaluations=0.0, guidance="–", training_seconds=None,
+        result.subject, model="images", parameters=0, flops_per_evaluation=0, sampler=None,
+        grid=None, num_steps=0, network_evaluations=0.0, guidance=None, training_seconds=None,
     )  # fmt: skip
     result = replace(result, subject=subject)
-    for key in ("parameters", "flops_per_evaluation", "network_evaluations", "sampler"):
+    for key in ("parameters", "flops_per_evaluation", "network_evaluations", "sampler", "guidance"):
         (cell,) = cells([result], key)
         assert cell.text == "–" and cell.value in (None, "–"), key
 
