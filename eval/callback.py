@@ -149,7 +149,7 @@ class EvaluateWhileTraining(AfterStep):
             self.extractor = _built(self.extractor, trainer.strategy.root_device)
             guidance = getattr(module, "guidance", None)
             self._wanted = conditions(module, ReferenceSet.of(data), self.num_images, guidance)
-            self._reference = self._made(trainer, data.train)  # type: ignore[union-attr]
+            self._reference = self._made(trainer, data.train)
         return self._wanted, self._reference
 
     def _made(self, trainer: Trainer, split: Any) -> Few:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -27,7 +28,6 @@ from eval.metric import (
     PerceptualDistance,
     ReconstructionDistance,
 )
-from eval.metric.pair.lpips import published
 from eval.result import describe
 from eval.result.record import Protocol, Result
 from eval.source.dataset import mixed
@@ -39,11 +39,12 @@ DEFAULTS: tuple[MetricFactory, ...] = (
     ReconstructionDistance,
     PSNR,
     SSIM,
-    lambda: PerceptualDistance(published()),
+    PerceptualDistance,
 )
 """What is measured where no metric of pairs is chosen, as far as it can be."""
 
 _NO_VGG = "the weights of VGG16 are missing: `zoo doctor` says which file goes where"
+_SPEED = "encoded and decoded per second"
 _OF_GENERATED = "is of generated images; an autoencoder generates none"
 
 
@@ -92,7 +93,7 @@ def reconstruct(
             return renamed(Evaluation(*known), setting)
     batches = reconstructed(module, data.test, indices, posterior, how.seed, how.batch_size)
     tracked = track(batches, -(-count // how.batch_size), "reconstructions", "batches")
-    speed = Measurement(_speed, None, count)
+    speed = Measurement(partial(ImagesPerSecond, how=_SPEED), None, count)
     passing = plan.only([*plan.measurements, speed])
     measured = one_pass(tracked, passing, ReferenceFeatures(passing), count)
     values, absent = values_of(measured, Baselines())
@@ -112,10 +113,6 @@ def reconstruct(
     return evaluation
 
 
-def _speed() -> ImagesPerSecond:
-    return ImagesPerSecond("encoded and decoded per second")
-
-
 def pair_plan(setting: Setting, count: int, shape: Sequence[int], device: torch.device) -> Plan:
     """The metrics of pairs, and those that cannot be measured, each with its reason.
 
@@ -129,7 +126,8 @@ def pair_plan(setting: Setting, count: int, shape: Sequence[int], device: torch.
         ValueError: one that was asked for cannot be measured on such images.
     """
     kinds = {factory: class_of(factory) for factory in setting.metrics}
-    absent = {k.stem: _OF_GENERATED for k in kinds.values() if k.against != "pairs"}
+    generated = [k for k in kinds.values() if k.against != "pairs" and not k.optional]
+    absent = {kind.stem: _OF_GENERATED for kind in generated}
     chosen = [factory for factory, kind in kinds.items() if kind.against == "pairs"]
     measurements: list[Measurement] = []
     for factory in chosen or DEFAULTS:
@@ -138,9 +136,9 @@ def pair_plan(setting: Setting, count: int, shape: Sequence[int], device: torch.
         except ValueError as error:
             if chosen:
                 raise
-            name = "lpips" if factory is DEFAULTS[-1] else class_of(factory).stem
-            missing = name == "lpips" and state("vgg16") == "missing"
-            absent[name] = _NO_VGG if missing else str(error)
+            kind = class_of(factory)
+            missing = kind is PerceptualDistance and state("vgg16") == "missing"
+            absent[kind.stem] = _NO_VGG if missing else str(error)
     return Plan(tuple(measurements), absent)
 
 
@@ -152,7 +150,7 @@ def _pair_measurements(
     device: torch.device,
 ) -> list[Measurement]:
     kind = class_of(factory)
-    if kind is ReconstructionDistance or issubclass(kind, ReconstructionDistance):
+    if issubclass(kind, ReconstructionDistance):
         return [
             Measurement(factory, extractor, count, count)
             for extractor in suited(kind, setting.extractors, None)
@@ -161,7 +159,7 @@ def _pair_measurements(
     metric.place(device)
     blank = torch.zeros(1, *shape, dtype=torch.uint8)
     metric.compare(blank, blank)  # such images can be compared
-    return [Measurement(metric.fresh, None, count)]
+    return [Measurement(metric.factory(), None, count)]
 
 
 def _protocol(setting: Setting, plan: Plan, count: int, posterior: str) -> Protocol:

@@ -171,7 +171,9 @@ def generated(
                     indices=indices,
                     on_step=on_step,
                 )
-            batch = wanted.batch(images, indices.start, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            # contiguous, as images from a file are: features of another layout round otherwise
+            batch = wanted.batch(images.contiguous(), indices.start, seconds)
             yield batch._replace(evaluations=evaluations)
 
 

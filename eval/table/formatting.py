@@ -14,8 +14,8 @@ NOT_ESTIMABLE = "not estimable at this count"
 def title_of(name: str, value: Value) -> str:
     """A number's name on pages; records of earlier versions have its plain name alone.
 
-    >>> title_of("kid_small", Value(1.0, "", title="KID (small)")), title_of("kid_small", Value(1, ""))
-    ('KID (small)', 'kid small')
+    >>> title_of("kid_small", Value(1.0, "", title="KID (small)"))
+    'KID (small)'
     """
     return value.title or plain(name)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -102,7 +104,7 @@ class PerceptualDistance(PairMetric):
     """The mean over images of their learned distances.
 
     Args:
-        vgg: the network, such as ``published`` gives it.
+        vgg: the network; the ``published`` one when None.
     """
 
     stem, title = "lpips", "LPIPS"
@@ -117,16 +119,16 @@ class PerceptualDistance(PairMetric):
     )
     network = "vgg16"
 
-    def __init__(self, vgg: VGG) -> None:
+    def __init__(self, vgg: VGG | None = None) -> None:
         super().__init__()
-        self.vgg = vgg
-        self.sha256 = vgg.vgg_sha256
+        self.vgg = vgg if vgg is not None else published()
+        self.sha256 = self.vgg.vgg_sha256
 
     def description(self) -> str:
         return f"{self.settings}; {self.vgg}"
 
-    def fresh(self) -> PerceptualDistance:
-        return PerceptualDistance(self.vgg)
+    def factory(self) -> Callable[[], PerceptualDistance]:
+        return functools.partial(PerceptualDistance, self.vgg)
 
     def place(self, device: torch.device) -> None:
         self.vgg.to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -43,9 +44,9 @@ class PairMetric(MeanMetric):
         """How it is measured."""
         return self.settings
 
-    def fresh(self) -> PairMetric:
-        """Another one of the same settings that has seen nothing."""
-        return type(self)()
+    def factory(self) -> Callable[[], PairMetric]:
+        """Makes others of the same settings that have seen nothing."""
+        return type(self)
 
     def place(self, device: torch.device) -> None:
         """Moves what compares to a device; the sums stay where they are."""
