@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
+from zoo.first_stage import FirstStage
 from zoo.guidance import Guidance, num_classes
 from zoo.records import Condition, Prediction, Raw
 from zoo.sampler import Sampler
@@ -20,7 +21,7 @@ class Model(Protocol):
 
     denoiser: nn.Module
     diffusion: GaussianDiffusion
-    first_stage: Any
+    first_stage: FirstStage
     conditioner: Any
     guidance: Any
     sampler: Sampler

@@ -15,6 +15,7 @@ from zoo.diffusion.bound import Bound, variational_bound
 from zoo.diffusion.clock import DiscreteClock
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
+from zoo.first_stage import FirstStage
 from zoo.generation import condition_of, one_batch
 from zoo.guidance import Guidance, Unguided, networks
 from zoo.recipe import Recipe
@@ -45,7 +46,7 @@ class DiffusionModule(Trainable):
         self,
         denoiser: nn.Module,
         diffusion: GaussianDiffusion,
-        first_stage: Any,
+        first_stage: FirstStage,
         image_shape: Sequence[int],
         sampler: Sampler,
         conditioner: Conditioner | None = None,
@@ -58,7 +59,7 @@ class DiffusionModule(Trainable):
         self.diffusion = diffusion
         self.first_stage = first_stage
         self.image_shape = list(image_shape)
-        self.latent_shape: tuple[int, int, int] = tuple(first_stage.latent_shape(image_shape))
+        self.latent_shape: tuple[int, int, int] = first_stage.latent_shape(image_shape)
         self.sampler = sampler
         self.conditioner: Any = conditioner if conditioner is not None else Unconditional()
         self.guidance: Any = guidance if guidance is not None else Unguided()

@@ -82,7 +82,7 @@ class ConvAutoencoder(Part, nn.Module):
         self.register_buffer("shift", torch.zeros(1, latent_channels, 1, 1))
         self.register_buffer("scale", torch.ones(1, latent_channels, 1, 1))
 
-    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    def latent_shape(self, image_shape: Sequence[int]) -> tuple[int, int, int]:
         """(C, h, w) of the latents of an image (C, H, W).
 
         Raises:

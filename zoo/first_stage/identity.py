@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from zoo.draw import Draw
@@ -22,9 +24,10 @@ class Identity(Part):
     def __init__(self) -> None:
         pass  # only so that a saved config knows it has no arguments
 
-    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    def latent_shape(self, image_shape: Sequence[int]) -> tuple[int, int, int]:
         """The image's own (C, H, W)."""
-        return image_shape
+        channels, height, width = image_shape
+        return channels, height, width
 
     def moments(self, images: Tensor) -> Tensor:
         """The images themselves, (B, C, H, W) in [-1, 1]."""

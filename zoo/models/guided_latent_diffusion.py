@@ -9,6 +9,7 @@ from torch import nn
 
 from zoo.conditioner import Conditioner
 from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.first_stage import FirstStage
 from zoo.guidance import ClassifierFree, Guidance
 from zoo.models.latent_diffusion import LatentDiffusion
 from zoo.recipe import Recipe
@@ -37,7 +38,7 @@ class GuidedLatentDiffusion(LatentDiffusion):
         self,
         denoiser: nn.Module,
         diffusion: GaussianDiffusion,
-        first_stage: Any,
+        first_stage: FirstStage,
         image_shape: Sequence[int],
         sampler: Sampler,
         conditioner: Conditioner,
@@ -52,13 +53,6 @@ class GuidedLatentDiffusion(LatentDiffusion):
             )
         guidance = guidance if guidance is not None else ClassifierFree(1.5)
         super().__init__(
-            denoiser,
-            diffusion,
-            first_stage,
-            image_shape,
-            sampler,
-            conditioner,
-            guidance,
-            clock,
+            denoiser, diffusion, first_stage, image_shape, sampler, conditioner, guidance, clock,
             recipe,
-        )
+        )  # fmt: skip

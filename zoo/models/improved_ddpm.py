@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from torch import nn
-
-from zoo.conditioner import Conditioner
-from zoo.diffusion.gaussian import GaussianDiffusion
-from zoo.diffusion.variance import LearnedVariance
-from zoo.first_stage import Identity
-from zoo.guidance import Guidance
-from zoo.module import DiffusionModule
-from zoo.recipe import Recipe
-from zoo.sampler import Sampler
+from zoo.models.pixel_diffusion import PixelDiffusion
 
 
-class ImprovedDDPM(DiffusionModule):
+class ImprovedDDPM(PixelDiffusion):
     """A diffusion of pixels whose network predicts the mean and the variance.
 
     Args:
@@ -34,27 +22,5 @@ class ImprovedDDPM(DiffusionModule):
         ValueError: the variance is fixed, or the parts do not go together.
     """
 
-    def __init__(
-        self,
-        denoiser: nn.Module,
-        diffusion: GaussianDiffusion,
-        image_shape: Sequence[int],
-        sampler: Sampler,
-        conditioner: Conditioner | None = None,
-        guidance: Guidance | None = None,
-        clock: Any = None,
-        recipe: Recipe | None = None,
-    ) -> None:
-        if not isinstance(diffusion.variance, LearnedVariance):
-            raise ValueError("ImprovedDDPM learns its variance: use LearnedVariance, or zoo.DDPM")
-        super().__init__(
-            denoiser,
-            diffusion,
-            Identity(),
-            image_shape,
-            sampler,
-            conditioner,
-            guidance,
-            clock,
-            recipe,
-        )
+    learns_variance = True
+    remedy = "ImprovedDDPM learns its variance: use LearnedVariance, or zoo.DDPM"

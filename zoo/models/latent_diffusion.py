@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.conditioner import Conditioner
 from zoo.diffusion.gaussian import GaussianDiffusion
-from zoo.first_stage import Identity
+from zoo.first_stage import FirstStage, Identity
 from zoo.guidance import Guidance
 from zoo.module import DiffusionModule
 from zoo.recipe import Recipe
@@ -40,7 +40,7 @@ class LatentDiffusion(DiffusionModule):
         self,
         denoiser: nn.Module,
         diffusion: GaussianDiffusion,
-        first_stage: Any,
+        first_stage: FirstStage,
         image_shape: Sequence[int],
         sampler: Sampler,
         conditioner: Conditioner | None = None,
@@ -55,13 +55,6 @@ class LatentDiffusion(DiffusionModule):
                 "`zoo train model=autoencoder`"
             )
         super().__init__(
-            denoiser,
-            diffusion,
-            first_stage,
-            image_shape,
-            sampler,
-            conditioner,
-            guidance,
-            clock,
+            denoiser, diffusion, first_stage, image_shape, sampler, conditioner, guidance, clock,
             recipe,
-        )
+        )  # fmt: skip

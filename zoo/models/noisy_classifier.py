@@ -14,7 +14,7 @@ from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.parameterization import X0
 from zoo.diffusion.quartile import QUARTILES, quartile
 from zoo.draw import Draw
-from zoo.first_stage import Identity
+from zoo.first_stage import FirstStage, Identity
 from zoo.recipe import Recipe
 from zoo.records import Batch, Level
 from zoo.schedule import NoiseSchedule
@@ -48,7 +48,7 @@ class NoisyClassifier(Trainable):
         network: nn.Module,
         schedule: NoiseSchedule,
         image_shape: Sequence[int],
-        first_stage: Any = None,
+        first_stage: FirstStage | None = None,
         clock: Any = None,
         recipe: Recipe | None = None,
     ) -> None:
@@ -56,10 +56,9 @@ class NoisyClassifier(Trainable):
         self.network = network
         self.schedule = schedule
         self.image_shape = list(image_shape)
-        self.first_stage = first_stage if first_stage is not None else Identity()
+        self.first_stage: FirstStage = first_stage if first_stage is not None else Identity()
         self.clock = clock if clock is not None else DiscreteClock()
-        channels, height, width = image_shape
-        self.latent_shape = tuple(self.first_stage.latent_shape((channels, height, width)))
+        self.latent_shape = tuple(self.first_stage.latent_shape(image_shape))
         self.diffusion = GaussianDiffusion(schedule, X0())  # to add noise; nothing is predicted
         self.network_evaluations = 0
         if isinstance(self.first_stage, nn.Module):

@@ -16,8 +16,9 @@ from zoo.schedule import NoiseSchedule
 
 
 class Heun(Sampler):
-    """The trapezoidal rule for x/alpha over sigma/alpha, written as sums of x and x0.
+    """The trapezoidal rule for y = x/alpha over s = sigma/alpha, written as sums of x and x0.
 
+    y' = y + (s' - s) (d + d') / 2 with the slopes d = (y - x0)/s, and d' at Euler's y + (s' - s) d.
     Two network evaluations per step, one in the last: 2 num_steps - 1 in all. The slope at pure
     noise (alpha = 0) is not finite in these coordinates, nor is the one at clean data: such steps
     are Euler's.

@@ -26,6 +26,8 @@ _ADAMS_BASHFORTH = (
 class PLMS(Sampler):
     """Adams-Bashforth in the noise, up to order 4, each step moved by DDIM's formula (eq. 12).
 
+    y' = y + (s' - s) sum_k w_k eps_k with y = x/alpha, s = sigma/alpha, eps_0 the noise predicted
+    now and eps_k that of k steps before; w = (55, -59, 37, -9)/24 from the fourth step on.
     The first step is Heun's and costs a second network evaluation: num_steps + 1 in all. The
     weights are those of equal steps in sigma/alpha whatever the grid, which makes the method second
     order. From pure noise (alpha = 0) the first step is DDIM's, as is a single one to clean data.

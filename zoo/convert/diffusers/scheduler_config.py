@@ -37,9 +37,8 @@ def scheduler_config(module: DiffusionModule) -> dict[str, Any]:
     Raises:
         ValueError: the parameterization or the variance is not among diffusers'.
     """
-    diffusion, bounds = module.diffusion, module.first_stage.bounds
-    if isinstance(module.guidance, Bounded):
-        bounds = module.guidance.bounds
+    diffusion, guidance = module.diffusion, module.guidance
+    bounds = guidance.bounds if isinstance(guidance, Bounded) else module.first_stage.bounds
     output = _OUTPUTS.get(type(diffusion.parameterization))
     if output is None:
         raise ValueError(

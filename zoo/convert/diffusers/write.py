@@ -89,10 +89,11 @@ def _model(module: DiffusionModule) -> tuple[str | None, Files]:
         "scheduler": ["diffusers", scheduler["_class_name"]],
     }
     pipeline: str | None = "DDPMPipeline"
-    if not isinstance(module.first_stage, Identity):
+    first_stage: Any = module.first_stage
+    if not isinstance(first_stage, Identity):
         pipeline = "LDMPipeline"
         part = "vae" if isinstance(module.conditioner, CLIPText) else "vqvae"
-        files |= _autoencoder(part, module.first_stage, module.image_shape[1:])
+        files |= _autoencoder(part, first_stage, module.image_shape[1:])
         index[part] = ["diffusers", files[f"{part}/config.json"]["_class_name"]]
     if isinstance(module.conditioner, CLIPText):
         pipeline = "StableDiffusionPipeline"
