@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from eval.extractor.known_weights import UNKNOWN as UNKNOWN
 from eval.extractor.known_weights import Weights as Weights
 from zoo import paths
 from zoo.checkpoint import sha256 as sha256_of
+from zoo.checkpoint.header import read_header
 from zoo.system.files import replacing
 
 _HUB = ".cache/huggingface/hub/"
@@ -112,12 +112,8 @@ def check_whole(path: str | Path) -> None:
         return
     size = path.stat().st_size
     try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, size)))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
-        announced = 8 + length + max(ends, default=0)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        announced = read_header(path).size
+    except ValueError as error:
         raise ValueError(f"{path}: torn, or not a safetensors file: fetch it again") from error
     if size != announced:
         raise ValueError(

@@ -7,13 +7,13 @@ a file's header in milliseconds.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.checkpoint.build import build, check
+from zoo.checkpoint.header import read_header
 from zoo.part import config_of
 from zoo.system.files import replacing
 from zoo.system.versions import git_commit, versions
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FORMAT = "diffusion-zoo"
 VERSION = 1
-_HEADER_LIMIT = 100_000_000  # bytes; safetensors' own limit
 
 
 def save(
@@ -204,51 +203,15 @@ def _json(path: str | Path, name: str) -> dict[str, Any]:
 
 
 def _metadata(path: str | Path) -> dict[str, str]:
-    """The header's ``__metadata__``; the file's size is checked against the header."""
-    header, size = _header(Path(path)), Path(path).stat().st_size
-    metadata = header.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+    """The header's metadata; the file's size is checked against the header."""
+    metadata, expected = read_header(path)
+    if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: a safetensors file, but not one that this zoo's save() wrote")
     if metadata.get("version") != str(VERSION):
         raise ValueError(
             f"{path}: written in format {metadata.get('version')!r}, this version reads {VERSION}: "
             "update diffusion-zoo"
         )
-    expected = _size(path, header)
-    if size != expected:
+    if (size := Path(path).stat().st_size) != expected:
         raise ValueError(f"{path}: torn file: {size} bytes instead of {expected}")
     return metadata
-
-
-def _size(path: str | Path, header: dict[str, Any]) -> int:
-    """How many bytes the file has according to its header."""
-    try:
-        begin = header.pop("")
-        return begin + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (TypeError, KeyError, IndexError):
-        raise ValueError(f"{path}: not a safetensors file") from None
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """A safetensors header; under the empty name the offset at which the tensors begin."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    with open(path, "rb") as file:
-        start = file.read(8)
-        if start[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
-            raise ValueError(f"{path}: a pickle; only safetensors files of this zoo are loaded")
-        if len(start) < 8:
-            raise ValueError(f"{path}: torn file: {len(start)} bytes")
-        (length,) = struct.unpack("<Q", start)
-        if length > _HEADER_LIMIT:
-            raise ValueError(f"{path}: not a safetensors file")
-        text = file.read(length)
-    if len(text) < length:
-        raise ValueError(f"{path}: torn file, or not a safetensors file: the header is cut off")
-    try:
-        header = json.loads(text)
-    except ValueError:
-        raise ValueError(f"{path}: not a safetensors file") from None
-    if not isinstance(header, dict):
-        raise ValueError(f"{path}: not a safetensors file")
-    return {**header, "": 8 + length}

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from zoo.convert.keys import listed
-from zoo.convert.weights.pickle_reader import read_pickle
+from zoo.convert.weights.pickle import read_pickle
 
 _INDEX = ".safetensors.index.json"
 _INSIDE = ("state_dict", "model_state_dict", "model", "params_ema", "ema", "module")

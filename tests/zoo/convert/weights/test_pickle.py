@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import collections
+import datetime
+import functools
 import io
 import os
 import pickle
+import struct
+import subprocess
 import sys
 import types
 import zipfile
@@ -17,7 +21,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.convert.weights.pickle_reader import read_pickle
+from zoo.convert.weights.pickle import read_pickle
 from zoo.convert.weights.read import read
 
 FORMATS = [True, False]  # zip, and the sequence of pickles before torch 1.6
@@ -43,6 +47,13 @@ class Opened(Touch):
         return io.open, (str(self.path), "w")
 
 
+class Started(Touch):
+    """By way of a process of its own, with a state for it."""
+
+    def __reduce__(self) -> Any:
+        return subprocess.Popen, (["touch", str(self.path)],), {"__setstate__": subprocess.call}
+
+
 class Popped(Touch):
     """By way of a state that its class would act on."""
 
@@ -59,10 +70,10 @@ def lightning(monkeypatch: pytest.MonkeyPatch) -> Any:
         def __init__(self) -> None:
             self.best = 0.5
 
-    class Attributes(dict):
+    class AttributeDict(dict):
         pass
 
-    for kind in (ModelCheckpoint, Attributes):
+    for kind in (ModelCheckpoint, AttributeDict):
         kind.__module__, kind.__qualname__ = "pl_fake.callbacks", kind.__name__
         setattr(module, kind.__name__, kind)
     monkeypatch.setitem(sys.modules, "pl_fake", package)
@@ -80,7 +91,7 @@ def published(module: Any) -> dict[str, Any]:
     state["a.parameter"] = torch.nn.Parameter(torch.ones(2), requires_grad=True)
     state._metadata = collections.OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
     made = module.ModelCheckpoint()
-    hyper = module.Attributes()
+    hyper = module.AttributeDict(rate=0.5)
     hyper["lr"] = made
     return {
         "epoch": 3,
@@ -107,7 +118,7 @@ def test_weights_beside_classes_that_nobody_has(
     assert (found["epoch"], found["global_step"]) == (3, 7)
     assert found["list"] == [1, None, "x", [2.5, None]]
     assert found["callbacks"] == {}
-    assert "hyper_parameters" not in found
+    assert found["hyper_parameters"] == {"rate": 0.5}
     assert found["empty"].shape == (0, 4)
     for key, value in held["state_dict"].items():
         assert torch.equal(found["state_dict"][key], value)
@@ -117,7 +128,19 @@ def test_weights_beside_classes_that_nobody_has(
 
 
 @pytest.mark.parametrize("archive", FORMATS)
-@pytest.mark.parametrize("attack", [Touch, Evaluated, Opened, Popped])
+@pytest.mark.parametrize("attack", [Touch, Popped])
+def test_a_file_that_names_the_system_is_refused(
+    attack: Any, archive: bool, tmp_path: Path
+) -> None:
+    path, sign = tmp_path / "model.pt", tmp_path / "executed"
+    torch.save({"evil": attack(sign)}, path, _use_new_zipfile_serialization=archive)
+    with pytest.raises(ValueError, match=r"GLOBAL posix\.system whose module posix is blocked$"):
+        read_pickle(path)
+    assert not sign.exists()
+
+
+@pytest.mark.parametrize("archive", FORMATS)
+@pytest.mark.parametrize("attack", [Evaluated, Opened, Started])
 def test_nothing_in_a_file_is_executed(attack: Any, archive: bool, tmp_path: Path) -> None:
     path, sign = tmp_path / "model.pt", tmp_path / "executed"
     held = {"state_dict": {"a": torch.ones(2)}, "evil": attack(sign), "list": [attack(sign)]}
@@ -126,6 +149,41 @@ def test_nothing_in_a_file_is_executed(attack: Any, archive: bool, tmp_path: Pat
     assert not sign.exists()
     assert found["state_dict"]["a"].tolist() == [1, 1]
     assert "evil" not in found
+
+
+@pytest.mark.parametrize("archive", FORMATS)
+def test_what_training_states_hold_beside_weights(archive: bool, tmp_path: Path) -> None:
+    path, weight = tmp_path / "model.ckpt", torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([weight])
+    weight.sum().backward()
+    optimizer.step()
+    held = {
+        "optimizer": optimizer.state_dict(), "sets": [{1}, frozenset([2])], "bytes": b"abc",
+        "milestones": collections.Counter([3]), "losses": collections.deque([0.5], maxlen=9),
+        "by name": collections.defaultdict(list, a=[1]), "large": 2**80, "complex": 1j,
+        "numbers": [np.float32(0.5), np.bool_(True), np.dtype(">i4").type(4)],
+        "arrays": [np.arange(3), np.array([print], dtype=object)],
+        "others": [datetime.timedelta(1), functools.partial(print, 1), Path("x"), torch.float16],
+    }  # fmt: skip
+    torch.save(held, path, _use_new_zipfile_serialization=archive)
+    found = read_pickle(path)
+    state = found.pop("optimizer")["state"][0]
+    assert torch.equal(state["exp_avg"], torch.full((2,), 0.1)) and state["step"] == 1
+    assert found == {
+        "sets": [{1}, {2}], "bytes": b"abc", "milestones": {3: 1}, "losses": [0.5],
+        "by name": {"a": [1]}, "large": 2**80, "complex": 1j, "numbers": [0.5, True, 4],
+        "arrays": [None, None], "others": [None] * 4,
+    }  # fmt: skip
+
+
+class Lines(list):
+    pass
+
+
+def test_a_kind_of_list_that_torch_cannot_fill_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2), "lines": Lines([1])}, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"append to lists.*save its state dict by torch\.save$"):
+        read_pickle(tmp_path / "model.pt")
 
 
 def archive_of(path: Path, program: bytes, storage: bytes = b"\0" * 16) -> Path:
@@ -137,72 +195,126 @@ def archive_of(path: Path, program: bytes, storage: bytes = b"\0" * 16) -> Path:
     return path
 
 
-def calling(target: str, arguments: str, after: str = "") -> bytes:
-    """A pickle, in the oldest protocol, that calls something with arguments."""
+def text(words: str) -> bytes:
+    return pickle.BINUNICODE + struct.pack("<I", len(words)) + words.encode()
+
+
+def number(value: int) -> bytes:
+    return pickle.BININT + struct.pack("<i", value)
+
+
+def named(target: str) -> bytes:
     module, _, name = target.rpartition(".")
-    return f"c{module}\n{name}\n({arguments}tR{after}.".encode()
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def together(*parts: bytes) -> bytes:
+    return pickle.MARK + b"".join(parts) + pickle.TUPLE
+
+
+def program(*parts: bytes) -> bytes:
+    """A pickle in torch's own protocol."""
+    return pickle.PROTO + b"\x02" + b"".join(parts) + pickle.STOP
+
+
+def calling(target: str, *arguments: bytes) -> bytes:
+    return named(target) + together(*arguments) + pickle.REDUCE
+
+
+def storage(key: str = "0", count: int = 4) -> bytes:
+    device = text("cpu")
+    pid = together(text("storage"), named("torch.FloatStorage"), text(key), device, number(count))
+    return pid + pickle.BINPERSID
 
 
 REBUILD = "torch._utils._rebuild_tensor_v2"
-STORAGE = "(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI4\ntQ"
+
+
+def tensor(offset: int, size: list[int], stride: list[int], over: bytes = storage()) -> bytes:
+    sides = [together(*map(number, sides)) for sides in (size, stride)]
+    return calling(REBUILD, over, number(offset), *sides, pickle.NEWFALSE, pickle.EMPTY_DICT)
+
+
 LIES = {  # programs, and what is said of them
-    "beyond the storage": (
-        calling(REBUILD, f"{STORAGE}I0\n(I5\nt(I1\ntI00\n(d"),
-        "reaches to number 4 of a storage of 4",
-    ),
-    "before the storage": (calling(REBUILD, f"{STORAGE}I-1\n(I4\nt(I1\ntI00\n(d"), "offset -1"),
-    "by its stride": (calling(REBUILD, f"{STORAGE}I0\n(I2\nt(I9\ntI00\n(d"), "number 9"),
-    "backwards": (calling(REBUILD, f"{STORAGE}I3\n(I4\nt(I-1\ntI00\n(d"), "stride (-1,)"),
-    "two sides, one stride": (
-        calling(REBUILD, f"{STORAGE}I0\n(I2\nI2\nt(I1\ntI00\n(d"),
-        "stride (1,)",
-    ),
-    "over no storage": (calling(REBUILD, "S'0'\nI0\n(I2\nt(I1\ntI00\n(d"), "no storage"),
-    "a larger storage": (
-        calling(REBUILD, f"{STORAGE.replace('I4', 'I400000000')}I0\n(I4\nt(I1\ntI00\n(d"),
-        "has 16 bytes, not 1600000000",
-    ),
-    "another file's storage": (
-        calling(REBUILD, STORAGE.replace("'0'", "'../../etc/x'") + "I0\n(I4\nt(I1\ntI00\n(d"),
-        "no item named",
-    ),
+    "beyond the storage": (tensor(0, [5], [1]), "resize storage"),
+    "before the storage": (tensor(-1, [4], [1]), "offset -1"),
+    "by its stride": (tensor(0, [2], [9]), "resize storage"),
+    "backwards": (tensor(3, [4], [-1]), "strides=[-1]"),
+    "two sides, one stride": (tensor(0, [2, 2], [1]), "stride length (1)"),
+    "over no storage": (tensor(0, [2], [1], text("0")), "'str' object has no attribute"),
+    "a larger storage": (tensor(0, [4], [1], storage(count=400_000_000)), "size (16 bytes)"),
+    "another file's storage": (tensor(0, [4], [1], storage("../../etc/x")), "file not found"),
     "a state for the tensor": (
-        calling(REBUILD, f"{STORAGE}I0\n(I4\nt(I1\ntI00\n(d", after="(I1\nI2\nI3\nI4\ntb"),
-        "change a tensor",
+        tensor(0, [4], [1]) + together(*map(number, (1, 2, 3, 4))) + pickle.BUILD,
+        "set_()",
+    ),
+    "a state for the tensor that makes it larger": (
+        tensor(0, [4], [1])
+        + together(storage(), number(0), together(number(9)), together(number(1)))
+        + pickle.BUILD,
+        "resize storage",
     ),
     "a state for the function": (
-        b"ctorch._utils\n_rebuild_tensor_v2\n(dS'__code__'\nI1\nsb.",
-        "change a function",
+        named(REBUILD) + pickle.EMPTY_DICT + text("__code__") + number(1)
+        + pickle.SETITEM + pickle.BUILD,
+        "got <class 'function'>",
     ),
-    "a persistent id": (b"S'os.system'\nQ.", "no storage's"),
-    "nothing": (b"", "Ran out of input"),
-    "no end": (b"(I1\nI2\n", "Ran out of input"),
-    "itself": (b"\x80\x02]q\x00h\x00a.", "contain themselves"),
-}
+    "a state for a placeholder's class": (
+        named("evil.Class") + pickle.EMPTY_DICT + text("__new__") + number(1)
+        + pickle.SETITEM + pickle.BUILD,
+        "got <class 'type'>",
+    ),
+    "a call of what was made": (
+        calling("evil.Class") + pickle.EMPTY_TUPLE + pickle.REDUCE,
+        "unrecognized function",
+    ),
+    "a system's module": (calling("posix.system", text("true")), "posix is blocked"),
+    "a persistent id": (text("os.system") + pickle.BINPERSID, "must be tuple or int"),
+    "a persistent module": (
+        together(text("module"), named("evil.Class"), text("a"), text("b")) + pickle.BINPERSID,
+        "Only persistent_load of storage",
+    ),
+    "itself": (pickle.EMPTY_LIST + b"q\x00h\x00a", "contain themselves"),
+    "an older protocol": (b"(S'a'\nI1\nd", "Unsupported operand"),
+}  # fmt: skip
+ENDLESS = {"nothing": b"", "no end": pickle.MARK + number(1) + number(2)}
 
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_file_that_lies_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
-    program, words = LIES[name]
-    path = archive_of(tmp_path / "model.pt", program)
+    parts, words = LIES[name]
+    path = archive_of(tmp_path / "model.pt", program(parts))
     with pytest.raises(ValueError) as raised:
         read_pickle(path)
     assert str(path) in str(raised.value)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert "weights_only" not in str(raised.value)  # torch advises to execute the file
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_program_without_an_end_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a file that torch wrote: EOFError"):
+        read_pickle(archive_of(tmp_path / "model.pt", ENDLESS[name]))
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_other_protocols_are_refused_with_a_remedy(protocol: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"a": torch.ones(2), "s": {b"1"}}, path, pickle_protocol=protocol)
+    with pytest.raises(ValueError, match=r"save its state dict by torch\.save$"):
+        read_pickle(path)
 
 
 def test_attributes_of_what_is_allowed_are_not_reached_by_dotted_names(tmp_path: Path) -> None:
-    dotted = b"OrderedDict.__init__.__class__"
-    name = bytes([len(dotted)]) + dotted
-    program = b"\x80\x04]\x94\x8c\x0bcollections\x8c" + name + b"\x93a."
-    assert read_pickle(archive_of(tmp_path / "model.pt", program)) == [None]
+    dotted = calling("collections.OrderedDict.__init__.__class__", text("x"))
+    parts = pickle.EMPTY_LIST + dotted + pickle.APPEND
+    assert read_pickle(archive_of(tmp_path / "model.pt", program(parts))) == [None]
 
 
 def test_an_honest_program_of_the_same_kind_is_read(tmp_path: Path) -> None:
-    program = calling(REBUILD, f"{STORAGE}I1\n(I3\nt(I1\ntI00\n(d")
     numbers = np.array([1, 2, 3, 4], dtype="<f4").tobytes()
-    found = read_pickle(archive_of(tmp_path / "model.pt", program, numbers))
+    found = read_pickle(archive_of(tmp_path / "model.pt", program(tensor(1, [3], [1])), numbers))
     assert found.tolist() == [2, 3, 4]
 
 
@@ -235,7 +347,7 @@ def test_a_flipped_bit_among_the_numbers_of_an_archive_is_noticed(
 def test_programs_of_torchscript_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model/data.pkl", calling("os.system", "S'true'\n"))
+        archive.writestr("model/data.pkl", program(calling("os.system", text("true"))))
         archive.writestr("model/constants.pkl", b"N.")
     with pytest.raises(ValueError, match="TorchScript"):
         read_pickle(path)
