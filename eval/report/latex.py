@@ -109,36 +109,36 @@ def _math(text: str) -> str:
 
 
 def _caption(table: Table, title: str) -> str:
-    asked, said = table.protocol, [f"{title}."]
+    sentences = [f"{title}."]
     if table.differences:
         fields = ", ".join(dict.fromkeys(difference.field for difference in table.differences))
-        said.append(f"Forced: the rows differ in {fields}, so their numbers do not compare.")
-    said.append(_protocol(asked))
+        sentences.append(f"Forced: the rows differ in {fields}, so their numbers do not compare.")
+    sentences.append(_protocol(table.protocol))
     keys = [column.key for column in table.columns]
     if any(key.endswith("_low") for key in keys):
-        over = f"for these weights and this reference (jackknife over {asked['blocks']} blocks)"
+        blocks = table.protocol["blocks"]
+        over = f"for these weights and this reference (jackknife over {blocks} blocks)"
         if isinstance(table.budget.get("seed"), list):
             over = f"over {len(table.budget['seed'])} trainings of each method"
-        said.append(f"Subscript: half the 95 % interval, {over}.")
-    places = {one.place for i in range(len(keys)) for one in standings(table, i)}
+        sentences.append(f"Subscript: half the 95 % interval, {over}.")
+    places = {standing.place for i in range(len(keys)) for standing in standings(table, i)}
     if BEST in places:
-        said.append("Bold: best.")
+        sentences.append("Bold: best.")
     if LEVEL in places:
         of = dict.fromkeys(verdict.of for verdict in table.verdicts)
-        said.append(f"Underlined: not distinguishable from the best ({', '.join(of)}; Holm).")
-    return escaped(" ".join(said)).replace(" \\%", "\\,\\%")
+        sentences.append(f"Underlined: not distinguishable from the best ({', '.join(of)}; Holm).")
+    return escaped(" ".join(sentences)).replace(" \\%", "\\,\\%")
 
 
-def _protocol(asked: dict[str, Any]) -> str:
+def _protocol(protocol: dict[str, Any]) -> str:
     """How every number was measured, in one sentence."""
-    size = " × ".join(map(str, (asked.get("image_size") or [])[1:]))
-    parts = [f"{asked['num_generated']:,} images{f' of {size} pixels' if size else ''} each"]
-    if asked.get("num_reference"):
-        parts.append(
-            f"compared with {asked['num_reference']:,} of {asked['data']} ({asked['reference']})"
-        )
-    parts += [str(asked["labels"]), f"seed {asked['seed']}", str(asked["dtype"])]
-    name = f"Protocol {asked['name']}: " if asked.get("name") else ""
+    size = " × ".join(map(str, (protocol.get("image_size") or [])[1:]))
+    parts = [f"{protocol['num_generated']:,} images{f' of {size} pixels' if size else ''} each"]
+    if protocol.get("num_reference"):
+        reference = f"{protocol['data']} ({protocol['reference']})"
+        parts.append(f"compared with {protocol['num_reference']:,} of {reference}")
+    parts += [str(protocol["labels"]), f"seed {protocol['seed']}", str(protocol["dtype"])]
+    name = f"Protocol {protocol['name']}: " if protocol.get("name") else ""
     return name + "; ".join(parts) + "."
 
 

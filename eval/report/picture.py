@@ -27,10 +27,10 @@ def pair_sheets(pairs: Mapping[str, Tensor], columns: int = 4) -> dict[str, byte
         pairs: name to (K, 2, C, H, W) uint8, closest first; names without a pair are left out.
         columns: pairs per row.
     """
-    return {name: png(_pairs(found, columns)) for name, found in pairs.items() if len(found)}
+    return {name: png(_sheet(own, columns)) for name, own in pairs.items() if len(own)}
 
 
-def _pairs(pairs: Tensor, columns: int) -> Tensor:
+def _sheet(pairs: Tensor, columns: int) -> Tensor:
     touching = torch.stack([tile(pair, columns=2) for pair in pairs])
     return tile(touching, columns, gap=max(4, touching.shape[3] // 12))
 

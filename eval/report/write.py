@@ -30,7 +30,7 @@ def write(
     """Writes results.csv, .md and .tex, report.html and comparison.png into ``folder``.
 
     Args:
-        folder: made where it is absent.
+        folder: created where it is absent.
         table: of ``compare``.
         results: the rows' results, in the table's order.
         samples: name to PNG grid, of the same seeds and labels; names that are no rows (such as
@@ -56,10 +56,10 @@ def write(
 
 def subtitles(results: list[Result]) -> dict[str, str]:
     """The first Fréchet distance of each result, in words, by name."""
-    found = {}
+    texts = {}
     for result in results:
         for name, value in result.values.items():
             if is_frechet(name):
-                found[result.subject.name] = f"{title_of(name, value)} {short(value.value)}"
+                texts[result.subject.name] = f"{title_of(name, value)} {short(value.value)}"
                 break
-    return found
+    return texts
