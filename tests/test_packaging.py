@@ -83,6 +83,13 @@ def test_the_papers_tables_are_all_inside(installed: Path) -> None:
     assert "digits: 4 rows" in run(installed, installed, "-m", "zoo.cli", "list", "papers")
 
 
+def test_the_reports_templates_are_all_inside(installed: Path) -> None:
+    templates = Path("eval") / "report" / "templates"
+    here = {file.name for file in (ROOT / templates).iterdir()}
+    assert {"page.html.j2", "page.css", "page.js", "table.tex.j2"} <= here
+    assert here == {file.name for file in (installed / templates).iterdir()}
+
+
 def test_the_wheel_names_the_command_and_the_licence(installed: Path) -> None:
     (info,) = installed.glob("*.dist-info")
     assert "zoo = zoo.cli:main" in (info / "entry_points.txt").read_text()
@@ -96,4 +103,5 @@ def test_constraints_are_plain_pins_of_what_is_needed() -> None:
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     assert {"torch", "lightning", "torchmetrics", "transformers", "open-clip-torch"} <= set(pins)
     assert {"hydra-core", "safetensors", "torch-fidelity", "datasets", "scikit-learn"} <= set(pins)
+    assert "jinja2" in pins
     assert not [name for name, version in pins.items() if set(version) & set("@/; ")]

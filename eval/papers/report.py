@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from eval.papers.judge import NOT_RUN, VERDICTS, Outcome
 from eval.papers.table import Table
 from eval.table.metric_columns import NONE
+from zoo.system.text import csv_text, markdown_table
 
 _COLUMNS = ["row", "metric", "paper", "from_memory", "ours", "low", "high", "difference"]
 _COLUMNS += ["tolerance", "verdict", "why", "not_matched"]
+_HEADS = ["row", "metric", "table", "ours", "95 % interval", "difference", "tolerance", "verdict"]
 
 
 def to_csv(outcomes: Sequence[Outcome]) -> str:
     """A line per number; what is not there is empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(_COLUMNS)
+    rows = []
     for one in outcomes:
         low, high = one.ours.interval if one.ours and one.ours.interval else (None, None)
         ours = None if one.ours is None else one.ours.value
         numbers = [one.paper, one.row.from_memory, ours, low, high, one.difference, _within(one)]
-        said = [one.verdict, one.why, "; ".join(one.unmatched)]
-        writer.writerow([one.row.name, one.metric, *numbers, *said])
-    return buffer.getvalue()
+        words = [one.verdict, one.why, "; ".join(one.unmatched)]
+        rows.append([one.row.name, one.metric, *numbers, *words])
+    return csv_text(_COLUMNS, rows, end="\r\n")
 
 
 def to_markdown(table: Table, outcomes: Sequence[Outcome], command: str) -> str:
@@ -33,17 +31,7 @@ def to_markdown(table: Table, outcomes: Sequence[Outcome], command: str) -> str:
     arxiv = f" ([arXiv:{table.arxiv}](https://arxiv.org/abs/{table.arxiv}))" if table.arxiv else ""
     lines = [f"# {table.paper}, {table.table}", ""]
     lines += [f"{table.title or table.paper}{arxiv}, measured by `{command}`.", ""]
-    heads = [
-        "row",
-        "metric",
-        "table",
-        "ours",
-        "95 % interval",
-        "difference",
-        "tolerance",
-        "verdict",
-    ]
-    lines += [_line(heads), _line(["---"] * len(heads)), *map(_row, outcomes), ""]
+    lines += [markdown_table(_HEADS, map(_row, outcomes)), ""]
     counts = {verdict: sum(one.verdict == verdict for one in outcomes) for verdict in VERDICTS}
     lines += [", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".", ""]
     lines += [
@@ -65,7 +53,7 @@ def told(one: Outcome) -> str:
     return f"  {one.metric}: {ours}, the table has {_paper(one)}: {verdict}"
 
 
-def _row(one: Outcome) -> str:
+def _row(one: Outcome) -> list[str]:
     ours, interval, difference, within = NONE, NONE, NONE, _within(one)
     if one.ours is not None:
         ours = _number(one.ours.value)
@@ -75,7 +63,7 @@ def _row(one: Outcome) -> str:
         difference = f"{one.difference:+.2g}"
     tolerance = NONE if within is None else f"± {within:.2g}"
     texts = [one.row.name, one.metric, _paper(one), ours, interval, difference, tolerance]
-    return _line([*texts, one.verdict])
+    return [*texts, one.verdict]
 
 
 def _paper(one: Outcome) -> str:
@@ -106,7 +94,3 @@ def _grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
     for name, text in pairs:
         found.setdefault(text, {})[name] = None
     return {text: list(names) for text, names in found.items()}
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.table.column import Cell
 from eval.table.ranking import BEST, LEVEL, Standing, standings
@@ -19,6 +22,13 @@ _SPECIAL = {
     "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "–": "--",
 }  # fmt: skip
+_TEMPLATE = Environment(  # delimiters that LaTeX has no use for; every text is escaped here
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    variable_start_string="<<", variable_end_string=">>",
+    block_start_string="<%", block_end_string="%>", comment_start_string="<#",
+    comment_end_string="#>", trim_blocks=True, keep_trailing_newline=True,
+    undefined=StrictUndefined,
+).get_template("table.tex.j2")  # fmt: skip
 
 
 def to_latex(table: Table, title: str, command: str) -> str:
@@ -39,34 +49,26 @@ def to_latex(table: Table, title: str, command: str) -> str:
     ]
     count = math.ceil(len(shown) / _ACROSS)
     edges = [len(shown) * k // count for k in range(count + 1)]  # parts of about one width
-    parts = [shown[start:end] for start, end in pairwise(edges)]
-    bodies = "\n\n\\medskip\n".join(_tabular(table, part) for part in parts)
-    made = " ".join(f"Made by {command}".split())
-    return (
-        f"% {made}\n% needs \\usepackage{{booktabs}}\n"
-        "\\begin{table}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{4pt}\n"
-        f"\\caption{{{_caption(table, title)}}}\n{bodies}\n\\end{{table}}\n"
+    return _TEMPLATE.render(
+        command=" ".join(command.split()),
+        caption=_caption(table, title),
+        parts=[_part(table, shown[start:end]) for start, end in pairwise(edges)],
     )
 
 
-def _tabular(table: Table, shown: Sequence[int]) -> str:
-    heads = [escaped(table.columns[i].title) for i in shown]
-    lines = [
-        f"\\begin{{tabular}}{{l{'r' * len(shown)}}}",
-        "\\toprule",
-        " & ".join(["model", *map(_stacked, heads)]) + r" \\",
-        "\\midrule",
-    ]
+def _part(table: Table, shown: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of some columns, as LaTeX."""
     places = {i: standings(table, i) for i in shown}
     keys = {column.key: i for i, column in enumerate(table.columns)}
+    rows = []
     for row, (name, cells) in enumerate(table.rows):
-        texts = []
+        texts = [escaped(name)]
         for i in shown:
             low, high = (keys.get(f"{table.columns[i].key}_{end}") for end in ("low", "high"))
             ends = [cells[end] for end in (low, high) if end is not None]
             texts.append(_number(cells[i], ends, places[i][row]))
-        lines.append(" & ".join([escaped(name), *texts]) + r" \\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
+        rows.append(texts)
+    return ["model", *(_stacked(escaped(table.columns[i].title)) for i in shown)], rows
 
 
 def _stacked(head: str) -> str:
@@ -107,36 +109,36 @@ def _math(text: str) -> str:
 
 
 def _caption(table: Table, title: str) -> str:
-    asked, said = table.protocol, [f"{title}."]
+    sentences = [f"{title}."]
     if table.differences:
         fields = ", ".join(dict.fromkeys(difference.field for difference in table.differences))
-        said.append(f"Forced: the rows differ in {fields}, so their numbers do not compare.")
-    said.append(_protocol(asked))
+        sentences.append(f"Forced: the rows differ in {fields}, so their numbers do not compare.")
+    sentences.append(_protocol(table.protocol))
     keys = [column.key for column in table.columns]
     if any(key.endswith("_low") for key in keys):
-        over = f"for these weights and this reference (jackknife over {asked['blocks']} blocks)"
+        blocks = table.protocol["blocks"]
+        over = f"for these weights and this reference (jackknife over {blocks} blocks)"
         if isinstance(table.budget.get("seed"), list):
             over = f"over {len(table.budget['seed'])} trainings of each method"
-        said.append(f"Subscript: half the 95 % interval, {over}.")
-    places = {one.place for i in range(len(keys)) for one in standings(table, i)}
+        sentences.append(f"Subscript: half the 95 % interval, {over}.")
+    places = {standing.place for i in range(len(keys)) for standing in standings(table, i)}
     if BEST in places:
-        said.append("Bold: best.")
+        sentences.append("Bold: best.")
     if LEVEL in places:
         of = dict.fromkeys(verdict.of for verdict in table.verdicts)
-        said.append(f"Underlined: not distinguishable from the best ({', '.join(of)}; Holm).")
-    return escaped(" ".join(said)).replace(" \\%", "\\,\\%")
+        sentences.append(f"Underlined: not distinguishable from the best ({', '.join(of)}; Holm).")
+    return escaped(" ".join(sentences)).replace(" \\%", "\\,\\%")
 
 
-def _protocol(asked: dict[str, Any]) -> str:
+def _protocol(protocol: dict[str, Any]) -> str:
     """How every number was measured, in one sentence."""
-    size = " × ".join(map(str, (asked.get("image_size") or [])[1:]))
-    parts = [f"{asked['num_generated']:,} images{f' of {size} pixels' if size else ''} each"]
-    if asked.get("num_reference"):
-        parts.append(
-            f"compared with {asked['num_reference']:,} of {asked['data']} ({asked['reference']})"
-        )
-    parts += [str(asked["labels"]), f"seed {asked['seed']}", str(asked["dtype"])]
-    name = f"Protocol {asked['name']}: " if asked.get("name") else ""
+    size = " × ".join(map(str, (protocol.get("image_size") or [])[1:]))
+    parts = [f"{protocol['num_generated']:,} images{f' of {size} pixels' if size else ''} each"]
+    if protocol.get("num_reference"):
+        reference = f"{protocol['data']} ({protocol['reference']})"
+        parts.append(f"compared with {protocol['num_reference']:,} of {reference}")
+    parts += [str(protocol["labels"]), f"seed {protocol['seed']}", str(protocol["dtype"])]
+    name = f"Protocol {protocol['name']}: " if protocol.get("name") else ""
     return name + "; ".join(parts) + "."
 
 

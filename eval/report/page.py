@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from eval.report import page_folded, page_sections, page_table
-from eval.report.page_intervals import intervals
-from eval.report.page_style import SCRIPT, STYLE
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from eval.report import page_view
 from eval.result.record import Result
-from eval.table.formatting import rank_warnings
+from eval.table.formatting import rank_warnings, told
 from eval.table.table import Table
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+from eval.table.verdict import note as verdict_note
 
 
 def page(
@@ -33,49 +37,43 @@ def page(
         command: what makes this comparison again.
         pairs: name to PNG of its closest pairs of generated and training image.
     """
-    sections = [
-        _header(results, title, command),
-        _notices(table, results),
-        page_table.quality(table),
-        page_sections.samples(samples, results),
-        intervals(table, results),
-        page_sections.floor(results),
-        page_sections.memory(results, pairs or {}),
-        page_table.cost(table),
-        page_sections.curves(results),
-        page_folded.definitions(table),
-        page_folded.setup(table),
-        page_folded.records(results),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(section for section in sections if section)
-        + f"\n</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    closest = "closest pairs of generated and training image"
+    return _TEMPLATE.render(
+        title=title,
+        command=command,
+        facts=_facts(results),
+        table=table,
+        warnings=[*table.warnings, *rank_warnings(results)],
+        quality=page_view.quality(table),
+        cost=page_view.cost(table),
+        labels=results[0].protocol.labels,
+        samples=page_view.pictures(samples, "sample grid"),
+        pairs=page_view.pictures(pairs or {}, closest),
+        several_trainings=any(v.trainings for r in results for v in r.values.values()),
+        verdict_note=verdict_note(table.verdicts),
+        forests=page_view.forests(table, results),
+        floor=page_view.floor(results),
+        distances=page_view.distances(results),
+        curves=page_view.curves(results),
+        protocol=_in_words(table.protocol),
+        budget=_in_words(table.budget),
+        budget_known=any(value is not None for value in table.budget.values()),
+        records=[(result.subject.name, _record(result)) for result in results],
     )
 
 
-def _header(results: Sequence[Result], title: str, command: str) -> str:
+def _facts(results: Sequence[Result]) -> list[str]:
     protocol, environment = results[0].protocol, results[0].environment
     channels, height, width = protocol.image_size
-    facts = [
+    generated = _either(result.protocol.num_generated for result in results)
+    return [
         "1 model" if len(results) == 1 else f"{len(results)} models",
         f"{protocol.data}, {height} × {width}, {'grey' if channels == 1 else 'colour'}",
-        f"{_either(r.protocol.num_generated for r in results)} generated images each",
+        *([f"protocol {protocol.name}"] if protocol.name else []),
+        f"{generated} generated images each",
         f"measured on {environment.machine}",
         environment.time,
     ]
-    name = getattr(protocol, "name", "")
-    if name:
-        facts.insert(2, f"protocol {name}")
-    chips = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return (
-        f'<header><h1>{escape(title)}</h1><ul class="facts">{chips}</ul>'
-        f'<p class="quiet">Make it again: <code>{escape(command)}</code></p></header>'
-    )
 
 
 def _either(numbers: Iterable[int]) -> str:
@@ -83,16 +81,31 @@ def _either(numbers: Iterable[int]) -> str:
     return " or ".join(f"{number:,}" for number in sorted(set(numbers)))
 
 
-def _notices(table: Table, results: Sequence[Result]) -> str:
-    boxes = []
-    if table.differences:
-        items = "".join(f"<li>{escape(str(item))}</li>" for item in table.differences)
-        boxes.append(
-            '<aside class="box alarm"><strong>Forced: these rows differ in protocol or budget, '
-            f"so their numbers do not answer the same question.</strong><ul>{items}</ul></aside>"
-        )
-    warnings = [*table.warnings, *rank_warnings(results)]
-    if warnings:
-        items = "".join(f"<li>{escape(item)}</li>" for item in warnings)
-        boxes.append(f'<aside class="box warn"><strong>Mind</strong><ul>{items}</ul></aside>')
-    return "".join(boxes)
+def _in_words(record: Mapping[str, Any]) -> dict[str, str]:
+    """A hash by its first digits, which tell it; the whole of it stands in the records."""
+    texts = {field.replace("_", " "): told(value) for field, value in record.items()}
+    return {
+        field: f"{text[:16]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text
+        for field, text in texts.items()
+    }
+
+
+def _record(result: Result) -> str:
+    """A result whole, as JSON, but for its curve, which is drawn."""
+    record: dict[str, Any] = asdict(result)
+    record["provenance"] = {k: v for k, v in result.provenance.items() if k != "history"}
+    return json.dumps(record, indent=2)
+
+
+def _breakable(name: str) -> Markup:
+    """Escaped, and breakable at underscores."""
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+_HTML = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    undefined=StrictUndefined,
+)  # fmt: skip
+_HTML.filters["breakable"] = _breakable
+_TEMPLATE = _HTML.get_template("page.html.j2")

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from zoo.system.picture import image_grid, png
+
 
 def tile(images: Tensor, columns: int, gap: int = 1) -> Tensor:
-    """Lays images out in rows, with a transparent gap between them.
-
-    Args:
-        images: (N, 1 or 3, H, W) uint8.
-        columns: images per row.
-        gap: pixels between images.
+    """Lays uint8 images (N, 1, 3 or 4, H, W) out in rows, with a transparent gap between them.
 
     Returns:
-        (H', W', 4) uint8, RGBA.
+        (4, H', W') uint8, RGBA.
     """
-    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-    count, _, height, width = images.shape
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
-    sheet = torch.zeros(
-        rows * (height + gap) - gap, columns * (width + gap) - gap, 4, dtype=torch.uint8
-    )
-    for index, image in enumerate(images):
-        top, left = index // columns * (height + gap), index % columns * (width + gap)
-        sheet[top : top + height, left : left + width, :3] = image.permute(1, 2, 0)
-        sheet[top : top + height, left : left + width, 3] = 255
-    return sheet
-
-
-def png(sheet: Tensor) -> bytes:
-    """Encodes (H, W, 4) uint8 as PNG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.cpu().numpy()).save(buffer, "png", optimize=True)
-    return buffer.getvalue()
+    return image_grid(images, columns, smallest=0, gap=gap, transparent=True)
 
 
 def pair_sheets(pairs: Mapping[str, Tensor], columns: int = 4) -> dict[str, bytes]:
@@ -51,22 +27,12 @@ def pair_sheets(pairs: Mapping[str, Tensor], columns: int = 4) -> dict[str, byte
         pairs: name to (K, 2, C, H, W) uint8, closest first; names without a pair are left out.
         columns: pairs per row.
     """
-    return {name: png(_pairs(found, columns)) for name, found in pairs.items() if len(found)}
+    return {name: png(_sheet(own, columns)) for name, own in pairs.items() if len(own)}
 
 
-def _pairs(pairs: Tensor, columns: int) -> Tensor:
-    touching = [tile(pair, columns=2, gap=1) for pair in pairs]
-    height, width, _ = touching[0].shape
-    gap = max(4, width // 12)
-    columns = min(columns, len(touching))
-    rows = math.ceil(len(touching) / columns)
-    sheet = torch.zeros(
-        rows * (height + gap) - gap, columns * (width + gap) - gap, 4, dtype=torch.uint8
-    )
-    for index, pair in enumerate(touching):
-        top, left = index // columns * (height + gap), index % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = pair
-    return sheet
+def _sheet(pairs: Tensor, columns: int) -> Tensor:
+    touching = torch.stack([tile(pair, columns=2) for pair in pairs])
+    return tile(touching, columns, gap=max(4, touching.shape[3] // 12))
 
 
 def fitted(data: bytes, width: int) -> bytes:

@@ -68,8 +68,8 @@ def with_results(text: str, markdown: str, picture: Path | None = None) -> str:
     if not rows:
         raise ValueError("results.md has no table")
     rows = _narrower(rows)
-    made = next((line for line in lines if line.startswith("Made by ")), None)
-    block = [made, "", *rows] if made else rows
+    command = next((line for line in lines if line.startswith("Made by ")), None)
+    block = [command, "", *rows] if command else rows
     if picture is not None:
         block += ["", f"![Samples of every model beside real images]({picture.as_posix()})"]
     return before + "\n".join([BEGIN, *block, END]) + after
@@ -78,8 +78,8 @@ def with_results(text: str, markdown: str, picture: Path | None = None) -> str:
 def _narrower(rows: list[str]) -> list[str]:
     """The table without the columns that the report page has room for and a README has not."""
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-    kept = [i for i, title in enumerate(cells[0]) if not title.startswith(LEFT_OUT)]
-    return ["| " + " | ".join(row[i] for i in kept) + " |" for row in cells]
+    columns = [i for i, title in enumerate(cells[0]) if not title.startswith(LEFT_OUT)]
+    return ["| " + " | ".join(row[i] for i in columns) + " |" for row in cells]
 
 
 def _is_row(line: str) -> bool:

@@ -27,7 +27,7 @@ def log_to_wandb(
 
     Args:
         logger: of ``zoo.logger.wandb.wandb_logger``.
-        config: what the comparison was asked for, resolved.
+        config: the comparison's, resolved.
         table: of ``compare``.
         results: the rows' results, in the table's order.
         samples: name to PNG grid.
@@ -87,10 +87,10 @@ def _table(heads: list[str], rows: list[list[Any]]) -> Any:
     """A W&B table; a column with nothing known in it is left out, for it has no type."""
     import wandb
 
-    kept = [i for i in range(len(heads)) if any(row[i] is not None for row in rows)]
+    known = [i for i in range(len(heads)) if any(row[i] is not None for row in rows)]
     return wandb.Table(
-        columns=[heads[i] for i in kept],
-        data=[[_plain(row[i]) for i in kept] for row in rows],
+        columns=[heads[i] for i in known],
+        data=[[_plain(row[i]) for i in known] for row in rows],
     )
 
 

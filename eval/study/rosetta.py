@@ -24,6 +24,7 @@ from zoo.data.image_set import ImageSet
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.system.progress import track
+from zoo.system.text import markdown_table
 
 
 class Row(NamedTuple):
@@ -140,18 +141,14 @@ def _statistics(
 
 def table(found: Sequence[Row], absent: dict[str, str]) -> str:
     """Markdown: the numbers, their spread, and which protocols are not at hand."""
-    lines = ["| FID | network | resize | against | of images |", "| --- | --- | --- | --- | --- |"]
-    for row in found:
-        words = [
-            f"{row.distance:.4g}",
-            row.extractor,
-            row.resize,
-            row.reference,
-            f"{row.num_images:,}",
-        ]
-        lines.append("| " + " | ".join(words) + " |")
+    heads = ["FID", "network", "resize", "against", "of images"]
+    rows = [
+        [f"{row.distance:.4g}", row.extractor, row.resize, row.reference, f"{row.num_images:,}"]
+        for row in found
+    ]
     distances = [row.distance for row in found]
-    lines += [
+    lines = [
+        markdown_table(heads, rows),
         "",
         f"One set of images, {len(found)} numbers from {min(distances):.4g} to "
         f"{max(distances):.4g}: a FID means something beside its network, resize, reference and "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from eval.table.metric_columns import short, title_of
 from zoo import entry
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
+from zoo.system.text import csv_text, markdown_table
 
 
 def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
@@ -84,11 +83,8 @@ def to_csv(points: Sequence[Point]) -> str:
             if value.interval is not None:
                 row[f"{name}_low"], row[f"{name}_high"] = value.interval
         rows.append(row)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(k for row in rows for k in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    return csv_text(heads, [[row.get(name) for name in heads] for row in rows], end="\r\n")
 
 
 def to_markdown(points: Sequence[Point], command: str) -> str:
@@ -100,7 +96,7 @@ def to_markdown(points: Sequence[Point], command: str) -> str:
         if value.column != "section"
     }
     heads = [*points[0].settings, "network evaluations", *shown.values()]
-    lines = [f"Made by `{command}`.", "", _row(heads), _row(["---"] * len(heads))]
+    rows = []
     for point in points:
         texts = []
         for name in shown:
@@ -109,9 +105,9 @@ def to_markdown(points: Sequence[Point], command: str) -> str:
             if value is not None and value.interval is not None:
                 text += f" ({short(value.interval[0])} to {short(value.interval[1])})"
             texts.append(text)
-        lines.append(_row([*point.settings.values(), f"{evaluations(point):g}", *texts]))
-    lines += ["", "In brackets: the 95 % interval, for these weights and this reference."]
-    return "\n".join(lines) + "\n"
+        rows.append([*point.settings.values(), f"{evaluations(point):g}", *texts])
+    brackets = "In brackets: the 95 % interval, for these weights and this reference."
+    return f"Made by `{command}`.\n\n{markdown_table(heads, rows)}\n\n{brackets}\n"
 
 
 def evaluations(point: Point) -> float:
@@ -164,7 +160,3 @@ def _reference(
 def _as_list(axis: Sequence[str]) -> str:
     key = axis[0].partition("=")[0]
     return f"{key}={','.join(one.partition('=')[2] for one in axis)}"
-
-
-def _row(points: Sequence[str]) -> str:
-    return "| " + " | ".join(points) + " |"

@@ -7,8 +7,6 @@ starts from the same noise: the interval says how trainings fall out, not which 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,6 +15,7 @@ from typing import Any
 from eval.result.record import Environment, FirstStageUsed, Result, Subject, Value
 from eval.result.uncertainty import over_trainings
 from eval.table.table import Difference, differences
+from zoo.system.text import csv_text
 
 
 def combined(trainings: Sequence[Result], name: str) -> Result:
@@ -81,13 +80,11 @@ def to_csv(measured: Mapping[str, Sequence[Result]]) -> str:
     """
     trainings = [(name, one) for name, found in measured.items() for one in found]
     metrics = list(dict.fromkeys(metric for _, one in trainings for metric in one.values))
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["model", "seed", "weights_sha256", *metrics])
+    rows: list[list[Any]] = []
     for name, one in trainings:
-        numbers = [one.values[m].value if m in one.values else "" for m in metrics]
-        writer.writerow([name, one.budget.seed, one.subject.weights_sha256, *numbers])
-    return buffer.getvalue()
+        numbers = [one.values[m].value if m in one.values else None for m in metrics]
+        rows.append([name, one.budget.seed, one.subject.weights_sha256, *numbers])
+    return csv_text(["model", "seed", "weights_sha256", *metrics], rows)
 
 
 def value_over_trainings(values: Sequence[Value], seeds: Sequence[int]) -> Value:

@@ -11,15 +11,16 @@ from eval.table.table import compare
 
 
 class Loads(HTMLParser):
-    """Every tag, and every attribute that loads something."""
+    """Every tag, every identifier, and every attribute that loads something."""
 
     def __init__(self, text):
         super().__init__()
-        self.loads, self.tags, self.open = [], [], 0
+        self.loads, self.tags, self.ids = [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.ids += [v for k, v in attrs if k == "id"]
         self.loads += [v for k, v in attrs if k in ("src", "href", "srcset", "data", "action")]
 
 
@@ -31,6 +32,7 @@ def test_the_page_needs_nothing_but_itself(results, samples, pairs):
     assert not {"link", "iframe", "object", "embed", "base"} & set(found.tags)
     assert not re.search(r"https?://|@import|url\(", text)
     assert found.tags.count("img") == 9  # real images, and two sheets for each of four models
+    assert len(found.ids) == len(set(found.ids))
     for anchor in (load for load in found.loads if load.startswith("#")):
         assert f'id="{anchor[1:]}"' in text
 
@@ -94,7 +96,7 @@ def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_
     weights = page(compare(results), results, {}, "t", "c").split("<pre")[0]
     assert "these weights: worse than ddpm by 1" in weights
     assert "Said of these weights" in weights and "the method:" not in weights
-    assert 'class="one' not in weights
+    assert 'class="training"' not in weights
     rows = [
         sure(make_result(name), centre, trainings=[centre - 0.1, centre, centre + 0.1])
         for name, centre in (("a", 2.0), ("b", 4.0))
@@ -103,4 +105,4 @@ def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_
     assert "the method: worse than a by 2" in methods and "Said of the methods" in methods
     assert "these weights" not in methods
     assert "mean of 3 trainings" in methods
-    assert methods.count('class="one') == 6
+    assert methods.count('class="training"') == 6

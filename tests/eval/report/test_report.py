@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from eval.report import write
-from eval.report.curves import curves
 from eval.report.page import page
 from eval.report.picture import fitted, pair_sheets, png, size, tile
+from eval.report.text import to_csv, to_markdown
 from eval.table.table import compare
 
 FILES = {"results.csv", "results.md", "results.tex", "report.html", "comparison.png"}
@@ -35,7 +35,7 @@ def samples():
 
 def test_the_csv_is_read_back_unrounded(results):
     table = compare(results)
-    rows = list(csv.DictReader(io.StringIO(write.to_csv(table))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
     assert [row["model"] for row in rows] == list(NAMES)
     assert [float(row["fid_small_360"]) for row in rows] == [4.0, 5.0, 6.0, 7.0]
     assert rows[0]["fid_small_1000"] == repr(4.0 * 0.6)
@@ -53,23 +53,23 @@ def test_the_csv_has_everything_a_number_is_read_beside(results):
         replace(r, values={**r.values, "fid_small_1000": v})
         for r, v in zip(results, (value, few), strict=False)
     ]
-    first, second = csv.DictReader(io.StringIO(write.to_csv(compare(rows))))
+    first, second = csv.DictReader(io.StringIO(to_csv(compare(rows))))
     ends = ("low", "high", "standard_error", "corrected", "floor")
     assert [first[f"fid_small_1000_{end}"] for end in ends] == ["2.0", "2.8", "0.1", "2.2", "2.5"]
     assert [second[f"fid_small_1000_{end}"] for end in ends] == ["", "", "", "", "2.5"]
 
 
 def test_the_best_is_bold_in_markdown_unless_rows_were_forced(results):
-    text = write.to_markdown(compare(results), "t", "c")
+    text = to_markdown(compare(results), "t", "c")
     assert "| **4.00** (" in text and "**5.00**" not in text
     other = replace(results[1], budget=replace(results[1].budget, seed=7))
-    forced = write.to_markdown(compare([results[0], other], force=True), "t", "c")
+    forced = to_markdown(compare([results[0], other], force=True), "t", "c")
     assert "**4.00**" not in forced and "budget.seed is 7" in forced
 
 
 def test_markdown_is_one_table_that_nothing_breaks_out_of(results):
     evil = replace(results[0].subject, name="a|b<script>\n")
-    text = write.to_markdown(compare([replace(results[0], subject=evil), *results[1:]]), "t", "c")
+    text = to_markdown(compare([replace(results[0], subject=evil), *results[1:]]), "t", "c")
     lines = [line for line in text.splitlines() if line.startswith("|")]
     bars = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
     assert len(lines) == 6
@@ -89,9 +89,9 @@ def test_all_files_are_written(results, samples, tmp_path):
 def test_a_tile_holds_every_image_in_its_place():
     images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 3, 2, 2)
     sheet = tile(images, columns=3)
-    assert sheet.shape == (5, 8, 4)
-    assert [int(sheet[3 * (i // 3), 3 * (i % 3), 0]) for i in range(5)] == [0, 1, 2, 3, 4]
-    assert int(sheet[4, 7, 3]) == 0  # the sixth place is empty: transparent
+    assert sheet.shape == (4, 5, 8)
+    assert [int(sheet[0, 3 * (i // 3), 3 * (i % 3)]) for i in range(5)] == [0, 1, 2, 3, 4]
+    assert int(sheet[3, 4, 7]) == 0  # the sixth place is empty: transparent
 
 
 def test_pairs_lie_beside_each_other_and_further_apart_than_within():
@@ -115,16 +115,6 @@ def test_only_what_is_too_wide_is_shrunk():
     assert fitted(wide, 1001) is wide
 
 
-def test_a_curve_needs_two_points_and_its_steps_lie_on_the_axis():
-    assert curves({"ddpm": [], "other": [(1, 2.0)]}) == ""
-    drawn = curves({"none": [], "<b>": [(0.0, 1.0), (100.0, 0.01)]})
-    assert "&lt;b&gt;" in drawn and "<b>&" not in drawn
-    (points,) = re.findall(r'<polyline class="s1" points="([^"]*)"', drawn)
-    first, last = [tuple(map(float, point.split(","))) for point in points.split()]
-    assert (first[0], last[0]) == (0, 1000)
-    assert first[1] == pytest.approx(1000 - last[1])  # as far from the upper end as from the lower
-
-
 def test_page_and_markdown_say_which_differences_are_more_than_chance(results, samples):
     def measured(result, centre, turn):  # blocks that waver in another order in every row
         blocks = [centre + 0.01 * ((turn * k) % 10 - 4.5) for k in range(10)]
@@ -137,7 +127,7 @@ def test_page_and_markdown_say_which_differences_are_more_than_chance(results, s
     rows = list(map(measured, results, (2, 2, 3, 4), (1, 3, 7, 9)))
     table = compare(rows)
     markdown, text = (
-        write.to_markdown(table, "t", "c"),
+        to_markdown(table, "t", "c"),
         page(table, rows, samples, "t", "c"),
     )
     for written in (markdown, text):

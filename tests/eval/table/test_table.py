@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 
 from eval.compare import bracketed
-from eval.report.write import to_csv, to_markdown
+from eval.report.text import to_csv, to_markdown
 from eval.result.record import Budget, Environment, GuidingNetwork, Protocol, Subject
 from eval.table.table import compare, differences
 

@@ -23,3 +23,15 @@ def test_small_images_are_enlarged_by_a_whole_factor():
 def test_no_images_no_grid():
     with pytest.raises(ValueError, match="at least one image"):
         image_grid(torch.zeros(0, 1, 16, 16, dtype=torch.uint8))
+
+
+def test_images_of_a_transparent_grid_touch_its_edges():
+    images = torch.randint(0, 255, (3, 1, 4, 6), dtype=torch.uint8)
+    grid = image_grid(images, columns=2, smallest=0, gap=2, transparent=True)
+    assert grid.shape == (4, 2 * 4 + 2, 2 * 6 + 2)
+    assert torch.equal(grid[:3, :4, 8:], images[1].expand(3, 4, 6))
+    opaque = torch.zeros(10, 14, dtype=torch.bool)
+    opaque[:4, :6] = opaque[:4, 8:] = opaque[6:, :6] = True
+    assert torch.equal(grid[3] == 255, opaque) and not grid[3, ~opaque].any()
+    nested = image_grid(torch.stack([grid, grid]), 1, smallest=0, gap=1, transparent=True)
+    assert torch.equal(nested[:, 11:], grid)  # what is transparent in an image stays so

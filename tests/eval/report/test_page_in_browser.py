@@ -163,7 +163,8 @@ def test_intervals_lie_where_their_numbers_are(results, tmp_path):
       return {points: [...card.querySelectorAll('.point')].map(middle),
               spans: [...card.querySelectorAll('.span')].map(middle),
               widths: [...card.querySelectorAll('.span')].map(e => e.getBoundingClientRect().width),
-              ticks: [...card.querySelectorAll('.axis b')].map(e => [+e.textContent, middle(e)])};
+              ticks: [...card.querySelectorAll('text')].filter(e => !isNaN(e.textContent))
+                .map(e => [+e.textContent, middle(e)])};
     }"""
     seen = opened(tmp_path, {"intervals": (text, 1400)}, look)["intervals"]
     (low, at_low), (high, at_high) = seen["ticks"][0], seen["ticks"][-1]

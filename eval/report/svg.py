@@ -1,0 +1,92 @@
+"""Figures of matplotlib as SVG within a page: in its colours, in its font, named by a label.
+
+Colours are variables of the page's style sheet, so that a figure follows it into dark mode.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.style
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+_PAINTS = ["ink", "quiet", "line", "card", "floor", "ceiling", "chance"]
+_PAINTS += [f"series-{i}" for i in range(8)]
+_MARGIN = 10  # pixels above the axes and at their right
+_STYLE = {
+    "svg.fonttype": "none", "figure.dpi": 72, "text.parse_math": False,
+    "font.family": ["DejaVu Sans"], "font.size": 12, "lines.solid_capstyle": "butt",
+    "axes.grid": True, "axes.axisbelow": True, "grid.linewidth": 1,
+}  # fmt: skip
+
+styled = matplotlib.style.context(["default", _STYLE])
+"""Decorates whatever draws a figure: the same bytes whatever the user's own style is."""
+
+
+def paint(name: str) -> str:
+    """A colour that stands for the style sheet's variable ``--name`` until the SVG is written."""
+    return f"#fe00{_PAINTS.index(name):02x}"
+
+
+def series(row: int) -> str:
+    """The colour of a model, which is that of its row."""
+    return paint(f"series-{row % 8}")
+
+
+def canvas(width: int, height: int, left: int, bottom: int) -> tuple[Figure, Any]:
+    """A figure and its axes; lengths are pixels of the page where it has its natural width.
+
+    Args:
+        width: of the figure.
+        height: of the axes.
+        left: room for numbers beside the axes.
+        bottom: room for numbers below them.
+    """
+    whole = height + bottom + _MARGIN
+    size = (1 - (left + _MARGIN) / width, height / whole)
+    figure = Figure(figsize=(width / 72, whole / 72))
+    axes = figure.add_axes((left / width, bottom / whole, *size))
+    for background in (figure.patch, axes.patch, axes.spines[:]):
+        background.set_visible(False)
+    axes.tick_params(which="both", length=0, labelcolor=paint("quiet"), pad=7)
+    axes.grid(color=paint("line"), clip_on=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+    return figure, axes
+
+
+def inline(figure: Figure, title: str, readings: Mapping[str, str]) -> Markup:
+    """The figure as an ``svg`` element without identifiers that two figures could share.
+
+    A ``gid`` "class:NAME" becomes the class NAME. Nothing may be clipped, for clip paths are loaded
+    from an address.
+
+    Args:
+        figure: of ``canvas``.
+        title: what it shows.
+        readings: name to its numbers in words; a screen reader has them in the figure's place.
+    """
+    label = f"{title}: " + "; ".join(f"{name} {text}" for name, text in readings.items())
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": label}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    head, _, body = buffer.getvalue().partition("</style>\n </defs>")
+    box = re.search(r'viewBox="[\d. ]+"', head)
+    assert box is not None, "matplotlib's SVG has a view box"
+    body = re.sub(r"<[^>]*>", _tag, body)
+    return Markup(f'<svg {box[0]} role="img" aria-label="{escape(label)}">{body}')
+
+
+def _tag(match: re.Match[str]) -> str:
+    """One tag for this page; text between tags is left alone."""
+    tag = " ".join(match[0].split()).replace("xlink:href", "href")
+    tag = re.sub(r'<g id="class:([^"]*)"', r'<g class="\1"', tag)
+    tag = re.sub(r'<g id="[^"]*"', "<g", tag)
+    tag = re.sub(r"font-family: [^;\"]*(; )?", "", tag)
+    return re.sub("#fe00(..)", lambda colour: f"var(--{_PAINTS[int(colour[1], 16)]})", tag)

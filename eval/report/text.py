@@ -1,0 +1,80 @@
+"""A comparison as text: CSV for programs, Markdown for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eval.table.formatting import told
+from eval.table.ranking import BEST, standings
+from eval.table.table import Table
+from eval.table.verdict import note as verdict_note
+from eval.table.verdict import sentences
+from zoo.system.text import csv_text, markdown_table, markdown_text
+
+_BOLD = (
+    "Bold: the best value of a column, which does not say that the difference to the next is "
+    "larger than chance."
+)
+
+
+def to_csv(table: Table) -> str:
+    """One row per model with unrounded numbers, and the differences where rows were forced."""
+    heads = [column.key for column in table.columns]
+    rows = [[cell.value for cell in cells] for _, cells in table.rows]
+    if table.differences:
+        heads.append("differs_in")
+        for row, (name, _) in zip(rows, table.rows, strict=True):
+            row.append("; ".join(str(d) for d in table.differences if d.row == name))
+    return csv_text(heads, rows)
+
+
+def to_markdown(table: Table, title: str, command: str) -> str:
+    """The table with its budget, protocol and definitions."""
+    lines = [f"# {markdown_text(title)}", "", f"Made by `{command}`.", "", *_results(table)]
+    if table.differences:
+        lines += ["", "**Forced: these rows differ in protocol or budget.**", ""]
+        lines += _items(map(str, table.differences))
+    if table.warnings:
+        lines += ["", "Warnings:", "", *_items(table.warnings)]
+    lines += _verdicts(table)
+    for heading, record in (("Budget", table.budget), ("Protocol", table.protocol)):
+        lines += ["", f"## {heading}", ""]
+        lines += [f"- {field}: {markdown_text(told(value))}" for field, value in record.items()]
+    lines += ["", "## What the columns mean", ""]
+    lines += [
+        f"- **{markdown_text(column.title)}**: {markdown_text(column.definition)}"
+        for column in table.columns
+        if column.definition
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _results(table: Table) -> list[str]:
+    shown = [i for i, column in enumerate(table.columns) if column.on_page]
+    best = {i: [standing.place == BEST for standing in standings(table, i)] for i in shown}
+    rows = []
+    for row, (_, cells) in enumerate(table.rows):
+        texts = [f"**{cells[i].text}**" if best[i][row] else cells[i].text for i in shown]
+        notes = [cells[i].note for i in shown]
+        rows.append([f"{t} ({note})" if note else t for t, note in zip(texts, notes, strict=True)])
+    lines = [markdown_table([table.columns[i].title for i in shown], rows)]
+    return [*lines, "", _BOLD] if any(map(any, best.values())) else lines
+
+
+def _verdicts(table: Table) -> list[str]:
+    if not table.verdicts:
+        return []
+    lines = [
+        "",
+        "## Which differences are more than chance?",
+        "",
+        markdown_text(verdict_note(table.verdicts)),
+    ]
+    titles = {column.key: column.title for column in table.columns}
+    for metric, texts in sentences(table.verdicts).items():
+        lines += ["", f"{markdown_text(titles[metric])}:", "", *_items(texts)]
+    return lines
+
+
+def _items(texts: Iterable[str]) -> list[str]:
+    return [f"- {markdown_text(text)}" for text in texts]
