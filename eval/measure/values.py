@@ -54,7 +54,7 @@ def value_of(
         real: the same number of held-out images.
         chance: the same with the captions of other images.
     """
-    count = measurement.num_images
+    count = metric.used(measurement.num_images)
     network, sha256 = _network(metric, measurement)
     detail = metric.detail(number)
     detail |= {f"set_{i + 1}": value for i, value in enumerate(estimate.sets)}

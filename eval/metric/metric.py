@@ -104,6 +104,10 @@ class Metric(torchmetrics.Metric):
         """What the number of this name is: for so many images, or so many sets of them."""
         return self.definition
 
+    def used(self, num_images: int) -> int:
+        """How many of so many images its numbers are made of."""
+        return num_images
+
     def limits(self, name: str) -> tuple[float, float]:
         """What the number of this name cannot leave; neither does its interval."""
         return -math.inf, math.inf

@@ -134,6 +134,9 @@ class NearestImage(Metric):
         self.add_state("images", [], dist_reduce_fx="cat")
         self._nearest: Nearest | None = None
 
+    def used(self, num_images: int) -> int:
+        return min(num_images, self.num_images)
+
     def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Keeps the images of one batch, as far as they are wanted."""
         kept = self._parts()

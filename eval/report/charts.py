@@ -12,14 +12,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from eval.report.svg import canvas, inline, paint, series, styled
 from eval.result.record import Value
-from eval.table.formatting import NONE, is_frechet, short, stem_of
+from eval.table.formatting import NONE, short
 
 Curve = list[tuple[float, float]]
 """Pairs of step and loss."""
 
 NARROW, WIDE = 350, 900  # pixels of a chart: on a phone or in a card, and across the page
 _ROW, _TEXT, _MARK = 52, 10, 31  # pixels: the height of a row, where its text and its mark are
-_UNBIASED = ("kid", "cmmd")  # whose expectation does not depend on the count
 _READABLE = 3  # an axis may grow to so many times its intervals' span to take in a line
 _DASHES = {"floor": "--", "ceiling": "-", "chance": ":"}
 
@@ -57,16 +56,17 @@ class Axis(NamedTuple):
         return f"{line.text}, {'left' if line.at < self.low else 'right'} of this axis"
 
 
-def lines_of(name: str, values: Sequence[Value]) -> list[Line]:
+def lines_of(values: Sequence[Value]) -> list[Line]:
     """Noise floor, ceiling and chance of a metric, each distinct number once."""
-    lines = []
+    lines: list[Line] = []
+    first = values[0]
     for floor, of, count in dict.fromkeys((v.floor, v.floor_images, v.num_images) for v in values):
         if floor is None:
             continue
-        comparable = not of or of == count or stem_of(name) in _UNBIASED
+        comparable = not of or of == count or first.unbiased
         images = f" of {of:,} real images" if of else ""
         reason = "" if comparable else f"; not drawn, for the values are of {count:,}"
-        what = "noise floor" if is_frechet(name) or stem_of(name) in _UNBIASED else "held out"
+        what = "noise floor" if first.distance else "held out"
         lines.append(Line("floor", floor, f"{what}{images}: {short(floor)}{reason}", comparable))
     for ceiling in dict.fromkeys(v.ceiling for v in values if v.ceiling is not None):
         lines.append(Line("ceiling", ceiling, f"real images: {short(ceiling)}"))

@@ -11,7 +11,7 @@ from eval.report import charts
 from eval.report.picture import fitted, size
 from eval.result.record import Result, Value
 from eval.table.column import Cell, Column
-from eval.table.formatting import NONE, is_frechet, short
+from eval.table.formatting import NONE, has_ratio, short
 from eval.table.ranking import BEST, LEVEL, Standing, standings
 from eval.table.table import Table
 from eval.table.verdict import sentences
@@ -100,7 +100,7 @@ def _forest(table: Table, results: Sequence[Result], index: int) -> View:
     column = table.columns[index]
     rows = {result.subject.name: result.values.get(column.key) for result in results}
     values = [value for value in rows.values() if value is not None]
-    lines = charts.lines_of(column.key, values)
+    lines = charts.lines_of(values)
     axis = charts.axis_of(values, lines)
     places = []
     for row, (result, standing) in enumerate(zip(results, standings(table, index), strict=True)):
@@ -120,7 +120,7 @@ def _forest(table: Table, results: Sequence[Result], index: int) -> View:
 def floor(results: Sequence[Result]) -> View | None:
     """FID over its noise floor, where the floor is of its count and no interval is drawn."""
     for name, first in results[0].values.items():
-        if is_frechet(name) and first.floor and first.floor_images == first.num_images:
+        if has_ratio(first) and first.floor and first.floor_images == first.num_images:
             rows = {result.subject.name: result.values.get(name) for result in results}
             if any(value and value.interval for value in rows.values()):
                 return None
@@ -150,8 +150,12 @@ def curves(results: Sequence[Result]) -> View:
 
 def distances(results: Sequence[Result]) -> View | None:
     """Distances to the nearest training image beside held-out images'; None if not measured."""
-    name = "nearest_training_image"
-    measured = [(r.subject.name, r.values[name]) for r in results if name in r.values]
+    measured = [
+        (result.subject.name, value)
+        for result in results
+        for value in result.values.values()
+        if value.column == "section"
+    ]
     if not measured:
         return None
     first = measured[0][1]

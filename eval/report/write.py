@@ -13,7 +13,7 @@ from eval.report.page import page
 from eval.report.picture import side_by_side
 from eval.report.text import to_csv, to_markdown
 from eval.result.record import Result
-from eval.table.formatting import is_frechet, short, title_of
+from eval.table.formatting import has_ratio, short, title_of
 from eval.table.table import Table
 from zoo.system.files import write_atomically
 
@@ -59,7 +59,7 @@ def subtitles(results: list[Result]) -> dict[str, str]:
     texts = {}
     for result in results:
         for name, value in result.values.items():
-            if is_frechet(name):
+            if has_ratio(value):
                 texts[result.subject.name] = f"{title_of(name, value)} {short(value.value)}"
                 break
     return texts

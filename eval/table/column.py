@@ -29,6 +29,7 @@ class Column:
         on_page: False for columns that a page shows as another cell's note.
         higher_is_better: the direction of quality, or None.
         of_cost: it says what a model cost rather than how good it is.
+        in_section: a page shows it in a section of its own.
     """
 
     key: str
@@ -38,3 +39,4 @@ class Column:
     on_page: bool = True
     higher_is_better: bool | None = None
     of_cost: bool = False
+    in_section: bool = False

@@ -55,10 +55,15 @@ def _of_its_count(value: Value) -> list[str]:
     return said
 
 
+def has_ratio(value: Value) -> bool:
+    """Whether a value is read as a ratio to its floor: a distance that falls as counts grow."""
+    return value.distance and not value.unbiased
+
+
 def _floor(value: Value, floor: float) -> str:
     if value.floor_images and value.floor_images != value.num_images:
         return f"floor {short(floor)} at {value.floor_images:,} images"
-    if value.distance and not value.unbiased and floor > 0:
+    if has_ratio(value) and floor > 0:
         return f"{short(value.value / floor)}× floor {short(floor)}"
     return f"floor {short(floor)}"
 
@@ -144,17 +149,3 @@ def told(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or NONE
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
-
-
-FRECHET = ("clip_fid", "fid", "fid_infinity", "rfid", "sfid")
-
-
-def is_frechet(name: str) -> bool:
-    return stem_of(name) in FRECHET
-
-
-def stem_of(name: str) -> str:
-    for stem in ("fid_infinity", "clip_fid", "rfid", "sfid", "fid", "kid", "cmmd"):
-        if name == stem or name.startswith(f"{stem}_"):
-            return stem
-    return name

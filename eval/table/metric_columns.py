@@ -34,10 +34,18 @@ def columns_of(results: list[Result]) -> list[Column]:
 def _columns(name: str, found: list[Value]) -> list[Column]:
     """A metric's own column, and those of what its numbers are read beside, for programs."""
     value, title = found[0], title_of(name, found[0])
-    in_table = value.column != "section"
+    apart = value.column == "section"
     better = value.higher_is_better
     made = [
-        Column(name, title + _ARROW[better], value.definition, _value(name), in_table, better),
+        Column(
+            name,
+            title + _ARROW[better],
+            value.definition,
+            _value(name),
+            on_page=not apart,
+            higher_is_better=better,
+            in_section=apart,
+        ),
     ]
     if any(one.interval is not None for one in found):
         over = "over the trainings" if value.trainings else "for these weights and this reference"
