@@ -24,7 +24,6 @@ import zoo
 from eval.evaluate import evaluate
 from eval.extractor import Small
 from eval.measure.reference import Yardstick, measure
-from eval.source.stored import StoredImages
 from zoo import paths
 from zoo.data.source.digits import Digits
 from zoo.guidance import Unguided

@@ -26,8 +26,7 @@ from eval.metric import (
 )
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.result.record import Result
-from eval.source.batch import class_captions
-from eval.source.stored import StoredImages
+from eval.source.generated import class_captions
 from eval.table.table import compare
 from zoo import DDPM
 from zoo.conditioner import ClassLabel, Unconditional
@@ -232,7 +231,7 @@ def test_fid_sets_are_disjoint_and_leave_the_rest_out(data):
     extractor = Projection("small")
     reference = FeatureStatistics(extractor(data.train.images)["pool"])
     sets = FidSets(reference, "small", 8, 20)
-    from eval.source.batch import from_dataset
+    from eval.source.dataset import from_dataset
 
     for batch in from_dataset(data.test, 5):
         sets.update(extractor(batch.images), batch)

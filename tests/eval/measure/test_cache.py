@@ -17,7 +17,6 @@ from eval.measure import cache as cache_module
 from eval.measure.cache import Cache
 from eval.metric import KernelDistance
 from eval.result.record import Result
-from eval.source.stored import StoredImages
 from zoo import DDPM
 from zoo.conditioner import ClassLabel
 from zoo.data import ImageSet

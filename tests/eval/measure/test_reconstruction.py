@@ -17,7 +17,7 @@ from eval.metric.pair.lpips import VGG
 from eval.metric.pair.psnr import psnr
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.result.record import Result
-from eval.source.batch import mixed
+from eval.source.dataset import mixed
 from eval.source.reconstructed import is_autoencoder, reconstructions
 from eval.table.table import compare
 from zoo import DDPM

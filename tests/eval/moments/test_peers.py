@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from eval.evaluate import evaluate
 from eval.extractor import CleanInception, Inception
 from eval.metric import InceptionScore, KernelDistance, PrecisionRecall
-from eval.source.reference_set import compared
-from eval.source.stored import stored
+from eval.source.reference_set import reference_set
+from eval.source.stored import open_images
 from zoo.checkpoint import sha256
 
 COUNT = 20

@@ -39,12 +39,12 @@ def scale(root):
 
 def test_an_axis_holds_every_interval_and_the_lines_that_leave_them_readable():
     near = [value(5.0, 0.5, floor=4.0, floor_images=1000), value(6.0, 0.2)]
-    lines = lines_of("fid_small_1000", near)
+    lines = lines_of(near)
     axis = axis_of(near, lines)
     assert axis.holds(lines[0]) and axis.low < 4.0 and axis.high > 6.2
     assert axis.low > 3.5
     far = [value(80.0, 0.5, chance=14.0)]
-    (line,) = lines_of("clip_score_x", far)
+    (line,) = lines_of(far)
     axis = axis_of(far, [line])
     assert line.comparable and not axis.holds(line)
     assert axis.legend(line) == "chance: 14.0, left of this axis"
@@ -53,23 +53,23 @@ def test_an_axis_holds_every_interval_and_the_lines_that_leave_them_readable():
 
 def test_a_floor_of_another_count_is_told_and_not_drawn():
     values = [value(5.0, 0.5, floor=9.0, floor_images=360)]
-    (line,) = lines_of("fid_small_1000", values)
+    (line,) = lines_of(values)
     axis = axis_of(values, [line])
     assert not line.comparable and axis.high < 9.0
     text = "noise floor of 360 real images: 9.00; not drawn, for the values are of 1,000"
     assert line.text == axis.legend(line) == text
-    (line,) = lines_of("kid_small", values)  # unbiased: its count does not matter
+    (line,) = lines_of(values)  # unbiased: its count does not matter
     assert line.comparable
 
 
 def test_a_line_that_rows_share_stands_once():
     values = [value(number, 0.5, ceiling=90.0, chance=10.0) for number in (80.0, 81.0)]
-    assert [line.kind for line in lines_of("clip_score_x", values)] == ["ceiling", "chance"]
+    assert [line.kind for line in lines_of(values)] == ["ceiling", "chance"]
 
 
 def test_marks_lie_where_their_numbers_are():
     values = [value(5.0, 0.5, floor=4.0, trainings=[4.75, 5.25]), value(6.0, 0.25)]
-    lines = lines_of("kid_small", values)
+    lines = lines_of(values)
     svg = forest("KID", {"a": values[0], "b": None, "c": values[1]}, lines, axis_of(values, lines))
     root, marks = drawn(svg)
     (low, at_low), *_, (high, at_high) = scale(root).items()
@@ -133,7 +133,7 @@ def test_a_flat_curve_is_drawn():
 
 def test_a_chart_takes_all_its_colours_from_the_page_and_loads_nothing():
     one = value(5.0, 0.5, floor=4.0, ceiling=6.0, chance=5.5, trainings=[5.0])
-    lines = lines_of("kid_small", [one])
+    lines = lines_of([one])
     rows = {f"{i} <i id='x' style='color: #fe0001'>$x^2$ --": one for i in range(9)}
     charts = [
         forest("<b>\"'&", rows, lines, axis_of([one], lines)),

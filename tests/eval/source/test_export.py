@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from eval.source.batch import Images
-from eval.source.export import kept
-from eval.source.stored import stored
+from eval.source.export import exported
+from eval.source.stored import open_images
 
 
 def _batches(labelled=True):

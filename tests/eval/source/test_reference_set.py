@@ -14,8 +14,7 @@ from eval.measure.cache import Cache
 from eval.metric import KernelDistance, PrecisionRecall, frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.moments.file import StatisticsFile
-from eval.source.reference_set import compared, with_splits
-from eval.source.stored import StoredImages
+from eval.source.reference_set import ReferenceSet, reference_set
 from eval.study.statistics import write
 from zoo.data import Digits
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.source.batch import from_dataset, order_of
-from eval.source.stored import StoredImages, stored
+from eval.source.dataset import from_dataset, order_of
+from eval.source.stored import open_images
 from zoo.data import ImageSet
 
 

@@ -9,7 +9,6 @@ import torch
 from eval.metric.frechet import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.rosetta import main
-from eval.source.stored import StoredImages
 from eval.study.rosetta import rows, table
 from zoo import checkpoint
 from zoo.data import ImageSet

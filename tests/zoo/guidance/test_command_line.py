@@ -10,7 +10,7 @@ import torch
 
 import zoo
 from eval.evaluate import evaluate
-from eval.source.batch import wanted
+from eval.source.generated import conditions
 from zoo.checkpoint import sha256
 from zoo.classifier import EncoderUNet
 from zoo.command.parts import exchanged
