@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from zoo.conditioner import Conditioner
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
 from zoo.guidance import Guidance, num_classes
-from zoo.records import Condition, Prediction, Raw
+from zoo.records import Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler
+
+
+class FirstStage(Protocol):
+    """Between images (B, C, H, W) in [-1, 1] and the space that is diffused.
+
+    Attributes:
+        bounds: of the latents' values, or None where they have none.
+    """
+
+    bounds: tuple[float, float] | None
+
+    def latent_shape(self, image_shape: tuple[int, int, int], /) -> tuple[int, int, int]:
+        """(C, H, W) of what is diffused."""
+
+    def moments(self, images: Tensor, /) -> Tensor:
+        """The posterior of the latents of images."""
+
+    def draw(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
+        """Latents out of their posterior; its mean without a draw."""
+
+    def decode(self, latents: Tensor, /) -> Tensor:
+        """The images of latents."""
 
 
 class Model(Protocol):
@@ -20,9 +43,9 @@ class Model(Protocol):
 
     denoiser: nn.Module
     diffusion: GaussianDiffusion
-    first_stage: Any
-    conditioner: Any
-    guidance: Any
+    first_stage: FirstStage
+    conditioner: Conditioner
+    guidance: Guidance
     sampler: Sampler
     image_shape: list[int]
     latent_shape: tuple[int, int, int]
@@ -32,13 +55,15 @@ class Model(Protocol):
     def device(self) -> torch.device:
         """Where it computes."""
 
-    def train(self, mode: bool = True) -> Any:
+    def train(self, mode: bool = True) -> object:
         """Training or evaluation mode."""
 
-    def eval(self) -> Any:
+    def eval(self) -> object:
         """Evaluation mode."""
 
-    def predict(self, x: Tensor, t: Any, condition: Condition | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, t: float | Tensor | Level, condition: Condition | None = None
+    ) -> Prediction:
         """What it believes at x and a noise level; x0 is not clipped."""
 
     def clip(self, x0: Tensor) -> Tensor:
@@ -49,8 +74,8 @@ class Model(Protocol):
 def one_batch(
     module: Model,
     indices: Sequence[int],
-    raw: Any,
-    negative: Any,
+    raw: Raw | Condition,
+    negative: Raw,
     sampler: Sampler,
     guidance: Guidance,
     seed: int,

@@ -15,10 +15,10 @@ from zoo.diffusion.bound import Bound, variational_bound
 from zoo.diffusion.clock import DiscreteClock
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
-from zoo.generation import condition_of, one_batch
+from zoo.generation import FirstStage, condition_of, one_batch
 from zoo.guidance import Guidance, Unguided, networks
 from zoo.recipe import Recipe
-from zoo.records import Batch, Condition, Level, Prediction
+from zoo.records import Batch, Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler, grid
 from zoo.trainable import Trainable
 
@@ -45,20 +45,22 @@ class DiffusionModule(Trainable):
         self,
         denoiser: nn.Module,
         diffusion: GaussianDiffusion,
-        first_stage: Any,
+        first_stage: FirstStage,
         image_shape: Sequence[int],
         sampler: Sampler,
         conditioner: Conditioner | None = None,
         guidance: Guidance | None = None,
-        clock: Any = None,
+        clock: Callable[[Level], float | Tensor] | None = None,
         recipe: Recipe | None = None,
     ) -> None:
         super().__init__(recipe)
         self.denoiser = denoiser
         self.diffusion = diffusion
-        self.first_stage = first_stage
-        self.image_shape = list(image_shape)
-        self.latent_shape: tuple[int, int, int] = tuple(first_stage.latent_shape(image_shape))
+        # Any: which class a part has, and what fields of its own, is for its readers to find out
+        self.first_stage: Any = first_stage
+        channels, height, width = self.image_shape = list(image_shape)
+        channels, height, width = first_stage.latent_shape((channels, height, width))
+        self.latent_shape = channels, height, width
         self.sampler = sampler
         self.conditioner: Any = conditioner if conditioner is not None else Unconditional()
         self.guidance: Any = guidance if guidance is not None else Unguided()
@@ -70,7 +72,9 @@ class DiffusionModule(Trainable):
 
     # Prediction
 
-    def predict(self, x: Tensor, t: Any, condition: Condition | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, t: float | Tensor | Level, condition: Condition | None = None
+    ) -> Prediction:
         """Reads the denoiser at x (B, C, h, w) and a time: a number, a (B,) tensor or a ``Level``.
 
         x0 is not clipped. Counts the rows that the network evaluates in ``network_evaluations``.
@@ -139,7 +143,9 @@ class DiffusionModule(Trainable):
         self.log("validation/loss", loss, batch_size=size, sync_dist=True)
         return loss
 
-    def _losses(self, batch: Batch, t: Tensor, draws: Any, drop: bool) -> dict[str, Tensor]:
+    def _losses(
+        self, batch: Batch, t: Tensor, draws: Callable[[str], Draw], drop: bool
+    ) -> dict[str, Tensor]:
         moments = batch.moments
         if moments is None:
             assert batch.images is not None
@@ -173,14 +179,14 @@ class DiffusionModule(Trainable):
     def generate(
         self,
         num_images: int,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         sampler: Sampler | None = None,
         guidance: Guidance | None = None,
         seed: int = 0,
         batch_size: int | None = None,
         *,
         indices: Sequence[int] | None = None,
-        negative: Any = None,
+        negative: Raw = None,
         on_step: Callable[[], None] | None = None,
     ) -> Tensor:
         """Makes images: uint8 (N, C, H, W) on the CPU.
@@ -214,14 +220,14 @@ class DiffusionModule(Trainable):
     def generate_batches(
         self,
         num_images: int,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         sampler: Sampler | None = None,
         guidance: Guidance | None = None,
         seed: int = 0,
         batch_size: int | None = None,
         *,
         indices: Sequence[int] | None = None,
-        negative: Any = None,
+        negative: Raw = None,
         on_step: Callable[[], None] | None = None,
     ) -> Iterator[Tensor]:
         """``generate``, a batch at a time."""
@@ -231,9 +237,12 @@ class DiffusionModule(Trainable):
         for _, network in networks(guidance):
             network.to(self.device)
         indices = list(range(num_images) if indices is None else indices)
-        for name, rows in (("indices", indices), ("condition", condition), ("negative", negative)):
-            if rows is not None and not isinstance(rows, Condition) and len(rows) != num_images:
-                raise ValueError(f"{num_images} images need as many {name}, got {len(rows)}")
+        per_image = {"indices": indices, "condition": condition, "negative": negative}
+        for name, values in per_image.items():
+            if values is None or isinstance(values, Condition):
+                continue
+            if len(values) != num_images:
+                raise ValueError(f"{num_images} images need as many {name}, got {len(values)}")
         size = batch_size or max(1, num_images)
         for first in range(0, num_images, size):
             rows = slice(first, min(first + size, num_images))
@@ -258,7 +267,7 @@ class DiffusionModule(Trainable):
     def bits_per_dim(
         self,
         images: Tensor,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         num_steps: int | None = None,
         seed: int = 0,
         *,
@@ -274,7 +283,7 @@ class DiffusionModule(Trainable):
     def bound(
         self,
         images: Tensor,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         num_steps: int | None = None,
         seed: int = 0,
         *,
