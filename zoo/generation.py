@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from zoo.conditioner import Conditioner
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
 from zoo.first_stage import FirstStage
 from zoo.guidance import Guidance, num_classes
-from zoo.records import Condition, Prediction, Raw
+from zoo.records import Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler
 
 
@@ -22,8 +23,8 @@ class Model(Protocol):
     denoiser: nn.Module
     diffusion: GaussianDiffusion
     first_stage: FirstStage
-    conditioner: Any
-    guidance: Any
+    conditioner: Conditioner
+    guidance: Guidance
     sampler: Sampler
     image_shape: list[int]
     latent_shape: tuple[int, int, int]
@@ -33,13 +34,15 @@ class Model(Protocol):
     def device(self) -> torch.device:
         """Where it computes."""
 
-    def train(self, mode: bool = True) -> Any:
+    def train(self, mode: bool = True) -> object:
         """Training or evaluation mode."""
 
-    def eval(self) -> Any:
+    def eval(self) -> object:
         """Evaluation mode."""
 
-    def predict(self, x: Tensor, t: Any, condition: Condition | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, t: float | Tensor | Level, condition: Condition | None = None
+    ) -> Prediction:
         """What it believes at x and a noise level; x0 is not clipped."""
 
     def clip(self, x0: Tensor) -> Tensor:
@@ -50,8 +53,8 @@ class Model(Protocol):
 def one_batch(
     module: Model,
     indices: Sequence[int],
-    raw: Any,
-    negative: Any,
+    raw: Raw | Condition,
+    negative: Raw,
     sampler: Sampler,
     guidance: Guidance,
     seed: int,

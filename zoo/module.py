@@ -19,7 +19,7 @@ from zoo.first_stage import FirstStage
 from zoo.generation import condition_of, one_batch
 from zoo.guidance import Guidance, Unguided, networks
 from zoo.recipe import Recipe
-from zoo.records import Batch, Condition, Level, Prediction
+from zoo.records import Batch, Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler, grid
 from zoo.trainable import Trainable
 
@@ -51,7 +51,7 @@ class DiffusionModule(Trainable):
         sampler: Sampler,
         conditioner: Conditioner | None = None,
         guidance: Guidance | None = None,
-        clock: Any = None,
+        clock: Callable[[Level], float | Tensor] | None = None,
         recipe: Recipe | None = None,
     ) -> None:
         super().__init__(recipe)
@@ -71,7 +71,9 @@ class DiffusionModule(Trainable):
 
     # Prediction
 
-    def predict(self, x: Tensor, t: Any, condition: Condition | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, t: float | Tensor | Level, condition: Condition | None = None
+    ) -> Prediction:
         """Reads the denoiser at x (B, C, h, w) and a time: a number, a (B,) tensor or a ``Level``.
 
         x0 is not clipped. Counts the rows that the network evaluates in ``network_evaluations``.
@@ -140,7 +142,9 @@ class DiffusionModule(Trainable):
         self.log("validation/loss", loss, batch_size=size, sync_dist=True)
         return loss
 
-    def _losses(self, batch: Batch, t: Tensor, draws: Any, drop: bool) -> dict[str, Tensor]:
+    def _losses(
+        self, batch: Batch, t: Tensor, draws: Callable[[str], Draw], drop: bool
+    ) -> dict[str, Tensor]:
         moments = batch.moments
         if moments is None:
             assert batch.images is not None
@@ -174,14 +178,14 @@ class DiffusionModule(Trainable):
     def generate(
         self,
         num_images: int,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         sampler: Sampler | None = None,
         guidance: Guidance | None = None,
         seed: int = 0,
         batch_size: int | None = None,
         *,
         indices: Sequence[int] | None = None,
-        negative: Any = None,
+        negative: Raw = None,
         on_step: Callable[[], None] | None = None,
     ) -> Tensor:
         """Makes images: uint8 (N, C, H, W) on the CPU.
@@ -215,14 +219,14 @@ class DiffusionModule(Trainable):
     def generate_batches(
         self,
         num_images: int,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         sampler: Sampler | None = None,
         guidance: Guidance | None = None,
         seed: int = 0,
         batch_size: int | None = None,
         *,
         indices: Sequence[int] | None = None,
-        negative: Any = None,
+        negative: Raw = None,
         on_step: Callable[[], None] | None = None,
     ) -> Iterator[Tensor]:
         """``generate``, a batch at a time."""
@@ -232,9 +236,12 @@ class DiffusionModule(Trainable):
         for _, network in networks(guidance):
             network.to(self.device)
         indices = list(range(num_images) if indices is None else indices)
-        for name, rows in (("indices", indices), ("condition", condition), ("negative", negative)):
-            if rows is not None and not isinstance(rows, Condition) and len(rows) != num_images:
-                raise ValueError(f"{num_images} images need as many {name}, got {len(rows)}")
+        per_image = {"indices": indices, "condition": condition, "negative": negative}
+        for name, values in per_image.items():
+            if values is None or isinstance(values, Condition):
+                continue
+            if len(values) != num_images:
+                raise ValueError(f"{num_images} images need as many {name}, got {len(values)}")
         size = batch_size or max(1, num_images)
         for first in range(0, num_images, size):
             rows = slice(first, min(first + size, num_images))
@@ -259,7 +266,7 @@ class DiffusionModule(Trainable):
     def bits_per_dim(
         self,
         images: Tensor,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         num_steps: int | None = None,
         seed: int = 0,
         *,
@@ -275,7 +282,7 @@ class DiffusionModule(Trainable):
     def bound(
         self,
         images: Tensor,
-        condition: Any = None,
+        condition: Raw | Condition = None,
         num_steps: int | None = None,
         seed: int = 0,
         *,

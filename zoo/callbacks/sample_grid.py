@@ -12,7 +12,9 @@ from torch import Tensor
 
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
+from zoo.data import ImageSet
 from zoo.generation import BrokenImages
+from zoo.records import Raw
 from zoo.system.picture import image_grid, save_png
 from zoo.system.progress import sampling
 
@@ -22,7 +24,7 @@ class SampleGrid(AfterStep):
 
     Diffusion models generate from fixed noise and fixed conditions (classes in turn, or the test
     split's first captions); an autoencoder shows test images above their reconstructions; other
-    modules are passed over. Files are ``<folder>/step_00001000.png``.
+    modules are skipped. Files are ``<folder>/step_00001000.png``.
 
     Args:
         folder: where the pictures go.
@@ -83,7 +85,7 @@ class SampleGrid(AfterStep):
         return None
 
 
-def fixed_condition(module: Any, data: Any, num_images: int) -> Any:
+def fixed_condition(module: Any, data: object, num_images: int) -> Raw:
     """A grid's conditions: classes in turn, the first captions, or None where none are needed."""
     if getattr(module.conditioner, "num_classes", None) is not None:
         return torch.arange(num_images) % module.conditioner.num_classes
@@ -93,23 +95,23 @@ def fixed_condition(module: Any, data: Any, num_images: int) -> Any:
     return None
 
 
-def _columns(num_images: int, data: Any) -> int | None:
+def _columns(num_images: int, data: object) -> int | None:
     """A column per class where the classes fill whole rows."""
     classes = getattr(data, "num_classes", None)
     return classes if classes and classes <= num_images and classes <= 20 else None
 
 
-def _reconstructions(module: Any, images: Any, num_images: int) -> Tensor:
+def _reconstructions(module: Any, images: ImageSet, num_images: int) -> Tensor:
     count = min(num_images // 2 or 1, len(images))
-    given = images.gather(torch.arange(count))
+    originals = images.gather(torch.arange(count))
     was_training = module.training
     module.eval()
     with torch.inference_mode():
-        made = module.reconstruct((given.float() / 127.5 - 1).to(module.device))
+        copies = module.reconstruct((originals.float() / 127.5 - 1).to(module.device))
     module.train(was_training)
-    made = ((made.float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    copies = ((copies.float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     columns = min(16, count)
-    bands = zip(given.split(columns), made.split(columns), strict=True)
+    bands = zip(originals.split(columns), copies.split(columns), strict=True)
     return image_grid(torch.cat([row for band in bands for row in band]), columns=columns)
 
 

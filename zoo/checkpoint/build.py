@@ -21,7 +21,7 @@ _MOVED = {"zoo.diffusion.weighting": "zoo.diffusion.objective"}
 _FUNCTION_MODULES = ("zoo.sampler.grid",)  # every public function there is a pure grid of times
 
 
-def build(config: Any, /, trust: Sequence[str] | None = (), **objects: Any) -> Any:
+def build(config: object, /, trust: Sequence[str] | None = (), **objects: object) -> Any:
     """The object that ``config`` describes, its parts first.
 
     Args:
@@ -39,7 +39,7 @@ def build(config: Any, /, trust: Sequence[str] | None = (), **objects: Any) -> A
     return _built(config, objects)
 
 
-def check(config: Any, trust: Sequence[str] | None = ()) -> None:
+def check(config: object, trust: Sequence[str] | None = ()) -> None:
     """Raises what ``build`` would raise for any text in ``config``; nothing is called.
 
     Args:
@@ -52,7 +52,7 @@ def check(config: Any, trust: Sequence[str] | None = ()) -> None:
         raise ValueError("the config is nested too deeply") from None
 
 
-def _check(config: Any, trust: Sequence[str] | None) -> None:
+def _check(config: object, trust: Sequence[str] | None) -> None:
     if isinstance(config, dict):
         for key, value in config.items():
             if key.startswith("_") and key not in ("_target_", "_partial_"):
@@ -68,7 +68,7 @@ def _check(config: Any, trust: Sequence[str] | None) -> None:
         raise ValueError(f"the config's interpolation '{config}' is refused: it is not resolved")
 
 
-def _built(config: Any, objects: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def _built(config: object, objects: Mapping[str, object] = MappingProxyType({})) -> Any:
     if isinstance(config, list):
         return [_built(value) for value in config]
     if not isinstance(config, dict):
@@ -88,7 +88,7 @@ def _built(config: Any, objects: Mapping[str, Any] = MappingProxyType({})) -> An
         ) from error
 
 
-def _resolve(target: Any, partial: bool, trust: Sequence[str] | None) -> None:
+def _resolve(target: object, partial: bool, trust: Sequence[str] | None) -> None:
     """Refuses a target that is not a part of models, living exactly at the path asked for."""
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
         raise _refused(target, "it is not a dotted path")
@@ -148,5 +148,5 @@ def _inside(path: str, packages: Sequence[str]) -> bool:
     return any(path == package or path.startswith(f"{package}.") for package in packages)
 
 
-def _refused(target: Any, why: str) -> ValueError:
+def _refused(target: object, why: str) -> ValueError:
     return ValueError(f"the config's target '{target}' is refused: {why}")

@@ -50,13 +50,13 @@ def save(
     """
     from safetensors.torch import save_file
 
-    described = config_of(module)  # type: ignore[arg-type]
-    check(described, trust=None)  # a file that cannot be loaded again is noticed now
+    module_config = config_of(module)  # type: ignore[arg-type]
+    check(module_config, trust=None)  # a file that cannot be loaded again is noticed now
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
-        "config": json.dumps(described),
-        "provenance": json.dumps({**_made(), **(provenance or {})}),
+        "config": json.dumps(module_config),
+        "provenance": json.dumps({**_circumstances(), **(provenance or {})}),
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,10 +82,10 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    described = config(path)
+    saved_config = config(path)
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
-            module = build(described, trust)
+            module = build(saved_config, trust)
     except (ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
         # a changed number or name may break a constructor anywhere
         raise ValueError(f"{path}: {_one_line(error)}") from error
@@ -111,7 +111,7 @@ def provenance(path: str | Path) -> dict[str, Any]:
     return _json(path, "provenance")
 
 
-def _made() -> dict[str, Any]:
+def _circumstances() -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"time": now, "git_commit": git_commit(), "versions": versions()}
 
@@ -148,7 +148,7 @@ def _owners(state: dict[str, Tensor]) -> dict[str, list[str]]:
     for name, tensor in state.items():
         if not isinstance(tensor, torch.Tensor):
             raise ValueError(f"'{name}' is a {type(tensor).__name__}: only tensors can be saved")
-    first: dict[Any, str] = {}
+    first: dict[object, str] = {}
     names: dict[str, list[str]] = {}
     for name, tensor in state.items():
         key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride()) if tensor.numel() else name
@@ -170,11 +170,11 @@ def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> Non
     if surplus := [name for name in weights if name not in owners]:
         problems.append(f"surplus {_listed(surplus)}")
     for name in owners.keys() & weights.keys():
-        asked, got = state[name], weights[name]
-        if asked.shape != got.shape:
-            problems.append(f"'{name}' is {tuple(got.shape)}, not {tuple(asked.shape)}")
-        elif asked.is_floating_point() != got.is_floating_point():
-            problems.append(f"'{name}' is {got.dtype}, not {asked.dtype}")
+        own, stored = state[name], weights[name]
+        if own.shape != stored.shape:
+            problems.append(f"'{name}' is {tuple(stored.shape)}, not {tuple(own.shape)}")
+        elif own.is_floating_point() != stored.is_floating_point():
+            problems.append(f"'{name}' is {stored.dtype}, not {own.dtype}")
     if problems:
         raise ValueError(f"{path}: the weights do not fit the config: " + "; ".join(problems))
     module.load_state_dict(

@@ -10,8 +10,10 @@ import torch
 from zoo.checkpoint.build import build
 from zoo.checkpoint.file import load
 from zoo.checkpoint.published import checkpoint_file
-from zoo.guidance import num_classes
+from zoo.generation import Model
+from zoo.guidance import Guidance, num_classes
 from zoo.part import Part, config_of
+from zoo.records import Raw
 
 P = TypeVar("P", bound=Part)
 
@@ -49,7 +51,7 @@ def exchanged(own: P, changes: dict[str, Any] | None, group: str, trust: Sequenc
 
 def _built(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
     """What a user's config describes, with networks loaded from the files it names."""
-    objects: dict[str, Any] = {}
+    objects: dict[str, object] = {}
     for key, value in config.items():
         if key in _NETWORKS and value == "???":
             raise ValueError(f"{where}.{key} is missing: give {where}.{key}=FILE of a saved model")
@@ -61,9 +63,13 @@ def _built(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
 
 
 def repeated(
-    condition: Any, num_images: int, module: Any, guidance: Any = None, what: str = "condition"
-) -> Any:
-    """One condition per image: those given in turn, or None.
+    condition: int | str | Sequence[int | str] | None,
+    num_images: int,
+    module: Model,
+    guidance: Guidance | None = None,
+    what: str = "condition",
+) -> Raw:
+    """One condition per image: the values in turn, or None.
 
     Args:
         condition: labels, captions, one of them, or None.
@@ -77,13 +83,13 @@ def repeated(
     """
     if condition is None:
         return None
-    given = list(condition) if isinstance(condition, list | tuple) else [condition]
-    cycled = [given[index % len(given)] for index in range(num_images)]
-    if all(isinstance(label, int) for label in given):
-        classes = getattr(module.conditioner, "num_classes", None) or num_classes(guidance)
-        if classes is None:
-            raise ValueError(f"{what}={condition}: this model has no class labels")
-        if wrong := [label for label in given if not 0 <= label < classes]:
-            raise ValueError(f"{what}={wrong}: labels of this model are 0 to {classes - 1}")
-        return torch.tensor(cycled)
-    return [str(caption) for caption in cycled]
+    values = list(condition) if isinstance(condition, list | tuple) else [condition]
+    labels = [value for value in values if isinstance(value, int)]
+    if len(labels) < len(values):
+        return [str(values[index % len(values)]) for index in range(num_images)]
+    classes = getattr(module.conditioner, "num_classes", None) or num_classes(guidance)
+    if classes is None:
+        raise ValueError(f"{what}={condition}: this model has no class labels")
+    if wrong := [label for label in labels if not 0 <= label < classes]:
+        raise ValueError(f"{what}={wrong}: labels of this model are 0 to {classes - 1}")
+    return torch.tensor([labels[index % len(labels)] for index in range(num_images)])

@@ -3,7 +3,7 @@
 A pickle is a program: it may call whatever it can import. ``torch.load(weights_only=True)`` calls
 only what rebuilds tensors, and refuses the published files of latent diffusion and Stable
 Diffusion, which hold callbacks of ``pytorch_lightning`` beside their weights. Here every other name
-in a file stands for a placeholder that takes what it is given and keeps none of it.
+in a file stands for a placeholder that takes what a pickle hands it and keeps none of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _UNDER_WAY = object()
 
 
-def read_pickle(path: str | Path) -> Any:
+def read_pickle(path: str | Path) -> object:
     """What a ``.pt``, ``.ckpt`` or ``.pth`` file holds: tensors on the CPU and plain containers.
 
     Whatever is neither (callbacks, configs, functions) is left out; nothing of it is imported.
@@ -89,14 +88,14 @@ class _Inert:
 class _Dict:
     """Stands for subclasses of dict, because torch sets items of its own three kinds alone."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> Any:
+    def __new__(cls, *args: object, **kwargs: object) -> OrderedDict[object, object]:  # type: ignore[misc]
         return OrderedDict()
 
 
 class _List:
     """Stands for a deque, because torch appends to lists alone."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> Any:
+    def __new__(cls, *args: object, **kwargs: object) -> list[object]:  # type: ignore[misc]
         return []
 
 
@@ -137,7 +136,7 @@ def _stand_in(name: str) -> Callable[..., object]:
     return _KNOWN.get(name, _Dict if name.lower().endswith("dict") else _Inert)
 
 
-def _plain(value: object, made: dict[int, object]) -> object:
+def _plain(value: object, copies: dict[int, object]) -> object:
     """``value`` with tensors, numbers and texts in dicts, lists and sets, and no more.
 
     Entries of dicts whose key or value is something else are left out; in lists None stands for it.
@@ -148,21 +147,21 @@ def _plain(value: object, made: dict[int, object]) -> object:
         return value
     if not isinstance(value, dict | list | tuple | set | frozenset):
         return None
-    if made.setdefault(id(value), None) is _UNDER_WAY:
+    if copies.setdefault(id(value), None) is _UNDER_WAY:
         raise ValueError("containers that contain themselves")
-    if made[id(value)] is None:
-        made[id(value)] = _UNDER_WAY
-        made[id(value)] = _container(value, made)
-    return made[id(value)]
+    if copies[id(value)] is None:
+        copies[id(value)] = _UNDER_WAY
+        copies[id(value)] = _container(value, copies)
+    return copies[id(value)]
 
 
-def _container(value: Iterable[object], made: dict[int, object]) -> object:
+def _container(value: Iterable[object], copies: dict[int, object]) -> object:
     if isinstance(value, dict):
-        entries = ((k, v, _plain(v, made)) for k, v in value.items() if isinstance(k, _PLAIN))
+        entries = ((k, v, _plain(v, copies)) for k, v in value.items() if isinstance(k, _PLAIN))
         return {key: plain for key, item, plain in entries if plain is not None or item is None}
     if isinstance(value, set | frozenset):
         return {item for item in value if isinstance(item, _PLAIN)}
-    return [_plain(item, made) for item in value]
+    return [_plain(item, copies) for item in value]
 
 
 def _line(error: Exception) -> str:

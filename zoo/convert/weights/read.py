@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -38,7 +37,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
     return state_of(read_pickle(path), str(path))
 
 
-def state_of(held: Any, what: str) -> dict[str, Tensor]:
+def state_of(held: object, what: str) -> dict[str, Tensor]:
     """The weights among what a checkpoint holds: all of it, or what lies under a usual name.
 
     Raises:
@@ -55,18 +54,18 @@ def state_of(held: Any, what: str) -> dict[str, Tensor]:
     raise ValueError(f"{what}: no weights found; {got}")
 
 
-def _is_state(held: Mapping[Any, Any]) -> bool:
+def _is_state(held: Mapping[object, object]) -> bool:
     return bool(held) and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in held.items()
     )
 
 
 def _only_file(folder: Path) -> Path:
-    found = sorted(folder.glob(f"*{_INDEX}")) or sorted(folder.glob("*.safetensors"))
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
+    files = sorted(folder.glob(f"*{_INDEX}")) or sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files) or "none"
         raise ValueError(f"{folder}: name the file of weights; those in the folder are: {names}")
-    return found[0]
+    return files[0]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -85,13 +84,13 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
         shards = {str(key): str(name) for key, name in named.items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise ValueError(f"{index}: not an index of shards") from None
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name in sorted(set(shards.values())):
         if Path(name).name != name:
             raise ValueError(f"{index}: the shard '{name}' does not lie beside the index")
         if not (index.parent / name).is_file():
             raise ValueError(f"{index}: the shard {name} is missing")
-        found |= _read_safetensors(index.parent / name)
-    if missing := shards.keys() - found.keys():
+        tensors |= _read_safetensors(index.parent / name)
+    if missing := shards.keys() - tensors.keys():
         raise ValueError(f"{index}: the shards lack {listed(missing)}")
-    return found
+    return tensors
