@@ -12,7 +12,8 @@ from torch import Tensor
 
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
-from zoo.generation import BrokenImages
+from zoo.data.stream import to_float
+from zoo.generation import BrokenImages, to_uint8
 from zoo.system.picture import image_grid, save_png
 from zoo.system.progress import sampling
 
@@ -22,7 +23,7 @@ class SampleGrid(AfterStep):
 
     Diffusion models generate from fixed noise and fixed conditions (classes in turn, or the test
     split's first captions); an autoencoder shows test images above their reconstructions; other
-    modules are passed over. Files are ``<folder>/step_00001000.png``.
+    modules are skipped. Files are ``<folder>/step_00001000.png``.
 
     Args:
         folder: where the pictures go.
@@ -105,9 +106,8 @@ def _reconstructions(module: Any, images: Any, num_images: int) -> Tensor:
     was_training = module.training
     module.eval()
     with torch.inference_mode():
-        made = module.reconstruct((given.float() / 127.5 - 1).to(module.device))
+        made = to_uint8(module.reconstruct(to_float(given).to(module.device))).cpu()
     module.train(was_training)
-    made = ((made.float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     columns = min(16, count)
     bands = zip(given.split(columns), made.split(columns), strict=True)
     return image_grid(torch.cat([row for band in bands for row in band]), columns=columns)
