@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -28,6 +29,23 @@ def data_root() -> Path | None:
     """The user's folder of data sets, ``ZOO_DATA``, or None where it is not set."""
     named = os.environ.get("ZOO_DATA")
     return Path(named).expanduser() if named else None
+
+
+def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
+    """Data of the user's as named, or under ``ZOO_DATA``; ``what`` it is, for the message.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    path, root = Path(name).expanduser(), data_root()
+    candidates = [path] if path.is_absolute() or root is None else [path, root / path]
+    for candidate in candidates:
+        if exists(candidate):
+            return candidate
+    raise ValueError(
+        f"no such {what}: looked for {' and '.join(map(str, candidates))}; "
+        f"ZOO_DATA is {'not set' if root is None else root}"
+    )
 
 
 def _shipped(name: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from lightning import Callback, LightningModule
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -91,6 +92,11 @@ class Trainable(Part, LightningModule):
         batches, world, rank = self._position()
         first = (batches * world + rank) * size
         return Draw(self.training_seed, range(first, first + size), f"train/{purpose}")
+
+    def _log(self, values: dict[str, Tensor], batch_size: int, sync_dist: bool = False) -> None:
+        """Logs where there is a trainer: a step may be called without one."""
+        if self._trainer is not None:
+            self.log_dict(values, batch_size=batch_size, sync_dist=sync_dist)
 
     def _position(self) -> tuple[int, int, int]:
         """Batches before this one, number of processes, rank of this one."""

@@ -13,6 +13,9 @@ class AfterStep(Callback):
 
     _last_step = 0
 
+    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
+        """Called after every batch, before ``after_step``, with what the training step gave."""
+
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         """Called when ``trainer.global_step`` steps are done."""
 
@@ -22,6 +25,7 @@ class AfterStep(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self.after_batch(trainer, pl_module, outputs, batch)
         if trainer.global_step != self._last_step:
             self._last_step = trainer.global_step
             self.after_step(trainer, pl_module)

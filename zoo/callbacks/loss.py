@@ -28,13 +28,10 @@ class Loss(AfterStep):
         self._sum: Tensor | None = None
         self._count = 0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
         loss = outputs["loss"].detach().double()
         self._sum = loss if self._sum is None else self._sum + loss
         self._count += 1
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         if not is_logging(trainer) or self._sum is None:

@@ -15,22 +15,18 @@ class LossByQuartile(AfterStep):
     """Logs ``train/loss_q1`` (nearly clean) to ``train/loss_q4`` (nearly noise).
 
     Reads "t" (B,) and "loss_per_image" (B,) from a training step's outputs and averages over all
-    images between two rows; modules without them are passed over.
+    images between two rows; modules without them are skipped.
     """
 
     def __init__(self) -> None:
         self._sums = torch.zeros(2, QUARTILES, dtype=torch.float64)  # losses, counts
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
         if "t" in outputs and "loss_per_image" in outputs:
             loss = outputs["loss_per_image"].detach().double()
-            module: Any = pl_module
             bins = quartile(outputs["t"], module.diffusion.schedule.end).to(loss.device)
             self._sums = self._sums.to(loss.device)
             self._sums.index_add_(1, bins, torch.stack([loss, torch.ones_like(loss)]))
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         if is_logging(trainer):

@@ -13,7 +13,8 @@ from torch import Tensor
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
 from zoo.data import ImageSet
-from zoo.generation import BrokenImages
+from zoo.data.stream import to_float
+from zoo.generation import BrokenImages, to_uint8
 from zoo.records import Raw
 from zoo.system.picture import image_grid, save_png
 from zoo.system.progress import sampling
@@ -107,9 +108,8 @@ def _reconstructions(module: Any, images: ImageSet, num_images: int) -> Tensor:
     was_training = module.training
     module.eval()
     with torch.inference_mode():
-        copies = module.reconstruct((originals.float() / 127.5 - 1).to(module.device))
+        copies = to_uint8(module.reconstruct(to_float(originals).to(module.device))).cpu()
     module.train(was_training)
-    copies = ((copies.float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     columns = min(16, count)
     bands = zip(originals.split(columns), copies.split(columns), strict=True)
     return image_grid(torch.cat([row for band in bands for row in band]), columns=columns)

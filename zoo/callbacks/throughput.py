@@ -29,12 +29,9 @@ class Throughput(AfterStep):
         self._mark = time.monotonic()
         self._logged = (self.images_seen, self.seconds)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
         self.images_seen += len(batch) * trainer.world_size
         self._count_time()
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         if is_logging(trainer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -108,6 +108,26 @@ def load(module: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module
         raise ValueError(f"{name}: the weights do not fit the config: {'; '.join(problems)}")
     module.load_state_dict(dict(state))
     return module.eval()
+
+
+def fill(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    layers: Layers,
+    name: str,
+    arrange: Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]] | None = None,
+) -> None:
+    """Translates their weights by a table of layers and loads them; see ``translate``, ``load``.
+
+    Args:
+        module: where they go.
+        state: their keys and tensors, all of which must be used.
+        layers: our layers to theirs.
+        name: begins the message: the file, or what is converted.
+        arrange: changes the order of rows, under our keys.
+    """
+    found = translate(module, state, table(module, layers), name)
+    load(module, found if arrange is None else arrange(module, found), name)
 
 
 def without(

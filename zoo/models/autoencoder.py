@@ -221,10 +221,6 @@ class Autoencoder(Trainable):
     def _log_step(self, values: dict[str, Tensor], batch_size: int) -> None:
         self._log({f"train/{name}": value.detach() for name, value in values.items()}, batch_size)
 
-    def _log(self, values: dict[str, Tensor], batch_size: int, sync_dist: bool = False) -> None:
-        if self._trainer is not None:  # a step may be called without one
-            self.log_dict(values, batch_size=batch_size, sync_dist=sync_dist)
-
 
 def peak_signal_to_noise(reconstruction: Tensor, images: Tensor) -> Tensor:
     """PSNR of each image in dB, (B,), for images in [-1, 1]; at most 100."""

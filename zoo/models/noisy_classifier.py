@@ -118,8 +118,7 @@ class NoisyClassifier(Trainable):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         size = len(batch)
         t, losses, right = self._judged(batch, lambda purpose: self.draw(size, purpose))
-        if self._trainer is not None:  # a step may be called without one
-            self.log("train/accuracy", right.mean(), batch_size=size)
+        self._log({"train/accuracy": right.mean()}, size)
         return {"loss": losses.mean(), "t": t, "loss_per_image": losses.detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -150,8 +150,7 @@ class SmallClip(Trainable):
         images = noisy(moved(images, draw), draw)
         cosines = self.encode_image(images).float() @ self.encode_text(distinct).float().T
         loss = contrastive_loss(self._scale() * cosines, owner.to(cosines.device))
-        if self._trainer is not None:  # a step may be called without one
-            self.log("train/loss", loss, batch_size=len(images))
+        self._log({"train/loss": loss}, len(images))
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -102,9 +102,8 @@ class SmallExtractor(Trainable):
         wanted = F.adaptive_avg_pool2d(images, self.thumbnail_size).flatten(1)
         of_thumbnails = F.mse_loss(self.thumbnail(features["pool"]).float(), wanted)
         loss = of_labels + self.thumbnail_weight * of_thumbnails
-        if self._trainer is not None:  # a step may be called without one
-            logged = {"loss": loss, "cross_entropy": of_labels, "thumbnail_error": of_thumbnails}
-            self.log_dict({f"train/{k}": v for k, v in logged.items()}, batch_size=len(images))
+        logged = {"loss": loss, "cross_entropy": of_labels, "thumbnail_error": of_thumbnails}
+        self._log({f"train/{name}": value for name, value in logged.items()}, len(images))
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -71,12 +71,7 @@ def autoencoder(params: Mapping[str, Any]) -> KLAutoencoder | VQAutoencoder:
     given = complete(params, _DEFAULTS, what, _UNREAD)
     refuse(given, {"remap": (None,)}, what)
     inner = complete(given["ddconfig"], _DDCONFIG, "ddconfig")
-    need(
-        inner,
-        ("ch", "out_ch", "num_res_blocks", "attn_resolutions", "in_channels", "resolution"),
-        "ddconfig",
-    )
-    need(inner, ("z_channels",), "ddconfig")
+    need(inner, [name for name, default in _DDCONFIG.items() if default is None], "ddconfig")
     refuse(inner, _FIXED, "ddconfig")
     _check(given, inner)
     mult = numbers(inner["ch_mult"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.conditioner import BERTText, ClassToken, CLIPText, Unconditional
 from zoo.convert import keys
@@ -71,8 +71,7 @@ def _classes(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> ClassTok
         dropout = DROPPED if rows == _WITH_NULL else 0.0
     null = dropout > 0
     module = ClassToken(rows - null, given["embed_dim"], float(dropout), null_row=null)
-    names = keys.table(module, {"embedding": "embedding"})
-    keys.load(module, keys.translate(module, state, names, "ClassEmbedder"), "ClassEmbedder")
+    keys.fill(module, state, {"embedding": "embedding"}, "ClassEmbedder")
     return module
 
 
@@ -135,6 +134,4 @@ def _text(module: Any, state: Mapping[str, Tensor], names: keys.Table, what: str
 
 
 def _nothing() -> Any:
-    from torch import nn
-
     return nn.Identity()

@@ -68,8 +68,7 @@ def load_ddpm_unet(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> UN
     """The U-Net with the weights of ``state``."""
     module, name = ddpm_unet(config), "DDPM U-Net"
     layers = half(module) | {f"time_embedding.{2 * i}": f"temb.dense.{i}" for i in (0, 1)}
-    names = keys.table(module, layers)
-    keys.load(module, keys.translate(module, state, names, name), name)
+    keys.fill(module, state, layers, name)
     return module
 
 

@@ -25,7 +25,7 @@ from zoo.convert.compvis.options import (
 )
 from zoo.convert.compvis.state import UNET, autoencoder_weights, check_schedule, parts
 from zoo.convert.family import expect
-from zoo.convert.openai.unet import heads_first, layers, unet
+from zoo.convert.openai.unet import load_unet, unet
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import FixedVariance
@@ -100,11 +100,8 @@ def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNe
         kind, params = described(params["unet_config"])
     if kind == "ddpm":
         return load_ddpm_unet(params, state_dict)
-    module, name = unet(params), "compvis U-Net"
-    state = keys.translate(module, state_dict, keys.table(module, layers(module)), name)
-    if not params.get("use_new_attention_order"):
-        state = heads_first(module, state)
-    keys.load(module, state, name)
+    module = unet(params)
+    load_unet(module, state_dict, params, "compvis U-Net")
     return module
 
 

@@ -57,14 +57,8 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
 
 
 def _block_types(there: list[bool], attention: str, resnet: bool) -> dict[str, Any]:
-    plain = (
-        ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D")
-        if resnet
-        else (
-            "DownBlock2D",
-            "UpBlock2D",
-        )
-    )
+    names = ("ResnetDownsample", "ResnetUpsample") if resnet else ("Down", "Up")
+    plain = [f"{name}Block2D" for name in names]
     config: dict[str, Any] = {
         "down_block_types": [f"{attention}DownBlock2D" if a else plain[0] for a in there],
         "up_block_types": [f"{attention}UpBlock2D" if a else plain[1] for a in there[::-1]],

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from zoo.conditioner import ClassLabel, LowResolution
-from zoo.convert import keys
 from zoo.convert.arguments import complete, factors, numbers
 from zoo.convert.family import expect
 from zoo.convert.openai.classifier import classifier_network, from_openai_classifier
@@ -25,15 +24,13 @@ from zoo.convert.openai.options import (
     schedule,
 )
 from zoo.convert.openai.unet import DEFAULTS as UNET_DEFAULTS
-from zoo.convert.openai.unet import heads_first, layers, unet
+from zoo.convert.openai.unet import load_unet, unet
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.parameterization import X0, Epsilon
 from zoo.diffusion.variance import FixedVariance, LearnedVariance, Variance
 from zoo.models.ddpm import DDPM
 from zoo.models.improved_ddpm import ImprovedDDPM
-
-_NAME = "openai U-Net"
 
 
 def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
@@ -92,11 +89,7 @@ def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNe
     """
     config = _with_classes(state_dict, config)
     module: Any = network(config)
-    names = keys.table(module, layers(module))
-    state = keys.translate(module, state_dict, names, _NAME)
-    if not config.get("use_new_attention_order"):
-        state = heads_first(module, state)
-    keys.load(module, state, _NAME)
+    load_unet(module, state_dict, config, "openai U-Net")
     return module
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.convert import keys
 from zoo.convert.arguments import complete, need, numbers, refuse
 from zoo.convert.keys import below
 from zoo.denoiser import UNet
@@ -185,6 +186,14 @@ def _resample(ours: str, theirs: str, stage: Stage, convolution: str) -> dict[st
     if isinstance(stage.resample, ResBlock):
         return below(ours, theirs, _RES_BLOCK)
     return {f"{ours}.conv": f"{theirs}.{convolution}"}
+
+
+def load_unet(
+    module: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any], name: str
+) -> None:
+    """Puts OpenAI's weights into a U-Net for these arguments of theirs."""
+    arrange = None if config.get("use_new_attention_order") else heads_first
+    keys.fill(module, state, layers(module), name, arrange)
 
 
 def heads_first(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,17 +12,8 @@ from zoo.data.source.hub import load_rows
 from zoo.data.source.parquet import columns, read_parquet
 
 NAMES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 
 
 class Cifar10(EncodedData):

@@ -48,30 +48,13 @@ class Folder(EncodedData):
 
     def rows(self) -> tuple[Rows, Rows | None]:
         """The files of both splits, or of the one there is."""
-        root = found(self.folder)
+        root = paths.data(self.folder, "folder", Path.is_dir)
         if (root / "train").is_dir() and (root / "test").is_dir():
             return self._read(root / "train"), self._read(root / "test")
         return self._read(root), None
 
     def _read(self, root: Path) -> Rows:
         return read_folder(root, self.label_column, self.caption_column)
-
-
-def found(folder: str) -> Path:
-    """The folder as named, or under ``ZOO_DATA``.
-
-    Raises:
-        ValueError: neither is there.
-    """
-    asked, root = Path(folder).expanduser(), paths.data_root()
-    tried = [asked] if asked.is_absolute() or root is None else [asked, root / asked]
-    for path in tried:
-        if path.is_dir():
-            return path
-    raise ValueError(
-        f"no such folder: looked for {' and '.join(str(path) for path in tried)}; "
-        f"ZOO_DATA is {'not set' if root is None else root}"
-    )
 
 
 def read_folder(root: Path, label_column: str | None, caption_column: str | None) -> Rows:

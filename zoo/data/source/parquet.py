@@ -46,25 +46,8 @@ class Parquet(EncodedData):
         return self._read(self.train_file), test
 
     def _read(self, file: str) -> Rows:
-        path = found(file)
+        path = paths.data(file, "parquet file", Path.is_file)
         return read_parquet(path, self.image_column, self.label_column, self.caption_column)
-
-
-def found(file: str) -> Path:
-    """The file as named, or under ``ZOO_DATA``.
-
-    Raises:
-        ValueError: neither is there.
-    """
-    asked, root = Path(file).expanduser(), paths.data_root()
-    tried = [asked] if asked.is_absolute() or root is None else [asked, root / asked]
-    for path in tried:
-        if path.is_file():
-            return path
-    raise ValueError(
-        f"no such parquet file: looked for {' and '.join(str(path) for path in tried)}; "
-        f"ZOO_DATA is {'not set' if root is None else root}"
-    )
 
 
 def read_parquet(path: Path, image: str, label: str | None, caption: str | None) -> Rows:
