@@ -21,14 +21,14 @@ def test_an_npz_of_openais_evaluator_is_written_on_the_way(tmp_path, labelled):
     images, batches = _batches(labelled)
     path = tmp_path / "deep" / "a.npz"
     seen = []
-    for batch in kept(batches, path, 5):
+    for batch in exported(batches, path, 5):
         assert not path.exists()  # whole, or not there
         seen.append(batch.images)
     assert torch.equal(torch.cat(seen), images)
     with np.load(path, allow_pickle=False) as arrays:
         assert arrays.files == ["arr_0", "arr_1"][: 1 + labelled]
         assert arrays["arr_0"].shape == (5, 4, 4, 3)
-    back = stored(path)
+    back = open_images(path)
     assert torch.equal(back.gather(range(5)), images)
     assert (back.labels is not None) == labelled
     assert [file.name for file in path.parent.iterdir()] == ["a.npz"]
@@ -36,17 +36,17 @@ def test_an_npz_of_openais_evaluator_is_written_on_the_way(tmp_path, labelled):
 
 def test_a_folder_holds_every_image_and_goes_on_where_it_was_interrupted(tmp_path):
     images, batches = _batches()
-    next(kept(batches, tmp_path / "a", 5))
+    next(exported(batches, tmp_path / "a", 5))
     assert len(list((tmp_path / "a").iterdir())) == 2
-    for _ in kept(_batches()[1], tmp_path / "a", 5):
+    for _ in exported(_batches()[1], tmp_path / "a", 5):
         pass
-    assert torch.equal(stored(tmp_path / "a").gather(range(5)), images)
+    assert torch.equal(open_images(tmp_path / "a").gather(range(5)), images)
 
 
 def test_nothing_foreign_is_mixed_in(tmp_path):
     (tmp_path / "000009.png").write_bytes(b"of a larger set")
     with pytest.raises(ValueError, match=r"000009.png is there; name a new folder"):
-        next(kept(_batches()[1], tmp_path, 5))
+        next(exported(_batches()[1], tmp_path, 5))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ValueError, match="file is there"):
-        next(kept(_batches()[1], tmp_path / "file", 5))
+        next(exported(_batches()[1], tmp_path / "file", 5))

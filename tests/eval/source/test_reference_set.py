@@ -9,14 +9,20 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.evaluate import evaluate
+from eval.measure import Setting, evaluate
 from eval.measure.cache import Cache
-from eval.metric import KernelDistance, PrecisionRecall, frechet_distance
+from eval.metric import (
+    FrechetDistance,
+    KernelDistance,
+    NearestImage,
+    PrecisionRecall,
+    frechet_distance,
+)
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.moments.file import StatisticsFile
 from eval.source.reference_set import ReferenceSet, reference_set
 from eval.study.statistics import write
-from zoo.data import Digits
+from zoo.data import Digits, ImageSet
 
 
 class Projection:
@@ -34,6 +40,13 @@ class Projection:
         return {"pool": (images.flatten(1).double() / 255) @ self.weight}
 
 
+METRICS = (FrechetDistance, NearestImage)
+
+
+def _measured(images, data, extractor, metrics=METRICS, cache=None, name="made"):
+    return evaluate(Setting(images, data, metrics, [extractor], name=name), cache=cache)
+
+
 def _images(count, seed):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(256, (count, 1, 8, 8), generator=generator).byte()
@@ -48,8 +61,8 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_a_reference(folder):
-    extractor, images = Projection(), StoredImages(_images(24, 1), "made")
-    found = evaluate(images, compared(str(folder)), [extractor], metrics=[PrecisionRecall])
+    extractor, images = Projection(), ImageSet(_images(24, 1))
+    found = _measured(images, reference_set(str(folder)), extractor, [*METRICS, PrecisionRecall])
     result, real = found.result, extractor(_images(30, 0))["pool"]
     expected = frechet_distance(
         FeatureStatistics(extractor(_images(24, 1))["pool"]), FeatureStatistics(real)
@@ -66,8 +79,8 @@ def test_a_folder_is_a_reference(folder):
 
 def test_held_out_images_give_a_floor(folder, tmp_path):
     np.savez(tmp_path / "more.npz", _images(20, 3).permute(0, 2, 3, 1).numpy())
-    images, extractor = StoredImages(_images(24, 1), "made"), Projection()
-    found = evaluate(images, compared(str(folder), str(tmp_path / "more.npz")), [extractor])
+    images, extractor = ImageSet(_images(24, 1)), Projection()
+    found = _measured(images, reference_set(str(folder), str(tmp_path / "more.npz")), extractor)
     value = found.result.values["fid_small_20"]
     expected = frechet_distance(
         FeatureStatistics(extractor(_images(20, 3))["pool"]),
@@ -78,12 +91,11 @@ def test_held_out_images_give_a_floor(folder, tmp_path):
 
 
 def test_a_statistics_file_gives_the_number_of_its_images(folder, tmp_path):
-    extractor, images = Projection(), StoredImages(_images(24, 1), "made")
-    file = write(tmp_path / "a.npz", compared(str(folder)).train, extractor, "real")
-    from_images = evaluate(images, compared(str(folder)), [extractor]).result
-    found = evaluate(
-        images, compared(str(file)), [extractor], metrics=[KernelDistance], nearest_images=5
-    ).result
+    extractor, images = Projection(), ImageSet(_images(24, 1))
+    file = write(tmp_path / "a.npz", reference_set(str(folder)).train, extractor, "real")
+    from_images = _measured(images, reference_set(str(folder)), extractor).result
+    metrics = [*METRICS, KernelDistance]
+    found = _measured(images, reference_set(str(file)), extractor, metrics).result
     value = found.values["fid_small_24"]
     assert value.value == pytest.approx(from_images.values["fid_small_24"].value, rel=1e-9)
     assert "kid_small" not in found.values
@@ -99,14 +111,14 @@ def test_a_statistics_file_gives_the_number_of_its_images(folder, tmp_path):
 
 
 def test_statistics_of_another_network_or_size_are_refused(folder, tmp_path):
-    images = StoredImages(_images(24, 1), "made")
-    file = write(tmp_path / "a.npz", compared(str(folder)).train, Projection(), "real")
+    images = ImageSet(_images(24, 1))
+    file = write(tmp_path / "a.npz", reference_set(str(folder)).train, Projection(), "real")
     other = Projection(sha256="11" * 32)
     with pytest.raises(ValueError, match=r"features of another network: sha256 000.* place of 111"):
-        evaluate(images, compared(str(file)), [other])
+        _measured(images, reference_set(str(file)), other)
     np.savez(tmp_path / "foreign.npz", mu=np.zeros(7), sigma=np.eye(7))
     with pytest.raises(ValueError, match=r"foreign.npz holds features of 7 dimensions, small giv"):
-        evaluate(images, compared(str(tmp_path / "foreign.npz")), [Projection()])
+        _measured(images, reference_set(str(tmp_path / "foreign.npz")), Projection())
     np.savez(tmp_path / "odd.npz", mean=np.zeros(7))
     with pytest.raises(ValueError, match=r"odd.npz: needs arrays mu and sigma, has mean"):
         StatisticsFile(tmp_path / "odd.npz")
@@ -116,8 +128,8 @@ def test_statistics_without_a_count_say_so(tmp_path):
     extractor = Projection()
     real = FeatureStatistics(extractor(_images(30, 0))["pool"])
     np.savez(tmp_path / "a.npz", mu=real.mean.numpy(), sigma=real.covariance.numpy())
-    images = StoredImages(_images(24, 1), "made")
-    found = evaluate(images, compared(str(tmp_path / "a.npz")), [extractor]).result
+    images = ImageSet(_images(24, 1))
+    found = _measured(images, reference_set(str(tmp_path / "a.npz")), extractor).result
     expected = frechet_distance(FeatureStatistics(extractor(_images(24, 1))["pool"]), real)
     assert found.values["fid_small_24"].value == pytest.approx(expected, rel=1e-9)
     assert found.protocol.num_reference is None
@@ -126,33 +138,36 @@ def test_statistics_without_a_count_say_so(tmp_path):
 def test_the_other_split_is_a_reference():
     data = Digits("digits", image_size=8, condition="none")
     data.setup()
-    assert with_splits(data, "train", None) is data
-    turned = with_splits(data, "test", None)
+    as_it_is = ReferenceSet.of(data)
+    assert as_it_is.fingerprint == data.fingerprint
+    assert (as_it_is.reference, as_it_is.held_out) == ("train", "test")
+    turned = ReferenceSet.of(data, "test")
     assert (len(turned.train), len(turned.test)) == (360, 1437)
     assert turned.fingerprint != data.fingerprint
-    found = evaluate(StoredImages(_images(24, 1), "made"), turned, [Projection()]).result
+    found = _measured(ImageSet(_images(24, 1)), turned, Projection()).result
     assert (found.protocol.reference, found.protocol.num_reference) == ("test", 360)
     with pytest.raises(ValueError, match="one split"):
-        with_splits(data, "test", "test")
+        ReferenceSet.of(data, "test", "test")
 
 
 def test_a_reference_is_measured_once_and_again_when_a_pixel_changes(folder, tmp_path):
-    cache, images = Cache(tmp_path / "cache"), StoredImages(_images(24, 1), "made")
+    cache, images = Cache(tmp_path / "cache"), ImageSet(_images(24, 1))
     first, second = Projection(), Projection()
     numbers = [
-        evaluate(made, compared(str(folder)), [one], metrics=[PrecisionRecall], cache=cache)
-        for one, made in ((first, images), (second, StoredImages(_images(24, 2), "other")))
+        _measured(made, reference_set(str(folder)), one, [*METRICS, PrecisionRecall], cache, name)
+        for one, made, name in (
+            (first, images, "made"),
+            (second, ImageSet(_images(24, 2)), "other"),
+        )
     ]
     assert (first.seen, second.seen) == (30 + 24, 24)
-    alone = evaluate(
-        StoredImages(_images(24, 2), "x"), compared(str(folder)), [second],
-        metrics=[PrecisionRecall],
-    )  # fmt: skip
+    other = ImageSet(_images(24, 2))
+    alone = _measured(other, reference_set(str(folder)), second, [*METRICS, PrecisionRecall])
     for name, value in alone.result.values.items():
         assert numbers[1].result.values[name].value == pytest.approx(value.value, rel=1e-12)
     picture = Image.open(folder / "00.png")
     picture.putpixel((0, 0), 255 - picture.getpixel((0, 0)))
     picture.save(folder / "00.png")
     third = Projection()
-    evaluate(images, compared(str(folder)), [third], metrics=[PrecisionRecall], cache=cache)
+    _measured(images, reference_set(str(folder)), third, [*METRICS, PrecisionRecall], cache)
     assert third.seen == 30 + 24

@@ -33,11 +33,11 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     for value in (3, 1, 2):
         _write(tmp_path / "deep" / f"{value}.png", value=value)
     (tmp_path / "notes.txt").write_text("no image")
-    found = stored(tmp_path, (1, 8, 8))
+    found = open_images(tmp_path, (1, 8, 8))
     assert (len(found), found.shape) == (3, (1, 8, 8))
     assert _every(found)[:, 0, 0, 0].tolist() == [1, 2, 3]
-    assert _every(stored(tmp_path, (3, 8, 8))).shape == (3, 3, 8, 8)
-    assert stored(tmp_path).shape == (1, 8, 8)  # what the first image has
+    assert _every(open_images(tmp_path, (3, 8, 8))).shape == (3, 3, 8, 8)
+    assert open_images(tmp_path).shape == (1, 8, 8)  # what the first image has
 
 
 def test_a_zip_a_folder_an_npz_and_a_parquet_of_the_same_pixels_are_one_content(tmp_path):
@@ -60,7 +60,7 @@ def test_a_zip_a_folder_an_npz_and_a_parquet_of_the_same_pixels_are_one_content(
     np.savez_compressed(tmp_path / "small.npz", pixels)
     parquet.write_table(pa.table({"image": encoded}), tmp_path / "a.parquet")
     names = ("a.zip", "folder", "a.npz", "small.npz", "a.parquet")
-    sets = [stored(tmp_path / name) for name in names]
+    sets = [open_images(tmp_path / name) for name in names]
     planes = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     for images in sets:
         assert torch.equal(_every(images), planes)
@@ -74,18 +74,18 @@ def test_labels_and_captions_come_along(tmp_path):
 
     table = pa.table({"image": [_png(), _png()], "label": [1, 0], "text": ["one", "none"]})
     parquet.write_table(table, tmp_path / "a.parquet")
-    found = stored(tmp_path / "a.parquet")
+    found = open_images(tmp_path / "a.parquet")
     assert (found.labels.tolist(), found.captions) == ([1, 0], ["one", "none"])
     images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
     np.savez(tmp_path / "a.npz", images, np.array([5, 6]))
-    (batch,) = from_dataset(stored(tmp_path / "a.npz", (3, 4, 4)))
+    (batch,) = from_dataset(open_images(tmp_path / "a.npz", (3, 4, 4)))
     assert torch.equal(batch.images, torch.from_numpy(images).permute(0, 3, 1, 2))
     assert batch.labels.tolist() == [5, 6]
 
 
 def test_an_npz_is_not_read_before_it_is_asked_for(tmp_path):
     np.savez(tmp_path / "a.npz", np.zeros((4, 4, 4, 3), np.uint8))
-    found = stored(tmp_path / "a.npz")
+    found = open_images(tmp_path / "a.npz")
     data = bytearray((tmp_path / "a.npz").read_bytes())
     data[data.rfind(bytes(192)) : data.rfind(bytes(192)) + 192] = bytes([9]) * 192
     (tmp_path / "a.npz").write_bytes(data)
@@ -97,19 +97,19 @@ def test_a_changed_pixel_or_label_changes_the_fingerprint():
     changed = images.clone()
     changed[3, 0, 3, 3] ^= 1
     prints = [
-        StoredImages(images, "x").fingerprint,
-        StoredImages(changed, "x").fingerprint,
-        StoredImages(images, "x", torch.zeros(4).long()).fingerprint,
-        StoredImages(images, "x", None, ["a"] * 4).fingerprint,
+        ImageSet(images).fingerprint,
+        ImageSet(changed).fingerprint,
+        ImageSet(images, torch.zeros(4).long()).fingerprint,
+        ImageSet(images, None, ["a"] * 4).fingerprint,
     ]
     assert len(set(prints)) == 4
-    assert StoredImages(images, "y").fingerprint == prints[0]
+    assert ImageSet(images.clone()).fingerprint == prints[0]
 
 
 def test_bad_sources_are_named(tmp_path):
     def refused(path, message, shape=(1, 8, 8)):
         with pytest.raises(ValueError, match=message) as caught:
-            _every(stored(path, shape))
+            _every(open_images(path, shape))
         assert "\n" not in str(caught.value)
 
     refused(tmp_path / "absent", "absent: no such file or folder; expected a folder or a .zip")
@@ -137,7 +137,7 @@ def test_a_foreign_npz_or_parquet_is_named(tmp_path):
 
     def refused(name, message):
         with pytest.raises(ValueError, match=message):
-            stored(tmp_path / name, (1, 8, 8))
+            open_images(tmp_path / name, (1, 8, 8))
 
     np.savez(tmp_path / "c.npz", wrong=np.zeros(3))
     refused("c.npz", "no array 'arr_0'; it has wrong")
@@ -158,19 +158,19 @@ def test_a_foreign_npz_or_parquet_is_named(tmp_path):
 def test_images_that_lie_by_class_are_mixed_and_others_are_not(tmp_path):
     for name in ("a/1.png", "a/2.png", "b/1.png"):
         _write(tmp_path / name)
-    mixed = order_of(stored(tmp_path))
+    mixed = order_of(open_images(tmp_path))
     assert sorted(mixed.tolist()) == [0, 1, 2]
-    assert order_of(stored(tmp_path / "a")).tolist() == [0, 1]
+    assert order_of(open_images(tmp_path / "a")).tolist() == [0, 1]
     images = torch.zeros(40, 1, 4, 4).byte()
     by_class, in_turn = torch.arange(40) // 20, torch.arange(40) % 2
-    assert order_of(StoredImages(images, "x", in_turn)).tolist() == list(range(40))
-    order = order_of(StoredImages(images, "x", by_class))
+    assert order_of(ImageSet(images, in_turn)).tolist() == list(range(40))
+    order = order_of(ImageSet(images, by_class))
     assert 5 < by_class[order[:20]].sum() < 15
-    (batch,) = from_dataset(StoredImages(images, "x", by_class), 64, order)
+    (batch,) = from_dataset(ImageSet(images, by_class), 64, order)
     assert torch.equal(batch.labels, by_class[order])
 
 
 def test_sixteen_bits_are_refused(tmp_path):
     Image.fromarray(np.full((8, 8), 20000, np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a.png has more than 8 bits a channel \(mode I;16\)"):
-        stored(tmp_path)
+        open_images(tmp_path)
