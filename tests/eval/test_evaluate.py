@@ -2,23 +2,26 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from eval.measure.blocks import FidSets
-from eval.measure.evaluation import evaluate
-from eval.measure.reference import measure
+from eval.measure import Generation, Setting, evaluate
+from eval.measure.blocks import Sets
+from eval.measure.plan import plan
+from eval.measure.reference import measure_reference
 from eval.metric import (
     PSNR,
     ClassAccuracy,
     ClipKernelDistance,
+    ClipScore,
     ClipScoreW25,
     FidInfinity,
+    FrechetDistance,
     InceptionScore,
     KernelDistance,
+    NearestImage,
     PrecisionRecall,
     clip_score,
     frechet_distance,
@@ -26,7 +29,9 @@ from eval.metric import (
 )
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.result.record import Result
+from eval.source.dataset import from_dataset
 from eval.source.generated import class_captions
+from eval.source.reference_set import ReferenceSet
 from eval.table.table import compare
 from zoo import DDPM
 from zoo.conditioner import ClassLabel, Unconditional
@@ -38,10 +43,11 @@ from zoo.sampler import DDIM, Ancestral, Heun
 from zoo.schedule import Linear
 
 WORDS = ("zero", "one", "two")
+METRICS = (FrechetDistance, ClipScore, NearestImage)
 
 
 class Projection:
-    """A fixed random projection: an extractor without a training, for images and captions."""
+    """A fixed random projection: an extractor without a training."""
 
     sha256 = "00" * 32
     resize = "none"
@@ -55,6 +61,10 @@ class Projection:
     def __call__(self, images):
         self.seen.append(len(images))
         return {"pool": (images.flatten(1).double() / 255 - 0.5) @ self.weight}
+
+
+class Captioned(Projection):
+    """The same for images and captions."""
 
     def text(self, captions):
         return torch.stack([self.words[WORDS.index(c.split()[-1])] for c in captions])
@@ -72,11 +82,15 @@ def _split(count, seed):
 
 @pytest.fixture
 def data():
-    train, test = _split(40, 0), _split(20, 1)
-    return SimpleNamespace(
-        name="numbers", shape=(1, 8, 8), train=train, test=test, flip=False,
-        fingerprint=train.fingerprint, num_classes=3,
-    )  # fmt: skip
+    return ReferenceSet("numbers", (1, 8, 8), _split(40, 0), _split(20, 1), num_classes=3)
+
+
+def _measured(
+    subject, data, *extractors, metrics=METRICS, num_images=1000, batch_size=256, seed=0,
+    sampler=None, guidance=None, reference=None, **setting,
+):  # fmt: skip
+    how = Generation(num_images, seed, "balanced", batch_size, sampler, guidance)
+    return evaluate(Setting(subject, data, metrics, extractors, how, **setting), reference)
 
 
 def _model(conditioner=None, **parts):
@@ -104,26 +118,26 @@ def _model(conditioner=None, **parts):
 )
 def test_network_evaluations_are_counted_per_image(data, sampler, guidance, expected):
     model = _model(ClassLabel(3, dropout=0.1), sampler=DDIM(9))
-    found = evaluate(
-        model, data, num_images=7, batch_size=3, sampler=sampler, guidance=guidance, fid_counts=[7]
-    ).result.subject
+    found = _measured(
+        model, data, metrics=[NearestImage], num_images=7, batch_size=3, sampler=sampler,
+        guidance=guidance,
+    ).result.subject  # fmt: skip
     assert found.network_evaluations == expected
     assert found.num_steps == sampler.num_steps
     assert found.sampler.startswith(type(sampler).__name__)
 
 
 def test_the_numbers_do_not_depend_on_the_batch_size(data):
-    model, extractor = _model(ClassLabel(3)), Projection("small")
+    model, extractors = _model(ClassLabel(3)), [Projection("small"), Captioned("clip")]
     by_size = {
-        size: evaluate(
-            model, data, [extractor], [extractor], num_images=50, fid_counts=[20, 50],
-            batch_size=size, seed=3,
+        size: _measured(
+            model, data, *extractors, num_images=50, fid_counts=[20, 50], batch_size=size, seed=3
         )
         for size in (1, 7, 64)
     }  # fmt: skip
     reference = by_size[64]
     assert set(reference.result.values) == {
-        "fid_small_20", "fid_small_50", "clip_score_small", "nearest_training_image",
+        "fid_small_20", "fid_small_50", "clip_score_clip", "nearest_training_image",
         "images_per_second",
     }  # fmt: skip
     for evaluation in by_size.values():
@@ -141,9 +155,9 @@ def test_the_numbers_do_not_depend_on_the_batch_size(data):
 
 
 def test_values_equal_their_definitions(data):
-    model, extractor = _model(ClassLabel(3)), Projection("small")
-    result, images, _ = evaluate(
-        model, data, [extractor], [extractor], num_images=50, fid_counts=[20, 50], batch_size=16
+    model, extractor, clip = _model(ClassLabel(3)), Projection("small"), Captioned("clip")
+    result, images, _ = _measured(
+        model, data, extractor, clip, num_images=50, fid_counts=[20, 50], batch_size=16
     )
     direct = model.generate(50, torch.arange(50) % 3, seed=0)
     assert (images.int() - direct.int()).abs().max() <= 1
@@ -160,33 +174,33 @@ def test_values_equal_their_definitions(data):
     assert (fid.floor_images, result.values["fid_small_50"].floor_images) == (20, 20)
 
     captions = [f"the number {WORDS[i % 3]}" for i in range(50)]
-    score = clip_score(features, extractor.text(captions)).mean()
-    clip = result.values["clip_score_small"]
-    assert clip.value == pytest.approx(float(score), rel=1e-9)
-    pairs = clip_score(extractor(data.test.images)["pool"], extractor.text(data.test.captions))
-    assert clip.ceiling == pytest.approx(float(pairs.mean()), rel=1e-9)
-    assert clip.chance != clip.ceiling
+    expected = clip_score(clip(images)["pool"], clip.text(captions)).mean()
+    score = result.values["clip_score_clip"]
+    assert score.value == pytest.approx(float(expected), rel=1e-9)
+    pairs = clip_score(clip(data.test.images)["pool"], clip.text(data.test.captions))
+    assert score.ceiling == pytest.approx(float(pairs.mean()), rel=1e-9)
+    assert score.chance != score.ceiling
     assert Result.from_json(result.to_json()) == result
 
 
 def test_each_distinct_extractor_runs_once_per_image(data):
-    one, other = Projection("one"), Projection("other!")
-    measured = measure(data, [one, other], [one], [10])
+    one, other = Projection("one"), Captioned("other!")
+    metrics = [*METRICS, ClipKernelDistance]
+    wanted = plan(metrics, [one, other], data, 10, [10])
+    reference = measure_reference(data, wanted)
     assert sum(one.seen) == sum(other.seen) == 60  # both splits
     one.seen.clear()
-    evaluate(_model(ClassLabel(3)), data, [one, other], [one], num_images=10, fid_counts=[10],
-             yardstick=measured)  # fmt: skip
+    options = {"metrics": metrics, "num_images": 10, "fid_counts": [10]}
+    _measured(_model(ClassLabel(3)), data, one, other, reference=reference, **options)
     assert sum(one.seen) == 10
 
 
 def test_a_model_without_condition_has_no_clip_score_and_the_table_a_dash(data):
-    extractor, options = Projection("small"), {"num_images": 10, "fid_counts": [10]}
-    free = evaluate(_model(), data, [extractor], [extractor], name="free", **options).result
+    extractor, options = Captioned("small"), {"num_images": 10, "fid_counts": [10]}
+    free = _measured(_model(), data, extractor, name="free", **options).result
     assert free.protocol.labels == "unconditional"
     assert "clip_score_small" not in free.values
-    known = evaluate(
-        _model(ClassLabel(3)), data, [extractor], [extractor], name="known", **options
-    ).result
+    known = _measured(_model(ClassLabel(3)), data, extractor, name="known", **options).result
     assert known.protocol.labels == "balanced: image i has class i mod 3"
     table = compare([known, free], force=True)
     index = [column.key for column in table.columns].index("clip_score_small")
@@ -195,8 +209,7 @@ def test_a_model_without_condition_has_no_clip_score_and_the_table_a_dash(data):
 
 def test_stored_images_are_measured_too(data):
     extractor = Projection("small")
-    images = StoredImages(data.test.images, "a folder")
-    result = evaluate(images, data, [extractor], fid_counts=[20]).result
+    result = _measured(ImageSet(data.test.images), data, extractor, fid_counts=[20]).result
     fid = result.values["fid_small_20"]
     assert fid.value == pytest.approx(fid.floor)  # the held-out images themselves
     assert result.subject.model == "images"
@@ -208,43 +221,42 @@ def test_provenance_becomes_budget_and_subject(data):
         "weights": "ema", "training_seconds": 12.5, "history": [[1, 0.5]],
         "budget": {"images_seen": 640, "batch_size": 64, "learning_rate": 1e-3, "seed": 0},
     }  # fmt: skip
-    result = evaluate(
-        _model(), data, num_images=4, fid_counts=[4], facts=facts, sha256="ab" * 32
-    ).result
+    options = {"metrics": [NearestImage], "num_images": 4}
+    result = _measured(_model(), data, facts=facts, sha256="ab" * 32, **options).result
     assert (result.budget.images_seen, result.budget.precision) == (640, None)
     assert (result.subject.weights, result.subject.training_seconds) == ("EMA", 12.5)
     assert result.provenance["history"] == [[1, 0.5]]
     with pytest.raises(ValueError, match="the checkpoint's budget: unknown field 'epochs'"):
-        evaluate(_model(), data, num_images=4, fid_counts=[4], facts={"budget": {"epochs": 3}})
+        _measured(_model(), data, facts={"budget": {"epochs": 3}}, **options)
 
 
 def test_sets_that_the_images_cannot_fill_are_refused(data):
     with pytest.raises(ValueError, match="than the 10 there are: set num_images=20"):
-        evaluate(_model(), data, num_images=10, fid_counts=[20])
+        _measured(_model(), data, Projection("a"), num_images=10, fid_counts=[20])
     with pytest.raises(ValueError, match="at least 2 images"):
-        measure(data, [], [], [1])
+        plan(METRICS, [Projection("a")], data, 10, [1])
     with pytest.raises(ValueError, match="images are"):
-        evaluate(StoredImages(torch.zeros(4, 3, 8, 8).byte(), "x"), data)
+        _measured(ImageSet(torch.zeros(4, 3, 8, 8).byte()), data, Projection("a"))
 
 
 def test_fid_sets_are_disjoint_and_leave_the_rest_out(data):
     extractor = Projection("small")
     reference = FeatureStatistics(extractor(data.train.images)["pool"])
-    sets = FidSets(reference, "small", 8, 20)
-    from eval.source.dataset import from_dataset
-
+    sets = Sets(partial(FrechetDistance, reference, "small"), 8, 20)
     for batch in from_dataset(data.test, 5):
         sets.update(extractor(batch.images), batch)
     assert [metric.statistics().count for metric in sets.sets] == [8, 8]
-    assert all(math.isfinite(distance) for distance in sets.compute())
+    (estimate,) = sets.estimates().values()
+    assert len(estimate.sets) == 2
+    assert all(math.isfinite(distance) for distance in estimate.sets)
 
 
 def test_a_class_has_its_most_frequent_caption(data):
     images = data.train.images[:6]
     labels = torch.tensor([0, 0, 0, 1, 1, 1])
     train = ImageSet(images, labels, ["a", "b", "b", "c", "c", "d"], ("x", "y"))
-    assert class_captions(SimpleNamespace(train=train), 2) == ["b", "c"]
-    assert class_captions(SimpleNamespace(train=train), 3) is None
+    assert class_captions(train, 2) == ["b", "c"]
+    assert class_captions(train, 3) is None
 
 
 class Classifier:
@@ -264,11 +276,11 @@ class Classifier:
 
 
 def test_further_metrics_come_with_floor_interval_and_definition(data):
-    judge, clip = Classifier(), Projection("clip")
+    judge, clip = Classifier(), Captioned("clip")
     chosen = [partial(KernelDistance, subsets=5), PrecisionRecall, ClassAccuracy]
     chosen += [InceptionScore, ClipKernelDistance]
-    images = StoredImages(data.test.images, "a folder", data.test.labels)
-    found = evaluate(images, data, [judge], [clip], fid_counts=[20], metrics=chosen).result
+    images = ImageSet(data.test.images, data.test.labels)
+    found = _measured(images, data, judge, clip, fid_counts=[20], metrics=chosen).result
     names = {"kid_judge", "precision_judge", "recall_judge", "inception_score_judge", "cmmd_clip"}
     names.add("class_accuracy_judge")
     assert names <= set(found.values)
@@ -291,25 +303,25 @@ def test_further_metrics_come_with_floor_interval_and_definition(data):
 
 
 def test_each_extractor_runs_once_though_many_metrics_read_it(data):
-    extractor = Projection("small")
+    extractor = Captioned("small")
     model = _model(ClassLabel(3))
-    evaluate(
-        model, data, [extractor], [extractor], num_images=40, fid_counts=[40], batch_size=10,
-        metrics=[ClipKernelDistance],
-    )  # fmt: skip
+    metrics = [*METRICS, ClipKernelDistance]
+    _measured(
+        model, data, extractor, metrics=metrics, num_images=40, fid_counts=[40], batch_size=10
+    )
     assert sum(extractor.seen) == len(data.train) + len(data.test) + 40
 
 
 def test_a_metric_without_an_extractor_says_what_it_needs(data):
     with pytest.raises(ValueError, match="class_accuracy needs a classifier of the data's own"):
-        evaluate(_model(ClassLabel(3)), data, [Projection("a")], metrics=[ClassAccuracy])
+        _measured(_model(ClassLabel(3)), data, Projection("a"), metrics=[ClassAccuracy])
 
 
 def test_what_cannot_be_measured_is_absent_with_its_reason(data):
     extractor = Classifier()
-    asked = [FidInfinity, ClipScoreW25, KernelDistance]
-    images = StoredImages(data.test.images, "a folder")
-    found = evaluate(images, data, [extractor], [Projection("words")], metrics=asked).result
+    chosen = [FidInfinity, ClipScoreW25, KernelDistance]
+    images = ImageSet(data.test.images)
+    found = _measured(images, data, extractor, Captioned("words"), metrics=chosen).result
     assert "kid_judge" in found.values
     assert set(found.absent) == {"fid_infinity_judge", "clip_score_w25_words"}
     assert "20" in found.absent["fid_infinity_judge"]
@@ -318,8 +330,8 @@ def test_what_cannot_be_measured_is_absent_with_its_reason(data):
 
 def test_an_interval_does_not_leave_what_is_possible(data):
     noise = torch.randint(256, (3, 1, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
-    images = StoredImages(torch.cat([data.train.images[:27], noise]), "copies and noise")
-    found = evaluate(images, data, [Classifier()], metrics=[PrecisionRecall]).result
+    images = ImageSet(torch.cat([data.train.images[:27], noise]))
+    found = _measured(images, data, Classifier(), metrics=[PrecisionRecall]).result
     for name in ("precision_judge", "recall_judge"):
         low, high = found.values[name].interval
         assert 0 <= low < found.values[name].value < high == 1
@@ -327,4 +339,4 @@ def test_an_interval_does_not_leave_what_is_possible(data):
 
 def test_a_metric_of_reconstructions_is_refused_for_generated_images(data):
     with pytest.raises(ValueError, match="metric psnr compares images with their reconstructions"):
-        evaluate(_model(), data, [Projection("small")], num_images=4, metrics=[PSNR])
+        _measured(_model(), data, Projection("small"), num_images=4, metrics=[PSNR])

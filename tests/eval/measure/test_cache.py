@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from eval.evaluate import Evaluation, evaluate
+from eval.measure import Evaluation, Generation, Setting, evaluate
 from eval.measure import cache as cache_module
 from eval.measure.cache import Cache
-from eval.metric import KernelDistance
+from eval.metric import BitsPerDim, FrechetDistance, KernelDistance, NearestImage
 from eval.result.record import Result
 from zoo import DDPM
 from zoo.conditioner import ClassLabel
@@ -65,13 +65,23 @@ def model() -> DDPM:
     return DDPM(net, GaussianDiffusion(Linear()), (1, 4, 4), Ancestral(3), ClassLabel(2)).eval()
 
 
-def asked(model: Any, data: Any, cache: Cache | None, **options: Any) -> Evaluation:
-    extractor = options.pop("extractor", None) or Projection()
-    given: dict[str, Any] = {
-        "num_images": 22, "fid_counts": [22], "batch_size": 4, "sha256": "weights",
-        "metrics": [partial(KernelDistance, subsets=3)],
-    }  # fmt: skip
-    return evaluate(model, data, [extractor], cache=cache, **given | options)
+METRICS = [FrechetDistance, NearestImage, partial(KernelDistance, subsets=3)]
+
+
+def measured(
+    model: Any, data: Any, cache: Cache | None, extractor: Any = None, metrics: Any = METRICS,
+    fid_counts: Any = (22,), sha256: str = "weights", name: str | None = None, **options: Any,
+) -> Evaluation:  # fmt: skip
+    how = Generation(**{"num_images": 22, "batch_size": 4} | options)
+    setting = Setting(
+        model, data, metrics, [extractor or Projection()], how, fid_counts, name, sha256=sha256
+    )
+    return evaluate(setting, cache=cache)
+
+
+def measured_images(images: ImageSet, data: Any, extractor: Any, cache: Cache) -> Evaluation:
+    setting = Setting(images, data, [FrechetDistance], [extractor], fid_counts=[24])
+    return evaluate(setting, cache=cache)
 
 
 def settled(result: Result) -> Result:
@@ -84,11 +94,11 @@ def settled(result: Result) -> Result:
 
 def test_asking_again_costs_no_network_call(model: DDPM, data: Any, tmp_path: Path) -> None:
     cache, extractor = Cache(tmp_path), Projection()
-    first = asked(model, data, cache, extractor=extractor)
+    first = measured(model, data, cache, extractor=extractor)
     assert extractor.seen == 30 + 24 + 22
     assert not (tmp_path / "images").exists() or not list((tmp_path / "images").iterdir())
     extractor.seen, model.network_evaluations = 0, 0
-    again = asked(model, data, cache, extractor=extractor, name="other", batch_size=7)
+    again = measured(model, data, cache, extractor=extractor, name="other", batch_size=7)
     assert extractor.seen == model.network_evaluations == 0
     assert again.result.subject.name == "other"
     assert replace(again.result, subject=first.result.subject) == first.result
@@ -101,34 +111,33 @@ CHANGES: dict[str, dict[str, Any]] = {
     "the sampler": {"sampler": Ancestral(4)},
     "the walk": {"sampler": DDIM(3)},
     "the resize": {"extractor": Projection("bicubic")},
-    "a metric's settings": {"metrics": [partial(KernelDistance, subsets=4)]},
+    "a metric's settings": {"metrics": [*METRICS[:2], partial(KernelDistance, subsets=4)]},
     "the count": {"num_images": 23},
     "the sets": {"fid_counts": [11, 22]},
-    "the likelihood": {"bits_images": 3, "bits_steps": 2},
+    "the likelihood": {"metrics": [*METRICS, partial(BitsPerDim, num_images=3, num_steps=2)]},
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_any_change_is_measured_anew(
+def test_any_change_is_measured_again(
     model: DDPM, data: Any, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     cache = Cache(tmp_path)
-    asked(model, data, cache)
+    measured(model, data, cache)
     extractor = change.get("extractor") or Projection()
     extractor.seen = 0
-    asked(model, data, cache, **{**change, "extractor": extractor})
+    measured(model, data, cache, **{**change, "extractor": extractor})
     assert extractor.seen > 0
 
 
-def test_one_pixel_or_another_source_is_measured_anew(
+def test_one_pixel_or_another_source_is_measured_again(
     data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, extractor = Cache(tmp_path), Projection()
 
     def seen(images: Tensor) -> int:
         extractor.seen = 0
-        stored = StoredImages(images, "a folder")
-        evaluate(stored, data, [extractor], fid_counts=[24], cache=cache)
+        measured_images(ImageSet(images), data, extractor, cache)
         return extractor.seen
 
     assert seen(data.test.images) > 0
@@ -140,21 +149,19 @@ def test_one_pixel_or_another_source_is_measured_anew(
     assert seen(changed) > 0
 
 
-def test_another_label_of_stored_images_is_measured_anew(data: Any, tmp_path: Path) -> None:
+def test_another_label_of_stored_images_is_measured_again(data: Any, tmp_path: Path) -> None:
     cache, extractor = Cache(tmp_path), Projection()
     labels = data.test.labels.clone()
     for expected in (True, False):
         extractor.seen = 0
-        stored = StoredImages(data.test.images, "a folder", labels)
-        evaluate(stored, data, [extractor], fid_counts=[24], cache=cache)
+        measured_images(ImageSet(data.test.images, labels), data, extractor, cache)
         assert (extractor.seen > 0) is expected
     labels[0] = 1 - labels[0]
-    evaluate(StoredImages(data.test.images, "a", labels), data, [extractor], cache=cache,
-             fid_counts=[24])  # fmt: skip
+    measured_images(ImageSet(data.test.images, labels), data, extractor, cache)
     assert extractor.seen > 0
 
 
-def test_an_edited_sampler_of_ones_own_is_measured_anew(
+def test_an_edited_sampler_of_ones_own_is_measured_again(
     model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "from zoo.sampler import DDIM\n\nclass Mine(DDIM):\n    pass\n"
@@ -163,20 +170,20 @@ def test_an_edited_sampler_of_ones_own_is_measured_anew(
     monkeypatch.syspath_prepend(tmp_path)
     sampler = importlib.import_module(file.stem).Mine(2)
     cache, extractor = Cache(tmp_path / "cache"), Projection()
-    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    measured(model, data, cache, sampler=sampler, extractor=extractor)
     extractor.seen = 0
-    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    measured(model, data, cache, sampler=sampler, extractor=extractor)
     assert extractor.seen == 0
     file.write_text(code + "    # another walk\n")
-    asked(model, data, cache, sampler=sampler, extractor=extractor)
+    measured(model, data, cache, sampler=sampler, extractor=extractor)
     assert extractor.seen > 0
 
 
-def test_interrupted_anywhere_it_goes_on_to_the_same_result(
+def test_interrupted_anywhere_it_resumes_to_the_same_result(
     model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = asked(model, data, None)
-    generate = model.generate_batches
+    whole = measured(model, data, None)
+    generate = model.generate
     chance = random.Random(0)
     for trial in range(20):
         cache = Cache(tmp_path / str(trial))
@@ -184,30 +191,31 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_result(
 
         def dying(
             *args: Any, last: int = chance.randrange(5), made: list[int] = made, **kw: Any
-        ) -> Any:
-            for images in generate(*args, **kw):
-                if len(made) == last:
-                    raise KeyboardInterrupt
-                made.append(len(images))
-                yield images
+        ) -> Tensor:
+            if len(made) == last:
+                raise KeyboardInterrupt
+            images = generate(*args, **kw)
+            made.append(len(images))
+            return images
 
-        monkeypatch.setattr(model, "generate_batches", dying)
+        monkeypatch.setattr(model, "generate", dying)
         with pytest.raises(KeyboardInterrupt):
-            asked(model, data, cache)
-        monkeypatch.setattr(model, "generate_batches", generate)
+            measured(model, data, cache)
+        monkeypatch.setattr(model, "generate", generate)
         model.network_evaluations = 0
-        found = asked(model, data, cache)
+        found = measured(model, data, cache)
         assert settled(found.result) == settled(whole.result)
         assert torch.equal(found.images, whole.images)
-        assert model.network_evaluations == 3 * 22  # the kept ones are counted, not made again
+        assert found.result.subject.network_evaluations == 3  # kept images are counted,
+        assert model.network_evaluations == 3 * (22 - sum(made))  # not made again
 
 
-def test_a_torn_result_is_measured_anew(model: DDPM, data: Any, tmp_path: Path) -> None:
+def test_a_torn_result_is_measured_again(model: DDPM, data: Any, tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    whole = asked(model, data, cache)
+    whole = measured(model, data, cache)
     (file,) = tmp_path.rglob("result.json")
     file.write_text(file.read_text()[:100])
-    assert settled(asked(model, data, cache).result) == settled(whole.result)
+    assert settled(measured(model, data, cache).result) == settled(whole.result)
     (images,) = tmp_path.rglob("images.npz")
     images.write_bytes(images.read_bytes()[:50])
-    assert settled(asked(model, data, cache).result) == settled(whole.result)
+    assert settled(measured(model, data, cache).result) == settled(whole.result)

@@ -3,24 +3,30 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from eval.extractor.weights import state
+from eval.measure import Evaluation, Generation, Setting, reconstruct
 from eval.measure.cache import Cache
-from eval.measure.reconstruction import reconstruct
-from eval.metric import PSNR, SSIM, KernelDistance, PerceptualDistance, frechet_distance
+from eval.metric import (
+    PSNR,
+    SSIM,
+    KernelDistance,
+    PerceptualDistance,
+    ReconstructionDistance,
+    frechet_distance,
+)
 from eval.metric.pair.lpips import VGG
 from eval.metric.pair.psnr import psnr
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.result.record import Result
 from eval.source.dataset import mixed
-from eval.source.reconstructed import is_autoencoder, reconstructions
+from eval.source.reconstructed import first_stage_of, reconstructed
+from eval.source.reference_set import ReferenceSet
 from eval.table.table import compare
-from zoo import DDPM
 from zoo.data import ImageSet
 from zoo.first_stage import KLAutoencoder, VQAutoencoder
 from zoo.first_stage.perceptual import LPIPS
@@ -53,9 +59,7 @@ def data() -> Any:
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (40, 1, 16, 16), dtype=torch.uint8, generator=generator)
     test = ImageSet(images)
-    return SimpleNamespace(
-        name="toys", shape=(1, 16, 16), test=test, train=test, fingerprint="ef" * 32, flip=False
-    )
+    return ReferenceSet("toys", (1, 16, 16), None, test)
 
 
 @pytest.fixture
@@ -64,9 +68,18 @@ def module() -> Autoencoder:
     return Autoencoder(KLAutoencoder(1, 2, 8, (1, 2), num_res_blocks=1, norm_groups=4)).eval()
 
 
+def measured(
+    module: Any, data: Any, *extractors: Any, metrics: Any = (), num_images: int = 1000,
+    batch_size: int = 256, seed: int = 0, posterior: str = "mean", cache: Cache | None = None,
+    **setting: Any,
+) -> Evaluation:  # fmt: skip
+    how = Generation(num_images, seed, batch_size=batch_size)
+    return reconstruct(Setting(module, data, metrics, extractors, how, **setting), posterior, cache)
+
+
 def test_the_numbers_are_those_of_pairs_of_held_out_images(module: Autoencoder, data: Any) -> None:
     toy = Projection(256)
-    found = reconstruct(module, data, [toy], num_images=1000, batch_size=16, name="row")
+    found = measured(module, data, toy, num_images=1000, batch_size=16, name="row")
     values, protocol = found.result.values, found.result.protocol
     assert list(values) == ["rfid_toy_40", "psnr", "ssim", "images_per_second"]
     assert toy.seen == [32, 32, 16]  # both sides of a batch at once, nothing twice
@@ -97,7 +110,7 @@ def test_the_numbers_are_those_of_pairs_of_held_out_images(module: Autoencoder, 
 def test_images_are_originals_each_before_its_reconstruction(
     module: Autoencoder, data: Any
 ) -> None:
-    found = reconstruct(module, data, num_images=12)
+    found = measured(module, data, num_images=12)
     assert found.images.shape == (24, 1, 16, 16)
     assert found.images.dtype == torch.uint8
     taken = mixed(40, 12)
@@ -112,11 +125,11 @@ def test_a_metric_whose_weights_are_missing_is_absent_with_the_reason(
     module: Autoencoder, data: Any
 ) -> None:
     assert state("vgg16") == "missing"
-    found = reconstruct(module, data, metrics=[partial(KernelDistance, subsets=2)])
+    found = measured(module, data, metrics=[partial(KernelDistance, subsets=2)])
     assert "zoo doctor" in found.result.absent["lpips"]
     assert "generated images" in found.result.absent["kid"]
     assert list(found.result.values) == ["psnr", "ssim", "images_per_second"]
-    alone = reconstruct(module, data, metrics=[SSIM]).result
+    alone = measured(module, data, metrics=[SSIM]).result
     assert list(alone.values) == ["ssim", "images_per_second"]
     assert not alone.absent
 
@@ -127,7 +140,7 @@ def test_lpips_is_measured_and_its_weights_are_in_the_protocol(
     torch.manual_seed(0)
     network = LPIPS(4)
     factory = partial(PerceptualDistance, vgg=VGG(network, "ab" * 32, "cd" * 32))
-    found = reconstruct(module, data, metrics=[factory], batch_size=7)
+    found = measured(module, data, metrics=[factory], batch_size=7)
     value, protocol = found.result.values["lpips"], found.result.protocol
     pairs = [x.float() / 127.5 - 1 for x in (found.images[::2], found.images[1::2])]
     assert value.value == pytest.approx(float(network(*pairs).double().mean()), rel=1e-5)
@@ -141,29 +154,29 @@ def test_what_cannot_be_measured_is_refused_where_it_was_asked_for(
 ) -> None:
     data.test = ImageSet(data.test.images[..., :8, :8].contiguous())
     data.shape = (1, 8, 8)
-    found = reconstruct(module, data).result
+    found = measured(module, data).result
     assert "too wide for images of 8x8" in found.absent["ssim"]
     with pytest.raises(ValueError, match="too wide for images of 8x8"):
-        reconstruct(module, data, metrics=[SSIM])
+        measured(module, data, metrics=[SSIM])
 
 
 def test_a_sample_depends_on_seed_and_image_alone(module: Autoencoder, data: Any) -> None:
     def made(posterior: str, seed: int, batch_size: int) -> torch.Tensor:
         some = mixed(40, 8)
-        batches = reconstructions(module, data.test, some, posterior, seed, batch_size)
-        return torch.cat([batch.reconstructions for batch in batches]).int()
+        batches = reconstructed(module, data.test, some, posterior, seed, batch_size)
+        return torch.cat([batch.images for batch in batches]).int()
 
     assert not module.training
     assert (made("sample", 0, 8) - made("sample", 0, 3)).abs().max() <= 1  # of rounding
     assert (made("sample", 0, 8) - made("sample", 1, 8)).abs().max() > 1
     assert (made("sample", 0, 8) - made("mean", 0, 8)).abs().max() > 1
-    noisy = reconstruct(module, data, posterior="sample", seed=3).result
+    noisy = measured(module, data, posterior="sample", seed=3).result
     assert noisy.protocol.labels.endswith("from a draw of their latents")
 
 
 def test_the_batch_size_and_the_mode_change_nothing(module: Autoencoder, data: Any) -> None:
     toy = Projection(256)
-    one, other = (reconstruct(module.train(), data, [toy], batch_size=size) for size in (40, 7))
+    one, other = (measured(module.train(), data, toy, batch_size=size) for size in (40, 7))
     for name in ("rfid_toy_40", "psnr", "ssim"):
         a, b = (found.result.values[name] for found in (one, other))
         assert a.value == pytest.approx(b.value, rel=1e-4)
@@ -175,21 +188,21 @@ def test_rows_compare_and_another_reconstruction_is_refused(module: Autoencoder,
     toy = Projection(256)
     torch.manual_seed(1)
     vq = Autoencoder(VQAutoencoder(1, 2, 8, (1, 2), 1, mid_attention=False, norm_groups=4))
-    rows = [reconstruct(m, data, [toy], name=n).result for m, n in ((module, "kl"), (vq, "vq"))]
+    rows = [measured(m, data, toy, name=n).result for m, n in ((module, "kl"), (vq, "vq"))]
     table = compare(rows)
     assert {"rfid_toy_40", "psnr", "ssim"} <= {column.key for column in table.columns}
     assert {verdict.metric for verdict in table.verdicts} >= {"psnr", "ssim"}
-    drawn = reconstruct(module, data, [toy], name="drawn", posterior="sample").result
+    drawn = measured(module, data, toy, name="drawn", posterior="sample").result
     with pytest.raises(ValueError, match="protocol.labels"):
         compare([rows[0], drawn])
-    fewer = reconstruct(module, data, [toy], name="fewer", num_images=30).result
+    fewer = measured(module, data, toy, name="fewer", num_images=30).result
     with pytest.raises(ValueError, match="protocol.num_generated"):
         compare([rows[0], fewer])
 
 
 def test_subject_and_provenance_are_the_files(module: Autoencoder, data: Any) -> None:
     facts = {"weights": "ema", "training_seconds": 12, "budget": {"images_seen": 640}}
-    found = reconstruct(module, data, facts=facts, sha256="12" * 32, metrics=[PSNR]).result
+    found = measured(module, data, facts=facts, sha256="12" * 32, metrics=[PSNR]).result
     subject = found.subject
     assert subject.name == subject.model == "Autoencoder"
     assert subject.parameters == sum(p.numel() for p in module.parameters())
@@ -202,7 +215,9 @@ def test_subject_and_provenance_are_the_files(module: Autoencoder, data: Any) ->
 
 def test_a_kept_evaluation_is_found_again(module: Autoencoder, data: Any, tmp_path: Path) -> None:
     cache, toy = Cache(tmp_path / "kept"), Projection(256)
-    again = partial(reconstruct, module, data, [toy], metrics=[PSNR], cache=cache)
+    again = partial(
+        measured, module, data, toy, metrics=[PSNR, ReconstructionDistance], cache=cache
+    )
     first = again(sha256="12" * 32, name="first")
     seen = list(toy.seen)
     second = again(sha256="12" * 32, name="second")
@@ -210,7 +225,11 @@ def test_a_kept_evaluation_is_found_again(module: Autoencoder, data: Any, tmp_pa
     assert second.result.subject.name == "second"
     assert replace(second.result, subject=first.result.subject) == first.result
     torch.testing.assert_close(second.images, first.images[: len(second.images)])
-    for changed in ({"posterior": "sample"}, {"num_images": 30}, {"metrics": [SSIM]}):
+    for changed in (
+        {"posterior": "sample"},
+        {"num_images": 30},
+        {"metrics": [ReconstructionDistance]},
+    ):
         before = len(toy.seen)
         again(**({"sha256": "12" * 32, "name": "first"} | changed))
         assert len(toy.seen) > before
@@ -219,25 +238,23 @@ def test_a_kept_evaluation_is_found_again(module: Autoencoder, data: Any, tmp_pa
     assert len(toy.seen) > before
 
 
-def test_what_is_an_autoencoder(module: Autoencoder) -> None:
-    assert is_autoencoder(module)
-    assert is_autoencoder(module.first_stage)
-    assert not is_autoencoder(LPIPS(4))
-    latent_model = SimpleNamespace(
-        first_stage=module.first_stage, generate_batches=DDPM.generate_batches
-    )
-    assert not is_autoencoder(latent_model)
+def test_a_first_stage_alone_is_an_autoencoder_too(module: Autoencoder, data: Any) -> None:
+    assert first_stage_of(module) is first_stage_of(module.first_stage) is module.first_stage
+    with pytest.raises(ValueError, match="a LPIPS neither generates nor reconstructs images"):
+        first_stage_of(LPIPS(4))
+    whole, alone = (measured(part, data, metrics=[PSNR]) for part in (module, module.first_stage))
+    assert whole.result.values["psnr"] == alone.result.values["psnr"]
 
 
-def test_mistakes_are_told_in_a_line(module: Autoencoder, data: Any) -> None:
+def test_mistakes_are_refused_in_a_line(module: Autoencoder, data: Any) -> None:
     with pytest.raises(ValueError, match="reconstruct=mode: possible are mean, sample"):
-        reconstruct(module, data, posterior="mode")
+        measured(module, data, posterior="mode")
     with pytest.raises(ValueError, match="at least 2 images, got num_images=1"):
-        reconstruct(module, data, num_images=1)
+        measured(module, data, num_images=1)
     wide = ImageSet(data.test.images.expand(-1, 3, -1, -1).contiguous())
-    coloured = SimpleNamespace(**{**vars(data), "test": wide, "shape": (3, 16, 16)})
+    coloured = replace(data, test=wide, shape=(3, 16, 16))
     with pytest.raises(ValueError, match="takes images of 1 channels, got 3"):
-        reconstruct(module, coloured)
+        measured(module, coloured)
     data.test = None
     with pytest.raises(ValueError, match="toys has none"):
-        reconstruct(module, data)
+        measured(module, data)

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from eval.evaluate import evaluate
 from eval.extractor import CleanInception, Inception
-from eval.metric import InceptionScore, KernelDistance, PrecisionRecall
+from eval.measure import Setting, evaluate
+from eval.metric import FrechetDistance, InceptionScore, KernelDistance, PrecisionRecall
 from eval.source.reference_set import reference_set
 from eval.source.stored import open_images
 from zoo.checkpoint import sha256
@@ -80,14 +80,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 @pytest.fixture(scope="module")
 def ours(files: Files) -> dict[str, float]:
     """By name, as ``zoo evaluate images=... reference=...`` gives them."""
-    result = evaluate(
-        stored(files.generated),
-        compared(str(files.real)),
-        fid=[Inception(files.weights, sha256=sha256(files.weights))],
-        metrics=[partial(KernelDistance, **KID), InceptionScore, PrecisionRecall],
+    setting = Setting(
+        open_images(files.generated),
+        reference_set(str(files.real)),
+        [FrechetDistance, partial(KernelDistance, **KID), InceptionScore, PrecisionRecall],
+        [Inception(files.weights, sha256=sha256(files.weights))],
         fid_counts=[COUNT],
-        nearest_images=0,
-    ).result
+    )
+    result = evaluate(setting).result
     return {name: value.value for name, value in result.values.items()}
 
 
@@ -155,7 +155,7 @@ def clean_fids_model(network: Any) -> Any:
 
 def clean_features(files: Files, folder: Path, count: int = COUNT) -> Tensor:
     clean = CleanInception(files.weights, sha256=sha256(files.weights))
-    return clean(stored(folder).gather(torch.arange(count)))["pool"]
+    return clean(open_images(folder).gather(torch.arange(count)))["pool"]
 
 
 def test_clean_features_are_clean_fids(files: Files) -> None:

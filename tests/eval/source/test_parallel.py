@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,17 +13,16 @@ import zoo
 from eval.extractor import Small
 from eval.metric import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
-from eval.source import worker
-from eval.source.batch import Images, Wanted, generated
-from eval.source.parallel import devices, generated_in_parallel
-from eval.source.worker import Job, _batches
-from zoo.guidance import AutoGuidance, networks
+from eval.source.batch import Images
+from eval.source.generated import Conditions, generated
+from eval.source.parallel import Parallel, devices, generated_in_parallel, in_turn
+from zoo.guidance import AutoGuidance
 from zoo.paths import checkpoints
 from zoo.sampler import DDIM
 
 MODEL = checkpoints() / "digits" / "ddpm.safetensors"
 COUNT, SEED = 24, 3
-WANT = Wanted("balanced", torch.arange(COUNT) % 10, [f"a {i % 10}" for i in range(COUNT)])
+WANT = Conditions("balanced", torch.arange(COUNT) % 10, [f"a {i % 10}" for i in range(COUNT)])
 
 TELLING = '''
 import torch
@@ -104,26 +102,15 @@ def test_batches_of_1_7_and_64_and_two_processes_make_the_same(own_modules: None
         batches = list(generated(model(), WANT, COUNT, SEED, size, Telling(2), guidance()))
         made[size] = torch.cat([batch.images for batch in batches])
 
-    alone, guided = model(), guidance()
-    alone_counts = [alone, *(network for _, network in networks(guided))]
-    one = list(generated(alone, WANT, COUNT, SEED, 7, Telling(2), guided, first=2))
-    counted = {name: SimpleNamespace(network_evaluations=5) for name in ("", "weak")}
-    two: list[Images] = []
-    after_one = None
-    for batch in generated_in_parallel(
-        MODEL, WANT, COUNT, SEED, 7, Telling(2), guidance(), ["cpu", "cpu"], first=2,
-        counted=counted,
-    ):  # fmt: skip
-        two.append(batch)
-        after_one = after_one or counted[""].network_evaluations
+    one = list(generated(model(), WANT, COUNT, SEED, 7, Telling(2), guidance(), first=2))
+    arguments = (WANT, COUNT, SEED, 7, Telling(2), guidance())
+    two = list(generated_in_parallel(Parallel(MODEL), *arguments, first=2))
     assert [len(batch.images) for batch in two] == [7, 7, 8]
     for ours, theirs in zip(one, two, strict=True):
         assert torch.equal(ours.labels, theirs.labels) and ours.captions == theirs.captions
         assert theirs.seconds > 0
-    assert [c.network_evaluations - 5 for c in counted.values()] == [
-        network.network_evaluations for network in alone_counts
-    ] == [22 * 2, 22 * 2]  # fmt: skip
-    assert after_one == 5 + 7 * 2  # counted batch by batch
+        rows = len(ours.images) * 2
+        assert ours.evaluations == theirs.evaluations == {"": rows, "weak": rows}
     assert not multiprocessing.active_children()
 
     made["two processes"] = torch.cat([made[7][:2], *(batch.images for batch in two)])
@@ -142,7 +129,7 @@ def test_a_worker_that_fails_or_dies_is_named_in_one_line(own_modules: None) -> 
     from broken_guidance import Broken  # type: ignore[import-not-found]
 
     def parallel(how: str) -> Images:
-        return next(generated_in_parallel(MODEL, WANT, COUNT, guidance=Broken(how)))
+        return next(generated_in_parallel(Parallel(MODEL), WANT, COUNT, guidance=Broken(how)))
 
     with pytest.raises(ValueError) as error:
         parallel("fails")
@@ -164,7 +151,11 @@ def test_ctrl_c_ends_every_worker(own_modules: None) -> None:
     signal.setitimer(signal.ITIMER_REAL, 1.0)
     try:
         with pytest.raises(KeyboardInterrupt):
-            next(generated_in_parallel(MODEL, WANT, COUNT, batch_size=4, guidance=Broken("sleeps")))
+            next(
+                generated_in_parallel(
+                    Parallel(MODEL), WANT, COUNT, batch_size=4, guidance=Broken("sleeps")
+                )
+            )
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -172,37 +163,30 @@ def test_ctrl_c_ends_every_worker(own_modules: None) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_worker_waits_for_its_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most one batch is handed over and one more is made, however many are asked for."""
-    made: list[int] = []
-    third = threading.Event()
+def test_a_worker_waits_for_its_consumer() -> None:
+    """At most two tasks a worker are ahead of the consumer, however many there are."""
+    begun: list[int] = []
 
-    def batches(job: Any, number: int) -> Any:
-        for index in range(9):
-            made.append(index)
-            if index == 2:
-                third.set()
-            yield bytes(1 << 20)  # more than a pipe holds
+    def work(task: int) -> int:
+        begun.append(task)
+        return task
 
-    monkeypatch.setattr(worker, "_batches", batches)
-    ours, theirs = multiprocessing.Pipe()
-    thread = threading.Thread(target=worker.work, args=(theirs, 0), daemon=True)
-    thread.start()
-    ours.send_bytes(worker.pickle.dumps(None))
-    assert not third.wait(0.5) and made == [0, 1]
-    ours.recv()
-    assert third.wait(30)
-    ours.close()  # the consumer has gone: the worker ends without a word
-    thread.join(30)
-    assert not thread.is_alive() and made == [0, 1, 2]
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        results = in_turn([one, other], work, range(20))
+        assert next(results) == 0
+        for pool in (one, other):
+            pool.submit(int).result()  # whatever was given before is done
+        assert sorted(begun) == [0, 1, 2, 3]
+        assert list(results) == list(range(1, 20))
+    assert sorted(begun) == list(range(20))
 
 
 def test_what_cannot_be_handed_over_or_is_not_there_is_refused() -> None:
     local = type("Local", (), {})()
     with pytest.raises(ValueError, match="sampler and guidance cannot be handed to other"):
-        next(generated_in_parallel(MODEL, WANT, COUNT, guidance=local))
+        next(generated_in_parallel(Parallel(MODEL), WANT, COUNT, guidance=local))
     with pytest.raises(ValueError, match="at least 1 device"):
-        next(generated_in_parallel(MODEL, WANT, COUNT, devices=[]))
+        next(generated_in_parallel(Parallel(MODEL, []), WANT, COUNT))
     assert devices(3, "cpu") == ["cpu"] * 3
     with pytest.raises(ValueError, match="devices=0: possible with device=cpu are 1"):
         devices(0, "cpu")
@@ -212,8 +196,9 @@ def test_what_cannot_be_handed_over_or_is_not_there_is_refused() -> None:
 
 def test_a_worker_computes_in_the_number_format_that_is_recorded() -> None:
     def made(dtype: str | None) -> torch.Tensor:
-        job = Job(MODEL, None, [range(4)], SEED, DDIM(2), None, ["cpu"], (), 1, dtype)
-        return torch.cat([torch.from_numpy(batch.images) for batch in _batches(job, 0)])
+        where = Parallel(MODEL, ["cpu"], dtype=dtype)
+        (batch,) = generated_in_parallel(where, Conditions("", None, None), 4, SEED, 4, DDIM(2))
+        return batch.images
 
     rounded = model().to(torch.bfloat16).generate(4, sampler=DDIM(2), seed=SEED)
     assert torch.equal(made("bfloat16"), rounded)
