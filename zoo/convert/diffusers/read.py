@@ -229,11 +229,7 @@ def _is_old(config: Mapping[str, Any]) -> bool:
 
 
 def _assembled(
-    unet: UNet,
-    first_stage: Any,
-    conditioner: Any,
-    scheduled: Scheduled,
-    image_size: list[int],
+    unet: UNet, first_stage: Any, conditioner: Any, scheduled: Scheduled, image_size: list[int]
 ) -> DiffusionModule:
     learned = isinstance(scheduled.variance, LearnedVariance)
     diffusion = GaussianDiffusion(
