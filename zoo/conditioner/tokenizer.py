@@ -60,9 +60,7 @@ def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
         end_of_word_suffix="</w>",
         show_progress=False,
     )
-    tokenizer.train_from_iterator(captions, trainer)
-    _check_size(tokenizer, vocab_size)
-    return _finished(tokenizer, (_END, _START))
+    return _trained(tokenizer, trainer, captions, (_END, _START))
 
 
 def train_bert_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
@@ -79,9 +77,19 @@ def train_bert_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
         special_tokens=[_PAD, _UNKNOWN, _CLS, _SEP, _MASK],
         show_progress=False,
     )
+    return _trained(tokenizer, trainer, captions, (_SEP, _CLS))
+
+
+def _trained(
+    tokenizer: Any, trainer: Any, captions: Iterable[str], end_start: tuple[str, str]
+) -> bytes:
     tokenizer.train_from_iterator(captions, trainer)
-    _check_size(tokenizer, vocab_size)
-    return _finished(tokenizer, (_SEP, _CLS))
+    if tokenizer.get_vocab_size() > trainer.vocab_size:
+        raise ValueError(
+            f"the captions' letters alone need {tokenizer.get_vocab_size()} tokens, more than "
+            f"vocab_size={trainer.vocab_size}"
+        )
+    return _finished(tokenizer, end_start)
 
 
 def _clip_like(model: Any) -> Any:
@@ -125,11 +133,3 @@ def _finished(tokenizer: Any, end_start: tuple[str, str]) -> bytes:
 def _need(vocab: Mapping[str, int], tokens: Iterable[str], whose: str) -> None:
     if missing := [token for token in tokens if token not in vocab]:
         raise ValueError(f"this is no vocabulary of {whose}: it lacks {', '.join(missing)}")
-
-
-def _check_size(tokenizer: Any, vocab_size: int) -> None:
-    if tokenizer.get_vocab_size() > vocab_size:
-        raise ValueError(
-            f"the captions' letters alone need {tokenizer.get_vocab_size()} tokens, more than "
-            f"vocab_size={vocab_size}"
-        )

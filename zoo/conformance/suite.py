@@ -10,24 +10,12 @@ from zoo.conformance.verdict import Verdict as Verdict
 from zoo.sampler import Sampler
 
 CHECKS: tuple[Check, ...] = (
-    convergence.gaussian,
-    convergence.mixture,
-    convergence.order,
-    convergence.last_step,
-    behaviour.start,
-    behaviour.one_step,
-    behaviour.every_time,
-    behaviour.odd_steps,
-    behaviour.evaluations,
-    behaviour.learned_variance,
-    behaviour.same_seed,
-    behaviour.batches,
-    behaviour.untouched,
-    behaviour.tail,
-    behaviour.pure_noise,
-    behaviour.single_precision,
+    convergence.gaussian, convergence.mixture, convergence.order, convergence.last_step,
+    behaviour.start, behaviour.one_step, behaviour.every_time, behaviour.odd_steps,
+    behaviour.evaluations, behaviour.learned_variance, behaviour.same_seed, behaviour.batches,
+    behaviour.untouched, behaviour.tail, behaviour.pure_noise, behaviour.single_precision,
     behaviour.written_down,
-)
+)  # fmt: skip
 
 
 def conformance(sampler: Sampler) -> Iterator[Verdict]:

@@ -32,12 +32,7 @@ _LAYOUTS = (
     Layout(
         "compvis",
         "a latent-diffusion or Stable Diffusion checkpoint",
-        (
-            r"model\.diffusion_model\.",
-            r"model_ema\.",
-            r"first_stage_model\.",
-            r"cond_stage_model\.",
-        ),
+        (r"(model\.diffusion_model|model_ema|(first|cond)_stage_model)\.",),
     ),
     Layout(
         "compvis",

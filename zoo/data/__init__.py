@@ -9,13 +9,4 @@ from zoo.data.source.hub import Hub
 from zoo.data.source.parquet import Parquet
 from zoo.data.source.web_dataset import WebDataset
 
-__all__ = [
-    "Cifar10",
-    "Digits",
-    "Folder",
-    "Hub",
-    "ImageData",
-    "ImageSet",
-    "Parquet",
-    "WebDataset",
-]
+__all__ = ["Cifar10", "Digits", "Folder", "Hub", "ImageData", "ImageSet", "Parquet", "WebDataset"]

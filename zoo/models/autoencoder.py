@@ -47,12 +47,8 @@ class Autoencoder(Trainable):
 
     takes_first_stage = True
     not_saved: ClassVar[tuple[str, ...]] = (
-        "recipe",
-        "reconstruction_loss",
-        "codebook_weight",
-        "loss",
-        "normalize_latents",
-    )
+        "recipe", "reconstruction_loss", "codebook_weight", "loss", "normalize_latents",
+    )  # fmt: skip
 
     def __init__(
         self,

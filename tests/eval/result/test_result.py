@@ -28,6 +28,13 @@ def test_json_round_trip(make_result, tmp_path):
         (lambda r: r["protocol"]["fid_counts"].append(1.5), r"here.protocol.fid_counts\[2\]"),
         (lambda r: r["values"].update(fid=3.0), "here.values.fid: expected dict, got float"),
         (lambda r: r["subject"]["first_stage"].update(sha256=None), "first_stage.sha256: expected"),
+        (
+            lambda r: r["subject"]["first_stage"].update(x=1),
+            "first_stage: unknown field 'x'; .*see",
+        ),
+        (lambda r: r["budget"].update(seed="0"), "budget.seed: expected list or int, got str '0'"),
+        (lambda r: r["budget"].update(seed=["0"]), r"budget.seed\[0\]: expected int, got str '0'"),
+        (lambda r: r["budget"].update(learning_rate=float("nan")), "here: .* not JSON compliant"),
     ],
 )
 def test_a_wrong_field_is_named(make_result, change, message):
@@ -35,6 +42,13 @@ def test_a_wrong_field_is_named(make_result, change, message):
     change(record)
     with pytest.raises(ValueError, match=message):
         Result.from_json(json.dumps(record), "here")
+
+
+def test_an_int_does_for_a_float(make_result):
+    record = json.loads(make_result().to_json())
+    record["budget"]["learning_rate"] = 1
+    rate = Result.from_json(json.dumps(record)).budget.learning_rate
+    assert (rate, type(rate)) == (1.0, float)
 
 
 def test_no_json_and_no_file(tmp_path):

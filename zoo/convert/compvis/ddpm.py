@@ -17,10 +17,7 @@ from zoo.models.ddpm import DDPM
 from zoo.sampler import Ancestral
 from zoo.schedule import FromBetas, Linear, NoiseSchedule, ScaledLinear
 
-_MODEL: dict[str, Any] = {
-    **CONVOLUTIONAL,
-    "use_timestep": True,
-}
+_MODEL: dict[str, Any] = {**CONVOLUTIONAL, "use_timestep": True}
 _FIXED: dict[str, tuple[Any, ...]] = {
     "resamp_with_conv": (True,),
     "use_timestep": (True,),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.conditioner import ClassLabel, Unconditional
 from zoo.convert.diffusers.autoencoder import (
@@ -123,7 +123,8 @@ def _pipeline(
 ) -> nn.Module:
     name = index["_class_name"]
     if name is not None and name not in _STEPS:
-        raise ValueError(f"{folder}: the pipeline {name} is not known: possible are {_named()}")
+        known = ", ".join(_STEPS)
+        raise ValueError(f"{folder}: the pipeline {name} is not known: possible are {known}")
     parts = [k for k, v in index.items() if v and not k.startswith("_") and v != [None, None]]
     surplus = {*parts} - {*_COMPONENTS, *_AFTERWARDS, "requires_safety_checker", "conditioner"}
     if surplus and name is not None:
@@ -140,10 +141,6 @@ def _pipeline(
     scheduled = read_scheduler(config, num_steps or _STEPS.get(name, 50), sampler)
     size = _image_size(unet_config, first_stage, image_size, name)
     return _assembled(unet, first_stage, conditioner, scheduled, size)
-
-
-def _named() -> str:
-    return ", ".join(_STEPS)
 
 
 def _alone(
@@ -173,16 +170,10 @@ def _network(folder: Path, config: Mapping[str, Any]) -> Any:
     state = read(found, weights, str(folder))
     found.to_empty(device="cpu")
     if isinstance(found, Autoencoder):
-        _set_scale(found, folder, config, state)
+        set_scale(found, config)
+        state |= {"shift": found.shift, "scale": found.scale}
+        state |= read_unfolded(folder, state)
     return load(found, state, str(folder))
-
-
-def _set_scale(
-    found: Autoencoder, folder: Path, config: Mapping[str, Any], state: dict[str, Tensor]
-) -> None:
-    set_scale(found, config)
-    state |= {"shift": found.shift, "scale": found.scale}
-    state |= read_unfolded(folder, state)
 
 
 def _conditioner(folder: Path, parts: list[str], unet: UNet) -> Any:
@@ -229,11 +220,7 @@ def _is_old(config: Mapping[str, Any]) -> bool:
 
 
 def _assembled(
-    unet: UNet,
-    first_stage: Any,
-    conditioner: Any,
-    scheduled: Scheduled,
-    image_size: list[int],
+    unet: UNet, first_stage: Any, conditioner: Any, scheduled: Scheduled, image_size: list[int]
 ) -> DiffusionModule:
     learned = isinstance(scheduled.variance, LearnedVariance)
     diffusion = GaussianDiffusion(

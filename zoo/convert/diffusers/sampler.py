@@ -27,21 +27,11 @@ CLIPS = ("DDPMScheduler", "DDIMScheduler")
 """Schedulers that clip x0."""
 
 OF_OTHERS = (
-    "algorithm_type",
-    "final_sigmas_type",
-    "interpolation_type",
-    "lower_order_final",
-    "set_alpha_to_one",
-    "skip_prk_steps",
-    "solver_order",
-    "solver_type",
-    "steps_offset",
-    "timestep_type",
-    "use_beta_sigmas",
-    "use_exponential_sigmas",
-    "use_karras_sigmas",
+    "algorithm_type", "final_sigmas_type", "interpolation_type", "lower_order_final",
+    "set_alpha_to_one", "skip_prk_steps", "solver_order", "solver_type", "steps_offset",
+    "timestep_type", "use_beta_sigmas", "use_exponential_sigmas", "use_karras_sigmas",
     "variance_type",
-)
+)  # fmt: skip
 """Options that a config made from another scheduler's keeps, and that then mean nothing."""
 
 _OWN = {  # of these options, those that a scheduler has; the others have most
@@ -51,16 +41,9 @@ _OWN = {  # of these options, those that a scheduler has; the others have most
 }
 
 _OF_THE_SCHEDULE = (
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "rescale_betas_zero_snr",
-    "predict_epsilon",
-    "tensor_format",
-    "timestep_values",
-)
+    "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
+    "rescale_betas_zero_snr", "predict_epsilon", "tensor_format", "timestep_values",
+)  # fmt: skip
 
 
 def _ddpm(options: Options, num_steps: int) -> Sampler | None:

@@ -21,6 +21,9 @@ from zoo.schedule import (
     ZeroTerminalSNR,
 )
 
+PREDICTIONS: dict[str, type[Epsilon] | type[X0] | type[Velocity]] = {
+    "epsilon": Epsilon, "sample": X0, "v_prediction": Velocity,
+}  # fmt: skip
 COSINE = {"offset": 0.008, "max_beta": 0.999}  # the only ones of diffusers' squaredcos_cap_v2
 _DEFAULTS = {
     "num_train_timesteps": 1000,
@@ -42,14 +45,10 @@ _OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "DPMSolverMultistepScheduler": {"timestep_spacing": "linspace", "variance_type": None},
 }
 _ADAPTED = (  # any of the K-diffusion family that diffusers lets a user exchange
-    "DEISMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LMSDiscreteScheduler",
+    "DEISMultistepScheduler", "DPMSolverSinglestepScheduler", "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler",
     "UniPCMultistepScheduler",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,17 +130,12 @@ def _schedule(options: Options) -> NoiseSchedule:
 
 
 def _parameterization(options: Options) -> Parameterization:
-    kinds: dict[str, Callable[[], Parameterization]] = {
-        "epsilon": Epsilon,
-        "sample": X0,
-        "v_prediction": Velocity,
-    }
     kind = options.take("prediction_type")
     if options.take("predict_epsilon") is False:  # an option of old versions
         kind = "sample"
-    if kind not in kinds:
-        raise options.refused("prediction_type", f"possible are {', '.join(kinds)}")
-    return kinds[kind]()
+    if kind not in PREDICTIONS:
+        raise options.refused("prediction_type", f"possible are {', '.join(PREDICTIONS)}")
+    return PREDICTIONS[kind]()
 
 
 def _variance(options: Options, name: str) -> Variance:

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from zoo.convert.diffusers.scheduler import COSINE
-from zoo.diffusion.parameterization import X0, Epsilon, Velocity
+from zoo.convert.diffusers.scheduler import COSINE, PREDICTIONS
 from zoo.diffusion.variance import FixedVariance, LearnedVariance
 from zoo.guidance import Bounded
 from zoo.module import DiffusionModule
@@ -24,7 +23,7 @@ from zoo.schedule import (
 )
 
 _TRAILING = {"timestep_spacing": "trailing", "steps_offset": 0, "set_alpha_to_one": True}
-_OUTPUTS: dict[type, str] = {Epsilon: "epsilon", X0: "sample", Velocity: "v_prediction"}
+_OUTPUTS: dict[type, str] = {kind: name for name, kind in PREDICTIONS.items()}
 
 
 def scheduler_config(module: DiffusionModule) -> dict[str, Any]:

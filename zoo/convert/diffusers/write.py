@@ -17,11 +17,7 @@ from zoo.convert.diffusers.fold import UNFOLDED, folded, unfolded
 from zoo.convert.diffusers.folder import conditioner_config
 from zoo.convert.diffusers.keys import write
 from zoo.convert.diffusers.scheduler_config import scheduler_config
-from zoo.convert.diffusers.text import (
-    text_encoder_config,
-    text_encoder_weights,
-    tokenizer_files,
-)
+from zoo.convert.diffusers.text import text_encoder_config, text_encoder_weights, tokenizer_files
 from zoo.convert.diffusers.unet_config import unet_config
 from zoo.denoiser import UNet
 from zoo.first_stage import Identity
