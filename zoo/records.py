@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+N = TypeVar("N", float, Tensor)
+"""A number: a Python float in a sampler, a (B,) float64 tensor in training."""
 
 Raw = Tensor | list[str] | None
 """A condition as a user gives it: labels (B,) int64, captions, or nothing."""
@@ -32,17 +35,17 @@ class Batch(NamedTuple):
         return len(first)
 
 
-class Level(NamedTuple):
+class Level(NamedTuple, Generic[N]):
     """One noise level: ``x = alpha x0 + sigma noise``.
 
     Python floats in a sampler (made once per run), (B,) float64 tensors in training.
     ``log_snr = log(alpha^2 / sigma^2)`` is inf at t = 0.
     """
 
-    t: Any
-    alpha: Any
-    sigma: Any
-    log_snr: Any
+    t: N
+    alpha: N
+    sigma: N
+    log_snr: N
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Condition:
         tokens: (B, L, D) for cross-attention.
         mask: (B, L) bool, True where a token counts.
         image: (B, C, H, W), concatenated to the input's channels.
-        raw: the condition as it was given, for guidance by another network.
+        raw: the condition as the user has it, for guidance by another network.
     """
 
     vector: Tensor | None = None
@@ -67,7 +70,7 @@ class Condition:
         """Moves every tensor to ``device``."""
         return self._map(lambda value: value.to(device))
 
-    def __getitem__(self, rows: Any) -> Condition:
+    def __getitem__(self, rows: slice | Tensor) -> Condition:
         """Selects rows: a slice, or a tensor of indices."""
         return self._map(
             lambda value: value[rows],

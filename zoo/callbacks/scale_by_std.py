@@ -8,6 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from zoo.draw import Draw
+from zoo.trainable import processed_batches
 
 
 class ScaleByStd(Callback):
@@ -24,8 +25,7 @@ class ScaleByStd(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
-        if total.processed:
+        if processed_batches(trainer):
             return
         first_stage: Any = getattr(pl_module, "first_stage", None)
         if not hasattr(first_stage, "set_scale"):

@@ -6,10 +6,10 @@ import hashlib
 from abc import ABC, abstractmethod
 
 from lightning import LightningDataModule
-from lightning.pytorch.loops.progress import _ProcessedTracker
 
 from zoo.data.image_set import ImageSet
 from zoo.data.stream import EvalBatches, TrainStream
+from zoo.trainable import processed_batches
 
 CONDITIONS = ("label", "caption", "none")
 
@@ -132,7 +132,7 @@ class ImageData(LightningDataModule, ABC):
                 )
 
     def train_dataloader(self) -> TrainStream:
-        """The training stream; a resumed run goes on exactly where the interrupted one stopped."""
+        """The training stream; resumed exactly where an interrupted run stopped."""
         rank, world_size = self._process()
         return TrainStream(
             self.train if self.uncut is None else self.uncut,
@@ -160,10 +160,4 @@ class ImageData(LightningDataModule, ABC):
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
     def _batches_consumed(self) -> int:
-        # `processed`, not `ready`: a checkpoint that is written while a step runs (Ctrl-C) counts
-        # that batch as ready, but the resumed run must do it again.
-        if self.trainer is None:
-            return 0
-        total = self.trainer.fit_loop.epoch_loop.batch_progress.total
-        assert isinstance(total, _ProcessedTracker)
-        return total.processed
+        return 0 if self.trainer is None else processed_batches(self.trainer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ def gaussian_kl(
 
 
 def discretized_gaussian_nll(
-    x: Tensor, mean: Tensor, log_var: Any, num_levels: int = 256
+    x: Tensor, mean: Tensor, log_var: Tensor | float, num_levels: int = 256
 ) -> Tensor:
     """-log of the Gaussian's mass in x's bin, elementwise, in nats; x in [-1, 1].
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from zoo.part import Part
+from zoo.records import N
 
 
 class Parameterization(Protocol):
-    """How an output is read, what it is trained towards, and how x goes into the network."""
+    """How an output is read, what it is trained towards, and how x goes into the network.
 
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    ``alpha`` and ``sigma`` are floats, or tensors that broadcast over x.
+    """
+
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         """What the output should be."""
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         """(c_x, c_out) of x0 = c_x x + c_out output."""
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
         """What the network sees."""
 
 
@@ -28,13 +32,13 @@ class Epsilon(Part):
     def __init__(self) -> None:
         pass
 
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return noise
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         return 1 / alpha, -sigma / alpha
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
         return x
 
 
@@ -44,13 +48,13 @@ class X0(Part):
     def __init__(self) -> None:
         pass
 
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return x0
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         return 0.0 * alpha, 1.0 + 0.0 * alpha
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
         return x
 
 
@@ -60,12 +64,12 @@ class Velocity(Part):
     def __init__(self) -> None:
         pass
 
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return alpha * noise - sigma * x0
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         norm = alpha**2 + sigma**2  # 1 for variance preserving schedules
         return alpha / norm, -sigma / norm
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
         return x

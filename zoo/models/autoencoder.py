@@ -16,7 +16,7 @@ from zoo.first_stage.autoencoder_loss import AdversarialLoss
 from zoo.first_stage.conv_autoencoder import ConvAutoencoder, TrainingPass
 from zoo.recipe import Recipe
 from zoo.records import Batch
-from zoo.trainable import Trainable
+from zoo.trainable import Trainable, evaluation_mode
 
 _PER_BATCH = 256  # images at once where the latents are measured
 
@@ -188,16 +188,14 @@ class Autoencoder(Trainable):
         Raises:
             ValueError: there are no images, or a channel does not vary.
         """
-        was_training = self.training
-        self.eval()
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for batch in images:
-            moments = self.first_stage.moments(batch.to(self.device))
-            mean, variance = (v.double().cpu() for v in self.first_stage.mean_variance(moments))
-            count += mean[:, 0].numel()
-            total = total + mean.sum((0, 2, 3))
-            squares = squares + (mean.square() + variance).sum((0, 2, 3))  # of draws, exactly
-        self.train(was_training)
+        with evaluation_mode(self):
+            for batch in images:
+                moments = self.first_stage.moments(batch.to(self.device))
+                mean, variance = (v.double().cpu() for v in self.first_stage.mean_variance(moments))
+                count += mean[:, 0].numel()
+                total = total + mean.sum((0, 2, 3))
+                squares = squares + (mean.square() + variance).sum((0, 2, 3))  # of draws, exactly
         if not count:
             raise ValueError("the latents cannot be measured: there are no training images")
         mean = total / count

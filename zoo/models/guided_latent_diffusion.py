@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import nn
 
 from zoo.conditioner import Conditioner
+from zoo.diffusion.clock import Clock
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.first_stage import FirstStage
 from zoo.guidance import ClassifierFree, Guidance
@@ -43,7 +43,7 @@ class GuidedLatentDiffusion(LatentDiffusion):
         sampler: Sampler,
         conditioner: Conditioner,
         guidance: Guidance | None = None,
-        clock: Any = None,
+        clock: Clock | None = None,
         recipe: Recipe | None = None,
     ) -> None:
         if not conditioner.dropout:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import nn
 
 from zoo.conditioner import Conditioner
+from zoo.diffusion.clock import Clock
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.first_stage import FirstStage, Identity
 from zoo.guidance import Guidance
@@ -45,7 +45,7 @@ class LatentDiffusion(DiffusionModule):
         sampler: Sampler,
         conditioner: Conditioner | None = None,
         guidance: Guidance | None = None,
-        clock: Any = None,
+        clock: Clock | None = None,
         recipe: Recipe | None = None,
     ) -> None:
         if first_stage is None or isinstance(first_stage, Identity):
