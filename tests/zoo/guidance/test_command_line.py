@@ -202,5 +202,5 @@ def test_a_result_holds_settings_hash_and_evaluations(files, data) -> None:
 
 def test_labels_of_an_unconditional_model_are_asked_for_where_they_are_read(files, data) -> None:
     module, network = zoo.load(files["model"]), zoo.load(files["classifier"])
-    assert wanted(module, data, 12).condition is None
-    assert wanted(module, data, 12, Classifier(network)).condition.tolist()[-3:] == [9, 0, 1]
+    assert conditions(module, data, 12).raw is None
+    assert conditions(module, data, 12, Classifier(network)).raw.tolist()[-3:] == [9, 0, 1]
