@@ -64,7 +64,7 @@ def value_of(
     floor = real if metric.column == "quality" and not captions else None
     low, high = metric.limits(number)
     error = metric.standard_error(number)
-    sure = error is None and math.isfinite(estimate.standard_error) and estimate.standard_error > 0
+    sure = math.isfinite(estimate.standard_error) and estimate.standard_error > 0
     return Value(
         value=estimate.value,
         definition=metric.define(number, count, max(1, len(estimate.sets))),
@@ -78,7 +78,7 @@ def value_of(
         ceiling=real.value if real is not None and captions else None,
         chance=None if chance is None else chance.value,
         detail=detail,
-        standard_error=estimate.standard_error if sure else error,
+        standard_error=estimate.standard_error if sure and error is None else error,
         interval=[max(low, estimate.low), min(high, estimate.high)] if sure else None,
         corrected=_corrected(metric, estimate, count, low),
         blocks=list(estimate.pseudo),

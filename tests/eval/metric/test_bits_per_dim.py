@@ -70,7 +70,7 @@ def test_mean_and_standard_error_are_those_of_all_images(split, batch_size) -> N
     each = 3 + (split.images.double() / 127.5 - 1).flatten(1).mean(1)
     assert value.value == pytest.approx(each.mean().item(), rel=1e-6)
     assert value.standard_error == pytest.approx(each.std().item() / math.sqrt(20), rel=1e-5)
-    assert value.interval is None
+    assert value.interval[0] < value.value < value.interval[1]  # of ten blocks
     assert (value.num_images, value.higher_is_better) == (20, False)
     assert (value.title, value.unit, value.extractor) == ("bits/dim", "bits", None)
     torch.testing.assert_close(
@@ -82,6 +82,7 @@ def test_a_few_images_have_a_standard_error_and_no_blocks(split) -> None:
     value = measured(Model(), split, 2)
     each = 3 + (split.images[[0, 19]].double() / 127.5 - 1).flatten(1).mean(1)
     assert value.standard_error == pytest.approx(each.std().item() / math.sqrt(2), rel=1e-5)
+    assert value.interval is None
     assert value.blocks == []
 
 
