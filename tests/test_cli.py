@@ -183,7 +183,7 @@ def test_a_list_names_every_config_file(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_list_of_metrics_says_what_each_computes() -> None:
     listed = listing.entries("metrics")
-    assert "FID" in listed["frechet"]
+    assert "FID" in listed["fid"]
     assert "CLIP" in listed["clip_score"]
     assert "metric" not in listed  # the base
 

@@ -59,7 +59,8 @@ WIRING = {
 FLOORS = [  # of eval's rooms: each may import those above it in this list
     {"result"},
     {"extractor", "moments"},
-    {"metric", "source"},
+    {"source"},
+    {"metric"},
     {"measure", "table"},
     {"papers", "report"},
     {"study"},

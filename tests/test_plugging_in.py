@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 import zoo
+from eval.report.text import to_csv
+from eval.result.record import Result
+from eval.table.table import compare
+from eval.table.verdict import verdicts
 from zoo import checkpoint, cli, entry
 from zoo.command.overrides import make_current_folder_importable
 
@@ -24,7 +28,7 @@ COMMANDS = [
 MODULES = [Path(name).stem for name in FILES if name.endswith(".py")]
 KINDS = {
     "sampler": "midpoint", "schedule": "shifted_cosine", "guidance": "fading", "model": "plain",
-    "conditioner": "parity", "data": "discs",
+    "conditioner": "parity", "data": "discs", "metric": "confidence",
 }  # fmt: skip
 TINY = {
     "train": [
@@ -33,6 +37,7 @@ TINY = {
         "~callbacks.sample_grid",
     ],
     "sample": ["num_images=2", "sampler.num_steps=2", "device=cpu"],
+    "evaluate": ["num_images=40", "sampler.num_steps=2", "device=cpu", "cache=false"],
 }  # fmt: skip
 UNET = ["channels=32", "channel_mult=[1]", "attention_at=[]", "num_res_blocks=1"]
 
@@ -66,12 +71,13 @@ def test_there_is_an_example_of_each_and_none_is_long() -> None:
     assert {name for name in FILES if "/" in name} == {
         f"configs/{group}/{name}.yaml" for group, name in KINDS.items()
     }
-    assert len(MODULES) == 6
+    assert len(MODULES) == 7
     for name, content in FILES.items():
         assert len([line for line in content.splitlines() if line]) <= 20, name
         assert all(len(line) <= 100 for line in content.splitlines()), name
     for group, name in KINDS.items():
-        assert any(f"{group}={name}" in command for command in COMMANDS)
+        chosen = re.compile(rf"{group}=(\[[\w,]*)?{name}\b")
+        assert any(chosen.search(command) for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -87,7 +93,9 @@ def test_the_commands_run_as_they_stand(
 
 
 def test_a_model_of_nothing_but_ones_own_parts_is_saved_and_loaded(project: Path) -> None:
-    parts = [f"{group}={name}" for group, name in KINDS.items() if group not in ("guidance",)]
+    parts = [
+        f"{group}={name}" for group, name in KINDS.items() if group not in ("guidance", "metric")
+    ]
     run(f"zoo train --config-dir configs run_dir=run {' '.join(parts)}")
     path = project / "run" / "model.safetensors"
     config = checkpoint.config(path)
@@ -154,9 +162,30 @@ def test_an_evaluation_takes_ones_own_sampler(project: Path) -> None:
         "zoo evaluate --config-dir configs checkpoint=digits/ddpm sampler=midpoint",
         "num_images=12",
         "sampler.num_steps=2", "extractor=small", "device=cpu", "run_dir=measured",
-        "bits_per_dim.num_images=2", "bits_per_dim.num_steps=2",
+        "metric=[bits_per_dim]", "metric.bits_per_dim.num_images=2",
+        "metric.bits_per_dim.num_steps=2",
     )  # fmt: skip
     assert '"sampler": "Midpoint"' in (project / "measured" / "result.json").read_text()
+
+
+def test_ones_own_metric_comes_with_floor_interval_column_and_verdict(project: Path) -> None:
+    chosen = "zoo evaluate --config-dir configs metric=[confidence] checkpoint=digits/"
+    name, models = "confidence_small", ("ddpm", "latent_diffusion")
+    for model in models:
+        run(f"{chosen}{model} name={model} run_dir={model}")
+    results = [Result.load(project / model / "result.json") for model in models]
+    value = results[0].values[name]
+    assert value.interval is not None and value.interval[0] < value.value < value.interval[1]
+    assert value.floor is not None and value.detail["deviation"] > 0
+    table = compare(results, force=True)
+    column = next(column for column in table.columns if column.key == name)
+    assert (column.title, column.on_page) == ("confidence (small) ↑", True)
+    assert column.definition == value.definition
+    assert name in to_csv(table).splitlines()[0].split(",")
+    assert {verdict.metric for verdict in verdicts(results)} == {name}
+    (project / "configs/metric/confidence.yaml").write_text("_target_: confidence.Confidence\n")
+    with pytest.raises(ValueError, match=r"its first line is '# @package metric.NAME'$"):
+        run(f"{chosen}ddpm run_dir=never")
 
 
 def test_what_could_not_be_saved_is_refused_before_it_is_trained(project: Path) -> None:

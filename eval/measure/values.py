@@ -63,6 +63,7 @@ def value_of(
     captions = metric.against == "text"
     floor = real if metric.column == "quality" and not captions else None
     low, high = metric.limits(number)
+    error = metric.standard_error(number)
     sure = math.isfinite(estimate.standard_error) and estimate.standard_error > 0
     return Value(
         value=estimate.value,
@@ -77,7 +78,7 @@ def value_of(
         ceiling=real.value if real is not None and captions else None,
         chance=None if chance is None else chance.value,
         detail=detail,
-        standard_error=estimate.standard_error if sure else None,
+        standard_error=estimate.standard_error if sure and error is None else error,
         interval=[max(low, estimate.low), min(high, estimate.high)] if sure else None,
         corrected=_corrected(metric, estimate, count, low),
         blocks=list(estimate.pseudo),

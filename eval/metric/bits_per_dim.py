@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from eval.metric.metric import MeanMetric
@@ -11,6 +13,8 @@ from eval.source.likelihood import FEATURE
 
 class BitsPerDim(MeanMetric):
     """The mean of the images' bounds, which the model itself gives; latent models have none.
+
+    Its standard error is that of all images, so that a few images have one too.
 
     Args:
         num_images: of the held-out images, evenly spaced among them; all when None.
@@ -34,6 +38,14 @@ class BitsPerDim(MeanMetric):
             f"How many bits the model needs for each colour value of {num_images} held-out images, "
             f"at most: the variational bound, {steps}. 8 is knowing nothing."
         )
+
+    def standard_error(self, name: str) -> float | None:
+        """The images' standard deviation over sqrt(N); None for a single image."""
+        count = int(self.count)
+        if count < 2:
+            return None
+        variance = float(self.squares) - count * (float(self.total) / count) ** 2
+        return math.sqrt(max(0.0, variance) / (count - 1) / count)
 
     def of(self, features: dict[str, Tensor], images: Images) -> Tensor:
         """The bound of each image, (B,) bits per dimension."""

@@ -112,6 +112,10 @@ class Metric(torchmetrics.Metric):
         """What the number of this name cannot leave; neither does its interval."""
         return -math.inf, math.inf
 
+    def standard_error(self, name: str) -> float | None:
+        """Of the number of this name, where images tell it one by one; None: blocks of them do."""
+        return None
+
     def detail(self, name: str) -> dict[str, float]:
         """Parts of the number of this name, of everything seen so far."""
         return {} if self.dimensions is None else {"dimensions": float(self.dimensions)}

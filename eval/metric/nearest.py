@@ -143,7 +143,6 @@ class NearestImage(Metric):
         left = self.num_images - sum(map(len, kept))
         if left > 0:
             self.images = [*kept, images.images[:left].clone()]
-            self._nearest = None
 
     def compute(self) -> dict[str, float]:
         """The median, under this metric's name."""
@@ -164,15 +163,23 @@ class NearestImage(Metric):
 
     def closest(self) -> Tensor:
         """The closest pairs of image and training image, (K, 2, C, H, W) uint8, closest first."""
-        return pairs(torch.cat(self._parts()), self.reference, self._neighbours())
+        return pairs(self._seen(), self.reference, self._neighbours())
 
     def _parts(self) -> list[Tensor]:
         return [self.images] if isinstance(self.images, Tensor) else list(self.images)
 
+    def _seen(self) -> Tensor:
+        parts = self._parts()
+        if not parts:
+            raise ValueError(f"{self.name}: no image has been seen")
+        return torch.cat(parts)[: self.num_images]
+
     def _neighbours(self) -> Nearest:
-        if self._nearest is None:
-            parts = self._parts()
-            if not parts:
-                raise ValueError(f"{self.name}: no image has been seen")
-            self._nearest = nearest(torch.cat(parts), self.reference, self.flip)
+        images = self._seen()
+        if self._nearest is None or len(self._nearest.distances) != len(images):
+            self._nearest = nearest(images, self.reference, self.flip)
         return self._nearest
+
+    def reset(self) -> None:
+        super().reset()
+        self._nearest = None

@@ -1,24 +1,32 @@
-"""``python -m eval.report.readme runs/demo``: a comparison's table and picture for the README."""
+"""``python -m eval.report.readme runs/demo``: a comparison's numbers and picture for the README."""
 
 from __future__ import annotations
 
 import argparse
-import re
+import csv
 import shutil
-from collections.abc import Sequence
-from itertools import dropwhile, takewhile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from eval.table.formatting import short
 from zoo.system.files import write_atomically
+from zoo.system.text import markdown_table
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-LEFT_OUT = ("noise floor", "FLOPs", "images seen", "sampler", "guidance")
+COLUMNS = {
+    "model": "model",
+    "fid_small_1000": "FID ↓",
+    "clip_score_small_clip": "CLIP score ↑",
+    "network_evaluations": "network evaluations",
+    "images_per_second": "images/s ↑",
+}
+"""Columns of a comparison's CSV, and what the README calls them."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Rewrites the README's block of results from the folder that a comparison wrote."""
     parser = argparse.ArgumentParser(prog="python -m eval.report.readme", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where `zoo compare` wrote results.md")
+    parser.add_argument("folder", type=Path, help="where `zoo compare` wrote results.csv")
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     arguments = parser.parse_args(argv)
     try:
@@ -28,62 +36,73 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def update(readme: Path, folder: Path) -> None:
-    """Replaces what stands between the markers; the picture goes to docs/ beside the README.
+    """Replaces what stands between the markers; the whole table and the picture go to ``docs/``.
 
     Raises:
-        ValueError: the folder holds no table, or the README no markers.
+        ValueError: the folder holds no table or not the README's columns, or the README no markers.
     """
-    table = folder / "results.md"
-    if not table.is_file():
-        raise ValueError(f"{table}: no such file; `zoo compare experiment=digits` writes it")
-    picture = None
-    if (folder / "comparison.png").is_file():
-        picture = Path("docs") / "comparison.png"
-        (readme.parent / picture.parent).mkdir(exist_ok=True)
-        shutil.copyfile(folder / "comparison.png", readme.parent / picture)
-    text = readme.read_text(encoding="utf-8")
-    write_atomically(readme, with_results(text, table.read_text(encoding="utf-8"), picture))
+    files = [folder / name for name in ("results.csv", "results.md", "comparison.png")]
+    for file in files:
+        if not file.is_file():
+            raise ValueError(f"{file}: no such file; `zoo compare experiment=digits` writes it")
+    with files[0].open(encoding="utf-8", newline="") as lines:
+        table = five_columns(list(csv.DictReader(lines)))
+    block = [*table, "", *_BESIDE]
+    text = with_results(readme.read_text(encoding="utf-8"), "\n".join(block))
+    for file in files[1:]:
+        copy = readme.parent / "docs" / file.name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, copy)
+    write_atomically(readme, text)
 
 
-def with_results(text: str, markdown: str, picture: Path | None = None) -> str:
-    r"""The README's text with a comparison's first table, its command and its picture.
+def five_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The Markdown lines of the README's table: each number with half of its interval's width.
 
-    >>> table = "| FID |\n| --- |\n| 3 |"
-    >>> print(with_results(f"# Zoo {BEGIN} old {END} end", table))
+    Raises:
+        ValueError: a column is missing.
+    """
+    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if missing:
+        raise ValueError(f"results.csv has no column {', '.join(missing)}")
+    cells = [[_cell(row, name) for name in COLUMNS] for row in rows]
+    return markdown_table(list(COLUMNS.values()), cells).splitlines()
+
+
+def _cell(row: Mapping[str, str], name: str) -> str:
+    if name == "model":
+        return row[name]
+    if not row[name]:
+        return "–"
+    value, low, high = float(row[name]), row.get(f"{name}_low"), row.get(f"{name}_high")
+    if low and high:
+        return f"{short(value)} ± {short((float(high) - float(low)) / 2)}"
+    return f"{value:,.0f}" if value.is_integer() else short(value)
+
+
+def with_results(text: str, block: str) -> str:
+    r"""The README's text with another block of results.
+
+    >>> print(with_results(f"# Zoo {BEGIN} old {END} end", "| FID |"))
     # Zoo <!-- results:begin -->
     | FID |
-    | --- |
-    | 3 |
     <!-- results:end --> end
 
     Raises:
-        ValueError: the text has not one pair of markers, or the Markdown no table.
+        ValueError: the text has not one pair of markers.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest:
         raise ValueError(f"the README needs one pair of {BEGIN} and {END}")
-    lines = markdown.splitlines()
-    rows = list(takewhile(_is_row, dropwhile(lambda line: not _is_row(line), lines)))
-    if not rows:
-        raise ValueError("results.md has no table")
-    rows = _narrower(rows)
-    command = next((line for line in lines if line.startswith("Made by ")), None)
-    block = [command, "", *rows] if command else rows
-    if picture is not None:
-        block += ["", f"![Samples of every model beside real images]({picture.as_posix()})"]
-    return before + "\n".join([BEGIN, *block, END]) + after
+    return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 
-def _narrower(rows: list[str]) -> list[str]:
-    """The table without the columns that the report page has room for and a README has not."""
-    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-    columns = [i for i, title in enumerate(cells[0]) if not title.startswith(LEFT_OUT)]
-    return ["| " + " | ".join(row[i] for i in columns) + " |" for row in cells]
-
-
-def _is_row(line: str) -> bool:
-    return line.startswith("|")
+_BESIDE = (
+    "All columns, definitions, budget, protocol and verdicts: [docs/results.md](docs/results.md).",
+    "",
+    "![Samples of every model beside real images](docs/comparison.png)",
+)
 
 
 if __name__ == "__main__":

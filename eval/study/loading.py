@@ -92,9 +92,9 @@ def extractors(cfg: DictConfig, device: str) -> list[Extractor]:
     """The extractors of ``cfg.extractor``.
 
     Raises:
-        ValueError: an extractor's weights are missing.
+        ValueError: an extractor's weights are missing, or its yaml has no place of its own.
     """
-    return [extractor(node, device) for node in (cfg.get("extractor") or {}).values()]
+    return [extractor(node, device) for node in _entries(cfg, "extractor")]
 
 
 def extractor(node: DictConfig, device: str) -> Extractor:
@@ -123,8 +123,23 @@ def model_of(node: Any) -> str | None:
 
 
 def metrics(cfg: DictConfig) -> list[MetricFactory]:
-    """The metrics of ``cfg.metric``, as partials that still want a reference."""
-    return [instantiate(node, _convert_="all") for node in (cfg.get("metric") or {}).values()]
+    """The metrics of ``cfg.metric``, as partials that still want a reference.
+
+    Raises:
+        ValueError: a metric's yaml has no place of its own.
+    """
+    return [instantiate(node, _convert_="all") for node in _entries(cfg, "metric")]
+
+
+def _entries(cfg: DictConfig, group: str) -> list[DictConfig]:
+    """The configs of a group of which several may be chosen."""
+    nodes = cfg.get(group) or {}
+    if "_target_" in nodes:
+        raise ValueError(
+            f"the yaml of {nodes['_target_']} in {group}=[...] has no place beside others: its "
+            f"first line is '# @package {group}.NAME'"
+        )
+    return list(nodes.values())
 
 
 def cache(cfg: DictConfig) -> Cache | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -26,22 +27,27 @@ def _result(name: str = "ddpm", fid: float = 4.2, latent: bool = False, **extra:
         "fid_small_360": Value(
             fid, "Distance of two Gaussians.", False, "small", "ab" * 32, 360, 3,
             floor=2.5, floor_images=360, detail={"set_1": fid - 0.1, "set_2": fid + 0.1},
+            title="FID-360 (small)", distance=True,
         ),
         "fid_small_1000": Value(
             fid * 0.6, "Distance of two Gaussians.", False, "small", "ab" * 32, 1000, 1,
-            floor=2.5, floor_images=360,
+            floor=2.5, floor_images=360, title="FID-1000 (small)", distance=True,
         ),
         "clip_score_small_clip": Value(
             31.25, "Agreement of image and caption.", True, "small_clip", "cd" * 32, 1080,
-            ceiling=33.0, chance=9.5,
+            ceiling=33.0, chance=9.5, title="CLIP score (small_clip)",
         ),
         "nearest_training_image": Value(
             24.0, "Distance to the nearest training image.", None, num_images=1080,
             detail={"p1": 12.0, "p5": 15.0, "p50": 24.0, "p95": 40.0, "test_p1": 11.0,
                     "test_p5": 14.0, "test_p50": 23.0, "test_p95": 39.0,
                     "closer_than_any_test": 0.0},
+            title="nearest training image", column="section",
         ),
-        "images_per_second": Value(123.4, "Images a second.", True, num_images=1080),
+        "images_per_second": Value(
+            123.4, "Images a second.", True, num_images=1080,
+            title="images/s", unit="1/s", column="cost",
+        ),
     }  # fmt: skip
     protocol = Protocol(
         data="digits", data_fingerprint="ef" * 32, image_size=[1, 16, 16], reference="train",
@@ -77,6 +83,22 @@ def _result(name: str = "ddpm", fid: float = 4.2, latent: bool = False, **extra:
 def make_result() -> Callable[..., Result]:
     """Makes a complete Result; keyword arguments beyond the named ones are its provenance."""
     return _result
+
+
+@pytest.fixture
+def earlier(make_result) -> Callable[..., Result]:
+    """Makes a result as earlier versions wrote it: its values say nothing of how they are shown."""
+    record = json.loads(make_result().to_json())
+    for value in record["values"].values():
+        for name in ("title", "unit", "distance", "unbiased", "column"):
+            del value[name]
+
+    def result(name: str = "earlier") -> Result:
+        return Result.from_json(
+            json.dumps({**record, "subject": {**record["subject"], "name": name}})
+        )
+
+    return result
 
 
 # Four rows of a page, with intervals, sample grids and closest pairs.

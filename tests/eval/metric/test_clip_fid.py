@@ -12,7 +12,7 @@ import torch
 from eval.extractor import OpenClip
 from eval.metric import ClipFrechetDistance, FrechetDistance
 from eval.moments.feature_statistics import FeatureStatistics
-from zoo.records import Batch
+from eval.source.batch import Images
 
 TINY = {
     "embed_dim": 16,
@@ -98,7 +98,7 @@ def test_equals_clean_fid(
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, torch.from_numpy(other).float(), rtol=1e-5, atol=1e-6)
     metric = ClipFrechetDistance(FeatureStatistics(ours[1]), extractor.name)
-    metric.update({"pool": ours[0]}, Batch(None))
+    metric.update({"pool": ours[0]}, Images(sets[0]))
     assert metric.compute() == {
         f"clip_fid_{extractor.name}": pytest.approx(fid_from_feats(*theirs), rel=1e-4)
     }

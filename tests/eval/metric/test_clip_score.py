@@ -7,13 +7,18 @@ import pytest
 import torch
 
 from eval.metric.clip_score import ClipScore, ClipScoreW25, clip_score
-from zoo.records import Batch
+from eval.source.batch import Images
 
 DIRECTIONS = {"right": [2.0, 0.0], "up": [0.0, 3.0], "left": [-1.0, 0.0], "both": [1.0, 1.0]}
 
 
 def text(captions: list[str]) -> torch.Tensor:
     return torch.tensor([DIRECTIONS[caption] for caption in captions])
+
+
+def pictured(captions: list[str] | None, count: int = 0) -> Images:
+    count = count or len(captions or [])
+    return Images(torch.zeros(count, 1, 1, 1, dtype=torch.uint8), captions=captions)
 
 
 def test_clamps_each_pair_before_the_mean() -> None:
@@ -35,9 +40,9 @@ def test_metric_is_the_mean_over_uneven_batches_and_merges() -> None:
     captions = ["right", "up", "left"] * 10
     expected = clip_score(images, text(captions)).mean().item()
     first, second = ClipScore(text, "toy"), ClipScore(text, "toy")
-    first.update({"pool": images[:4]}, Batch(None, captions[:4]))
-    second.update({"pool": images[4:5]}, Batch(None, captions[4:5]))
-    second.update({"pool": images[5:]}, Batch(None, captions[5:]))
+    first.update({"pool": images[:4]}, pictured(captions[:4]))
+    second.update({"pool": images[4:5]}, pictured(captions[4:5]))
+    second.update({"pool": images[5:]}, pictured(captions[5:]))
     first.merge_state(second)
     assert first.compute() == {"clip_score_toy": pytest.approx(expected, rel=1e-12)}
     assert first.total.dtype == torch.float64
@@ -46,7 +51,7 @@ def test_metric_is_the_mean_over_uneven_batches_and_merges() -> None:
 def test_refusals() -> None:
     metric = ClipScore(text, "toy")
     with pytest.raises(ValueError, match="needs a caption for each image"):
-        metric.update({"pool": torch.zeros(2, 2)}, Batch(None, torch.zeros(2)))
+        metric.update({"pool": torch.zeros(2, 2)}, pictured(None, 2))
     with pytest.raises(ValueError, match="one caption feature per image"):
         clip_score(torch.zeros(2, 3), torch.zeros(3, 3))
     with pytest.raises(ValueError, match="NaN"):
@@ -64,7 +69,7 @@ def test_w25_is_clipscore_as_its_authors_compute_it() -> None:
     images = torch.randn(40, 2, generator=torch.Generator().manual_seed(2))
     captions = ["right", "up", "left", "both"] * 10
     metric = ClipScoreW25(tower, "toy")
-    metric.update({"pool": images}, Batch(None, captions))
+    metric.update({"pool": images}, pictured(captions))
     pictures, words = images.numpy(), text(captions).numpy()
     pictures = pictures / np.sqrt(np.sum(pictures**2, axis=1, keepdims=True))
     words = words / np.sqrt(np.sum(words**2, axis=1, keepdims=True))
@@ -78,7 +83,7 @@ def test_weight_and_prefix_are_the_whole_difference() -> None:
     plain = ClipScore(text, "toy")
     other = ClipScoreW25(text, "toy", prefix="")
     for metric in (plain, other):
-        metric.update({"pool": images}, Batch(None, captions))
+        metric.update({"pool": images}, pictured(captions))
     (value,), (small,) = plain.compute().values(), other.compute().values()
     assert small == pytest.approx(value / 40)
     assert (plain.against, plain.prefix) == ("text", "")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from eval.metric import NearestImage
 from eval.metric.nearest import nearest, pairs, percentiles
+from eval.source.batch import Images
 from zoo.data import ImageSet
 
 
@@ -57,3 +59,59 @@ def test_a_split_is_searched_piece_by_piece(monkeypatch):
     assert torch.equal(whole.distances, split.distances)
     assert torch.equal(whole.indices, split.indices)
     assert pairs(images, ImageSet(training), split).equal(pairs(images, training, whole))
+
+
+def test_the_metric_is_the_median_of_the_first_images_distances():
+    training, images = ImageSet(_images(31, 1)), _images(20, 0)
+    distances = nearest(images[:15], training).distances
+    metric = NearestImage(training, num_images=15)
+    for part in images.split(6):
+        metric.update({}, Images(part))
+    median = distances.quantile(0.5).item()
+    assert metric.compute() == {"nearest_training_image": pytest.approx(median, rel=1e-12)}
+    least = {"least": distances.min().item()}
+    assert metric.detail("nearest_training_image") == {**percentiles(distances), **least}
+    assert (metric.used(20), metric.used(9)) == (15, 9)
+    assert metric.closest().equal(pairs(images[:15], training, nearest(images[:15], training)))
+
+
+def test_metrics_of_parts_merge_and_none_is_an_error():
+    training, images = ImageSet(_images(31, 1)), _images(20, 0)
+    whole, first, second = (NearestImage(training) for _ in range(3))
+    with pytest.warns(UserWarning, match="before"), pytest.raises(ValueError, match="no image has"):
+        whole.compute()
+    for metric, part in ((whole, images), (first, images[:7]), (second, images[7:])):
+        metric.update({}, Images(part))
+    first.compute()
+    first.merge_state(second)
+    assert first.compute() == whole.compute()
+    assert first.closest().equal(whole.closest())
+    few = NearestImage(training, num_images=8)
+    few.merge_state(second)
+    few.merge_state(first)  # the first eight alone
+    assert few.closest().equal(pairs(images[7:15], training, nearest(images[7:15], training)))
+    first.reset()
+    first.update({}, Images(images.flip(0)))
+    assert first.detail("nearest_training_image") == whole.detail("nearest_training_image")
+    assert not first._nearest.indices.equal(whole._nearest.indices)
+
+
+def test_mirrored_images_count_where_training_mirrors_them():
+    training = _images(31, 1)
+    for flip in (False, True):
+        metric = NearestImage(ImageSet(training), flip=flip)
+        metric.update({}, Images(training[3:5].flip(-1)))
+        assert (metric.compute()["nearest_training_image"] == 0) == flip
+
+
+def test_held_out_images_stand_beside_and_closer_ones_are_counted():
+    training = _images(31, 1)
+    held_out = NearestImage(ImageSet(training))
+    held_out.update({}, Images(_images(12, 2)))
+    held_out.compute()
+    detail = held_out.detail("nearest_training_image")
+    metric = NearestImage(ImageSet(training))
+    metric.update({}, Images(torch.cat([training[:3], 255 * (training[:2] < 128).byte()])))
+    assert metric.beside(detail) == {
+        **{f"test_p{p}": detail[f"p{p}"] for p in (1, 5, 50, 95)}, "closer_than_any_test": 3.0,
+    }  # fmt: skip

@@ -52,14 +52,18 @@ def test_an_axis_holds_every_interval_and_the_lines_that_leave_them_readable():
 
 
 def test_a_floor_of_another_count_is_told_and_not_drawn():
-    values = [value(5.0, 0.5, floor=9.0, floor_images=360)]
+    values = [value(5.0, 0.5, floor=9.0, floor_images=360, distance=True)]
     (line,) = lines_of(values)
     axis = axis_of(values, [line])
     assert not line.comparable and axis.high < 9.0
     text = "noise floor of 360 real images: 9.00; not drawn, for the values are of 1,000"
     assert line.text == axis.legend(line) == text
-    (line,) = lines_of(values)  # unbiased: its count does not matter
-    assert line.comparable
+    unbiased = {"distance": True, "unbiased": True}
+    (line,) = lines_of([value(5.0, 0.5, floor=9.0, floor_images=360, **unbiased)])
+    assert line.comparable  # its count does not matter
+    assert line.text == "noise floor of 360 real images: 9.00"
+    (line,) = lines_of([value(0.8, 0.1, floor=0.9, floor_images=1000)])
+    assert line.text == "held out of 1,000 real images: 0.900"  # no distance has no noise floor
 
 
 def test_a_line_that_rows_share_stands_once():

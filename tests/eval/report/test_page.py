@@ -83,6 +83,13 @@ def test_too_few_images_for_the_features_are_warned_of(results, sure):
     assert "dimensions" not in page(compare(results), results, {}, "t", "c").split("<pre")[0]
 
 
+def test_results_of_earlier_versions_have_a_page(earlier, samples):
+    results = [earlier("a"), earlier("b")]
+    text = page(compare(results), results, samples, "t", "c")
+    assert "fid small 1000" in text and "nearest training image" in text
+    assert "4.20" in text and "123" in text
+
+
 def test_protocol_and_records_are_folded_away(results):
     text = page(compare(results), results, {}, "t", "c")
     for within in ("<summary>Protocol</summary>", "<summary>Record of ddpm</summary>"):

@@ -7,17 +7,9 @@ import pytest
 from eval.report import readme
 
 RESULTS = """\
-# Digits
-
-Made by `zoo compare`.
-
-| model | FID | FLOPs per image and step |
-| --- | --- | --- |
-| ddpm | 3.1 (a \\| b) | 7 |
-
-## Budget
-
-| not | this |
+model,fid_small_1000,fid_small_1000_low,fid_small_1000_high,fid_small_1000_floor,\
+clip_score_small_clip,network_evaluations,images_per_second
+ddpm,3.0,2.5,3.5,0.3,,50.0,21.5
 """
 
 
@@ -32,22 +24,25 @@ def page(tmp_path: Path) -> Path:
 def comparison(tmp_path: Path) -> Path:
     folder = tmp_path / "runs" / "demo"
     folder.mkdir(parents=True)
-    (folder / "results.md").write_text(RESULTS)
+    (folder / "results.csv").write_text(RESULTS)
+    (folder / "results.md").write_text("# Digits\n\nevery column\n")
     (folder / "comparison.png").write_bytes(b"a picture")
     return folder
 
 
-def test_table_command_and_picture_stand_between_the_markers(page: Path, comparison: Path) -> None:
+def test_five_columns_stand_between_the_markers_and_the_rest_is_a_click_away(
+    page: Path, comparison: Path
+) -> None:
     readme.main([str(comparison), "--readme", str(page)])
     text = page.read_text()
-    assert "| ddpm | 3.1 (a \\| b) |\n" in text
-    assert "Made by `zoo compare`." in text
+    assert "| model | FID ↓ | CLIP score ↑ | network evaluations | images/s ↑ |\n" in text
+    assert "| ddpm | 3.00 ± 0.500 | – | 50 | 21.5 |\n" in text
     assert "old" not in text
-    assert "this" not in text
     assert text.startswith("# Zoo\n\n" + readme.BEGIN)
     assert text.endswith(readme.END + "\n\nthe end\n")
-    assert "(docs/comparison.png)" in text
-    assert (page.parent / "docs" / "comparison.png").read_bytes() == b"a picture"
+    for link, content in (("results.md", b"# Digits"), ("comparison.png", b"a picture")):
+        assert f"(docs/{link})" in text
+        assert (page.parent / "docs" / link).read_bytes().startswith(content)
 
 
 def test_doing_it_twice_changes_nothing_more(page: Path, comparison: Path) -> None:
@@ -63,6 +58,7 @@ def test_a_page_without_markers_is_left_alone(page: Path, comparison: Path, text
     with pytest.raises(ValueError, match="one pair"):
         readme.update(page, comparison)
     assert page.read_text() == text
+    assert not (page.parent / "docs").exists()
 
 
 def test_a_folder_without_a_table_is_named(
@@ -71,9 +67,15 @@ def test_a_folder_without_a_table_is_named(
     with pytest.raises(SystemExit) as exit:
         readme.main([str(tmp_path / "absent"), "--readme", str(page)])
     assert exit.value.code == 2
-    assert "absent/results.md: no such file" in capsys.readouterr().err
+    assert "absent/results.csv: no such file" in capsys.readouterr().err
+
+
+def test_a_missing_column_is_named(page: Path, comparison: Path) -> None:
+    (comparison / "results.csv").write_text(RESULTS.replace("clip_score_small_clip", "other"))
+    with pytest.raises(ValueError, match=r"results.csv has no column clip_score_small_clip$"):
+        readme.update(page, comparison)
 
 
 def test_the_readme_of_this_repository_has_its_markers() -> None:
     text = (Path(__file__).parents[3] / "README.md").read_text()
-    assert "| ddpm |" in readme.with_results(text, RESULTS.replace("3.1", "x"))
+    assert "\nx\n" in readme.with_results(text, "x")

@@ -26,7 +26,8 @@ TINY = [
     "trainer.limit_val_batches=0", "trainer.log_every_n_steps=1", "data.batch_size=4",
     "protocol.num_images=12",
     "protocol.fid_counts=[4,12]", "~callbacks.sample_grid", "sampler.num_steps=2",
-    "extractor=small", "protocol.bits_per_dim.num_images=3", "protocol.bits_per_dim.num_steps=4",
+    "extractor=small", "metric=[fid,clip_score,kid,precision_recall,nearest,bits_per_dim]",
+    "metric.bits_per_dim.num_images=3", "metric.bits_per_dim.num_steps=4",
 ]  # fmt: skip
 
 
@@ -70,7 +71,9 @@ def test_a_comparison_trains_measures_and_reports(finished):
     assert first.values["bits_per_dim"].num_images == 3
     assert first.values["bits_per_dim"].standard_error > 0
     assert "bits_per_dim" not in latent.values and "latent" in latent.absent["bits_per_dim"]
-    assert "over 4 steps" in first.protocol.metrics["bits_per_dim"]
+    bits = "BitsPerDim, num_images 3, num_steps 4"
+    assert first.protocol.metrics["bits_per_dim"] == bits
+    assert "over 4 steps" in first.values["bits_per_dim"].definition
     assert float(rows[0]["bits_per_dim_standard_error"]) > 0 and not rows[1]["bits_per_dim"]
     assert [step for step, _ in first.provenance["history"]]
     html = (run / "report.html").read_text()
@@ -87,7 +90,8 @@ def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
     ]  # fmt: skip
     file = run / "ddpm" / "model.safetensors"
     asked = [f"checkpoint={file}", "sampler=heun", "sampler.num_steps=3", *common]
-    asked += ["bits_per_dim.num_images=2", "bits_per_dim.num_steps=3"]
+    asked += ["metric=[fid,clip_score,kid,precision_recall,nearest,bits_per_dim]"]
+    asked += ["metric.bits_per_dim.num_images=2", "metric.bits_per_dim.num_steps=3"]
     path = evaluation.evaluate(compose("evaluate", asked))
     result = Result.load(path)
     assert result.subject.network_evaluations == 5

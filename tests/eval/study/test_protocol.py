@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from omegaconf import OmegaConf
 
-from eval.study.protocol import FLAT, flattened, settings, title
+from eval.measure import Generation
+from eval.source.reference_set import ReferenceSet
+from eval.study.protocol import FLAT, check, flattened, generation, title
 from zoo import entry, paths
+from zoo.sampler import DDIM
 
 NAMED = sorted(
     file.stem for file in (paths.configs() / "protocol").glob("*.yaml") if file.stem != "default"
@@ -37,10 +38,9 @@ def test_the_flat_keys_are_the_protocols():
     cfg = composed("protocol=cifar10_fid50k")
     assert flattened(cfg) == used(cfg)
     assert set(FLAT) | {"name", "version", "data"} == set(used(cfg))
-    flat = composed("num_images=7", "labels=random", "bits_per_dim.num_images=3")
+    flat = composed("num_images=7", "labels=random")
     found = flattened(flat)
     assert (found["num_images"], found["labels"]) == (7, "random")
-    assert found["bits_per_dim"]["num_images"] == 3
     whole = composed("protocol.num_images=7", "protocol.labels=random")
     assert flattened(whole)["num_images"] == 7
 
@@ -55,7 +55,11 @@ def test_the_flat_keys_are_the_protocols():
         ("dtype=bfloat16", "dtype"),
         ("metric.kid.subsets=10", "metric.kid.subsets"),
         ("extractor=[inception_clean]", "extractor.inception, extractor.inception_clean"),
-        ("metric=[]", "metric.inception_score, metric.kid, metric.precision_recall"),
+        (
+            "metric=[fid,nearest]",
+            "metric.inception_score, metric.kid, metric.precision_recall",
+        ),
+        ("metric.nearest.num_images=7", "metric.nearest.num_images"),
     ],
 )
 def test_whoever_changes_a_setting_gets_it_beside_the_name(override, told):
@@ -71,6 +75,29 @@ def test_where_things_lie_and_how_many_at_a_time_change_no_number():
 
 def test_a_protocol_is_about_its_data():
     asked = flattened(composed("protocol=cifar10_fid50k"))
-    assert settings(asked, SimpleNamespace(name="cifar10"))["fid_counts"] == [50000]
+    check(asked, ReferenceSet("cifar10", None))
+    assert asked["fid_counts"] == [50000]
     with pytest.raises(ValueError, match="is about data=cifar10, got data=digits"):
-        settings(asked, SimpleNamespace(name="digits"))
+        check(asked, ReferenceSet("digits", None))
+
+
+def test_images_are_made_as_the_protocol_says():
+    asked = flattened(composed("num_images=7", "labels=random", "seed=5", "batch_size=3"))
+    sampler = DDIM(2)
+    expected = Generation(7, seed=5, labels="random", batch_size=3, sampler=sampler)
+    assert generation(asked, sampler=sampler) == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("fid_counts=7", r"fid_counts is a list such as \[360,1000\], got 7"),
+        ("num_images=1", "num_images is a whole number from 2, got 1"),
+        ("batch_size=0", "batch_size is a whole number from 1, got 0"),
+        ("seed=-1", "seed is a whole number from 0, got -1"),
+        ("num_images=2.5", "num_images is a whole number from 2, got 2.5"),
+    ],
+)
+def test_counts_that_are_none_are_refused(override, message):
+    with pytest.raises(ValueError, match=message):
+        check(flattened(composed(override)), ReferenceSet("digits", None))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ import torch
 from eval.metric.frechet import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.rosetta import main
+from eval.source.reference_set import ReferenceSet
 from eval.study.rosetta import rows, table
 from zoo import checkpoint
 from zoo.data import ImageSet
@@ -34,10 +34,10 @@ def split(count: int, seed: int) -> ImageSet:
 
 
 def test_every_protocol_is_the_distance_it_names() -> None:
-    data = SimpleNamespace(name="numbers", shape=(1, 4, 4), train=split(30, 0), test=split(24, 1))
+    data = ReferenceSet("numbers", (1, 4, 4), split(30, 0), split(24, 1))
     images = split(21, 2).images
     judges = [Projection("a", "none", 3), Projection("b", "bicubic", 5)]
-    found = rows(StoredImages(images, "some"), data, judges, batch_size=8)
+    found = rows(ImageSet(images), data, judges, batch_size=8)
     assert [(r.extractor, r.num_images) for r in found] == [
         *[("a", 21), ("a", 10)] * 2, *[("b", 21), ("b", 10)] * 2,
     ]  # fmt: skip
@@ -50,7 +50,7 @@ def test_every_protocol_is_the_distance_it_names() -> None:
     text = table(found, {"c": "no weights"})
     assert "8 numbers from" in text and "- c: no weights" in text
     with pytest.raises(ValueError, match="at least 4 images of shape"):
-        rows(StoredImages(images[:3], "few"), data, judges)
+        rows(ImageSet(images[:3]), data, judges)
 
 
 def test_the_verb_names_what_is_not_at_hand(

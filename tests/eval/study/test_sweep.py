@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from eval.measure import evaluation
 from eval.result.record import Result
 from eval.study.sweep import to_csv, to_markdown
 from eval.study.sweep_picture import Point, front, picture
@@ -25,7 +26,7 @@ def extractor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(folder: Path, extractor: Path) -> list[str]:
     return [
         "checkpoint=digits/latent_diffusion", f"run_dir={folder}", "num_images=24",
-        "sampler=ddim,heun", "sampler.num_steps=1,2", "extractor=small", "metric=[]",
+        "sampler=ddim,heun", "sampler.num_steps=1,2", "extractor=small", "metric=[fid,nearest]",
         f"extractor.small.path={extractor}", "batch_size=24", "fid_counts=[24]",
     ]  # fmt: skip
 
@@ -55,16 +56,14 @@ def test_every_cell_is_measured_once_and_drawn(
 def test_a_sweep_goes_on_at_its_cell(
     tmp_path: Path, extractor: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eval.source import batch
-
     made = []
-    generate = batch.generated
+    generate = evaluation.generated
 
     def watched(*args: object, **kwargs: object) -> object:
         made.append(1)
         return generate(*args, **kwargs)
 
-    monkeypatch.setattr(batch, "generated", watched)
+    monkeypatch.setattr(evaluation, "generated", watched)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     main([a for a in arguments(tmp_path, extractor) if not a.startswith("sampler=")])
     assert len(made) == 2

@@ -19,7 +19,7 @@ from zoo.models.small_extractor import SmallExtractor
 TINY = [
     "experiment=digits", "trainer=cpu", "trainer.max_steps=1", "trainer.precision=32-true",
     "trainer.limit_val_batches=0", "trainer.log_every_n_steps=1", "data.batch_size=4",
-    "protocol.num_images=20", "protocol.fid_counts=[20]", "metric=[]",
+    "protocol.num_images=20", "protocol.fid_counts=[20]", "metric=[fid,nearest]",
     "~callbacks.sample_grid", "sampler.num_steps=1", "extractor=small",
 ]  # fmt: skip
 FID = "fid_small_20"

@@ -52,3 +52,11 @@ def test_columns_of_cost_are_told_from_those_of_quality(make_result):
     assert by_key["images_per_second"].of_cost and by_key["parameters"].of_cost
     assert not by_key["fid_small_360"].of_cost and not by_key["network_evaluations"].of_cost
     assert all(by_key[key].definition for key in by_key)
+
+
+def test_a_metric_of_a_section_has_no_column_on_the_page(make_result):
+    by_key = {column.key: column for column in columns_of([make_result("a")])}
+    nearest = by_key["nearest_training_image"]
+    assert nearest.in_section and not nearest.on_page and not nearest.of_cost
+    assert not by_key["fid_small_360"].in_section and by_key["fid_small_360"].on_page
+    assert nearest.title == "nearest training image"

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import zoo
-from eval.evaluate import evaluate
+from eval.measure import Generation, Setting, evaluate
+from eval.metric import NearestImage
 from eval.source.generated import conditions
 from zoo.checkpoint import sha256
 from zoo.classifier import EncoderUNet
@@ -166,9 +167,8 @@ def test_a_result_holds_settings_hash_and_evaluations(files, data) -> None:
     module, network = zoo.load(files["model"]), zoo.load(files["classifier"])
 
     def measured(guidance):
-        return evaluate(
-            module, data, num_images=12, fid_counts=[12], batch_size=5, guidance=guidance
-        ).result
+        how = Generation(12, batch_size=5, guidance=guidance)
+        return evaluate(Setting(module, data, [NearestImage], generation=how)).result
 
     result = measured(Classifier(network, 2.0, [400, 1000]))
     subject, (used,) = result.subject, result.subject.guided_by
@@ -200,7 +200,7 @@ def test_a_result_holds_settings_hash_and_evaluations(files, data) -> None:
     assert plain.guidance_settings["batched"] is True
 
 
-def test_labels_of_an_unconditional_model_are_asked_for_where_they_are_read(files, data) -> None:
+def test_an_unconditional_model_has_labels_where_a_guidance_reads_them(files, data) -> None:
     module, network = zoo.load(files["model"]), zoo.load(files["classifier"])
-    assert conditions(module, data, 12).condition is None
-    assert conditions(module, data, 12, Classifier(network)).condition.tolist()[-3:] == [9, 0, 1]
+    assert conditions(module, data, 12).raw is None
+    assert conditions(module, data, 12, Classifier(network)).raw.tolist()[-3:] == [9, 0, 1]

@@ -11,6 +11,7 @@ from eval.extractor.weights import KNOWN_WEIGHTS
 from eval.metric import PerceptualDistance
 from eval.metric.pair import lpips as module
 from eval.metric.pair.lpips import VGG, lpips, published
+from eval.source.batch import Images
 from zoo.checkpoint import sha256
 from zoo.first_stage import perceptual
 
@@ -54,11 +55,11 @@ def test_a_batch_in_pieces_is_the_batch() -> None:
     network = perceptual.LPIPS(4)
     a, b = images(70, 1, 16)
     metric = PerceptualDistance(VGG(network, "ab" * 32, "cd" * 32))
-    metric.update({"original": a, "reconstruction": b})
+    metric.update({}, Images(b, originals=a))
     each = torch.cat([lpips(network, a[i : i + 1], b[i : i + 1]) for i in range(70)])
     assert metric.compute()["lpips"] == pytest.approx(float(each.double().mean()), rel=1e-6)
-    assert "sha256 " + "ab" * 32 in metric.told()
-    assert "cd" * 32 in metric.told()
+    assert "sha256 " + "ab" * 32 in metric.description()
+    assert "cd" * 32 in metric.description()
 
 
 def test_what_vgg_cannot_take_is_refused() -> None:

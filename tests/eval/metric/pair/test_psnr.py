@@ -9,6 +9,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio as of_torchmet
 
 from eval.metric import PSNR
 from eval.metric.pair.psnr import psnr
+from eval.source.batch import Images
 
 
 def pair(count: int, channels: int = 3, size: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,13 +44,13 @@ def test_an_error_of_one_value_everywhere_and_of_none() -> None:
 def test_the_mean_is_of_decibels_and_parts_merge() -> None:
     a, b = pair(7)
     metric, other = PSNR(), PSNR()
-    metric.update({"original": a[:3], "reconstruction": b[:3]})
-    other.update({"original": a[3:], "reconstruction": b[3:]})
+    metric.update({}, Images(b[:3], originals=a[:3]))
+    other.update({}, Images(b[3:], originals=a[3:]))
     metric.merge_state(other)
     each = psnr(a, b)
-    found = metric.compute()
-    assert found["psnr"] == pytest.approx(float(each.mean()), rel=1e-12)
-    assert found["psnr_deviation"] == pytest.approx(float(each.std(correction=0)), rel=1e-9)
+    assert metric.compute() == {"psnr": pytest.approx(float(each.mean()), rel=1e-12)}
+    deviation = float(each.std(correction=0))
+    assert metric.detail("psnr") == {"deviation": pytest.approx(deviation, rel=1e-9)}
     metric.reset()
     with pytest.warns(UserWarning, match="before"), pytest.raises(ValueError, match="psnr: no ima"):
         metric.compute()
@@ -59,5 +60,7 @@ def test_what_is_no_pair_of_8_bit_images_is_refused() -> None:
     a, b = pair(2)
     with pytest.raises(ValueError, match="uint8 .* of one shape, got torch.uint8 .* torch.float32"):
         psnr(a, b.float())
+    with pytest.raises(ValueError, match="psnr compares images with their originals; these have"):
+        PSNR().update({}, Images(a))
     with pytest.raises(ValueError, match="of one shape"):
         psnr(a, b[:1])
