@@ -1,4 +1,4 @@
-"""What happens beside a training: averages, pictures, curves, the state to resume from."""
+"""Callbacks of a training: averages, pictures, curves, the state to resume from."""
 
 from zoo.callbacks.ema import EMA, averaged
 from zoo.callbacks.gradient_norm import GradientNorm

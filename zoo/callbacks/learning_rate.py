@@ -1,4 +1,4 @@
-"""The learning rate as the warm-up and its schedule have it."""
+"""The learning rate, warm-up and schedule included."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from zoo.callbacks.after_step import is_logging, log
 
 
 class LearningRate(Callback):
-    """Logs ``train/learning_rate``, the one that the step was made with."""
+    """Logs ``train/learning_rate``, that of the step just made."""
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        if is_logging(trainer, coming=True):
+        if is_logging(trainer, next_step=True):
             rate = optimizer.param_groups[0]["lr"]
             log(trainer, {"train/learning_rate": rate}, step=trainer.global_step)

@@ -12,7 +12,7 @@ from zoo.trainable import processed_batches
 
 
 class ScaleByStd(Callback):
-    """Sets the first stage's scale when a latent model begins to train (LDM's ``scale_by_std``).
+    """Sets the first stage's scale at the start of a latent model's training (``scale_by_std``).
 
     One number for all channels, from the first process' share of the first batch, and no shift. A
     resumed training keeps the scale of its first step.
