@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.checkpoint.build import build, check
+from zoo.checkpoint.fit import check_fit
 from zoo.checkpoint.header import read_header
 from zoo.part import config_of
 from zoo.system.files import replacing
@@ -164,19 +165,7 @@ def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> Non
     """Copies ``weights`` into ``module``; every key and shape has to match."""
     state = module.state_dict()
     owners = _owners(state)
-    problems = []
-    if missing := [name for name in owners if name not in weights]:
-        problems.append(f"missing {_listed(missing)}")
-    if surplus := [name for name in weights if name not in owners]:
-        problems.append(f"surplus {_listed(surplus)}")
-    for name in owners.keys() & weights.keys():
-        own, stored = state[name], weights[name]
-        if own.shape != stored.shape:
-            problems.append(f"'{name}' is {tuple(stored.shape)}, not {tuple(own.shape)}")
-        elif own.is_floating_point() != stored.is_floating_point():
-            problems.append(f"'{name}' is {stored.dtype}, not {own.dtype}")
-    if problems:
-        raise ValueError(f"{path}: the weights do not fit the config: " + "; ".join(problems))
+    check_fit({name: state[name] for name in owners}, weights, str(path))
     module.load_state_dict(
         {alias: weights[name] for name, aliases in owners.items() for alias in aliases}
     )
@@ -184,11 +173,6 @@ def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> Non
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _json(path: str | Path, name: str) -> dict[str, Any]:

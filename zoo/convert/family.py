@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from zoo.convert.keys import listed
+from zoo.checkpoint.fit import listed
 
 FAMILIES = ("openai", "compvis", "diffusers")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from zoo.checkpoint.fit import listed
 from zoo.conditioner import BERTText, ClassToken, CLIPText, Unconditional
 from zoo.convert import keys
 from zoo.convert.arguments import complete, need
@@ -32,14 +33,13 @@ _BERT_FEED_FORWARD = {"norm2": "0", "feed_forward_in": "1.net.0.0", "feed_forwar
 def conditioner(config: Any, state: Mapping[str, Tensor], trainable: bool = False) -> Any:
     """Our conditioner for a ``cond_stage_config``, with weights (the reference's keys below it).
 
-    Text conditioners come without a tokenizer, which the files lack: ``set_tokenizer`` gives them
-    one.
+    Text conditioners come without a tokenizer, which the files lack: use ``set_tokenizer``.
 
     Raises:
         ValueError: the config names a conditioner that the zoo lacks, or the weights do not fit.
     """
     if config is None or config == "__is_unconditional__":
-        keys.load(_nothing(), state, "no conditioner")
+        keys.load(nn.Identity(), state, "no conditioner")
         return Unconditional()
     if isinstance(config, str):
         raise ValueError(
@@ -71,8 +71,7 @@ def _classes(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> ClassTok
         dropout = DROPPED if rows == _WITH_NULL else 0.0
     null = dropout > 0
     module = ClassToken(rows - null, given["embed_dim"], float(dropout), null_row=null)
-    keys.fill(module, state, {"embedding": "embedding"}, "ClassEmbedder")
-    return module
+    return keys.fill(module, state, {"embedding.weight": ["embedding.weight"]}, "ClassEmbedder")
 
 
 def _bert(params: Mapping[str, Any], state: Mapping[str, Tensor], trainable: bool) -> BERTText:
@@ -100,7 +99,8 @@ def _bert(params: Mapping[str, Any], state: Mapping[str, Tensor], trainable: boo
         layers |= below(ours, f"{theirs}.{2 * index}", _BERT_ATTENTION)
         layers |= below(ours, f"{theirs}.{2 * index + 1}", _BERT_FEED_FORWARD)
     used = keys.without(state, "", drop=("transformer.to_logits.",))  # of a language model
-    return _text(module, used, keys.table(module, layers), "BERTEmbedder")
+    names = keys.table(module, layers)
+    return keys.fill(module, used, names, "BERTEmbedder", own=("tokenizer",))
 
 
 def _clip(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> CLIPText:
@@ -110,7 +110,7 @@ def _clip(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> CLIPText:
     table, places = (f"{embeddings}.{n}_embedding.weight" for n in ("token", "position"))
     inner = "text_model.encoder.layers.0.mlp.fc1.weight"
     if missing := [f"transformer.{key}" for key in (table, places, inner) if key not in used]:
-        raise ValueError(f"FrozenCLIPEmbedder: the weights lack {keys.listed(missing)}")
+        raise ValueError(f"FrozenCLIPEmbedder: the weights lack {listed(missing)}")
     layers = {key.split(".")[3] for key in used if key.startswith("text_model.encoder.layers.")}
     width = used[table].shape[1]
     module = CLIPText(
@@ -125,13 +125,4 @@ def _clip(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> CLIPText:
     names = {
         key: [key.removeprefix("network.")] for key in module.state_dict() if key != "tokenizer"
     }
-    return _text(module, used, names, "FrozenCLIPEmbedder")
-
-
-def _text(module: Any, state: Mapping[str, Tensor], names: keys.Table, what: str) -> Any:
-    found = keys.translate(module, state, names, what)
-    return keys.load(module, {**found, "tokenizer": module.tokenizer}, what)
-
-
-def _nothing() -> Any:
-    return nn.Identity()
+    return keys.fill(module, used, names, "FrozenCLIPEmbedder", own=("tokenizer",))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.convert import keys
 from zoo.convert.arguments import complete, factors, need, numbers, refuse
-from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, half
+from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, names
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import FixedVariance
@@ -63,10 +63,8 @@ def ddpm_unet(config: Mapping[str, Any]) -> UNet:
 
 def load_ddpm_unet(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> UNet:
     """The U-Net with the weights of ``state``."""
-    module, name = ddpm_unet(config), "DDPM U-Net"
-    layers = half(module) | {f"time_embedding.{2 * i}": f"temb.dense.{i}" for i in (0, 1)}
-    keys.fill(module, state, layers, name)
-    return module
+    module = ddpm_unet(config)
+    return keys.fill(module, state, names(module), "DDPM U-Net")
 
 
 def ddpm(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> DDPM:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.convert.keys import listed, without
+from zoo.checkpoint.fit import listed
+from zoo.convert.keys import without
 from zoo.schedule import NoiseSchedule
 
 UNET, FIRST, CONDITION = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zoo.convert.keys import listed
+from zoo.checkpoint.fit import listed
 
 UNFOLDED = "unfolded.safetensors"
 _WEIGHTS = (

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from zoo.convert.keys import Table, translate
+from zoo.convert.keys import Table, renamed, translate
 from zoo.layers.attention import AttentionBlock, SpatialTransformer
 
-_RENAMED = [  # ours to theirs, in this order
+_RULES = [  # ours to theirs, in this order
     (r"^time_embedding\.0", "time_embedding.linear_1"),
     (r"^time_embedding\.2", "time_embedding.linear_2"),
     (r"^label_embedding", "class_embedding"),
@@ -59,8 +58,7 @@ def _their_names(network: nn.Module, name: str) -> list[str]:
         network.get_submodule(owner), AttentionBlock
     ):
         name = name.replace(".norm.", ".group_norm.")
-    for pattern, replacement in _RENAMED:
-        name = re.sub(pattern, replacement, name)
+    name = renamed(name, _RULES)
     layer = name.split(".")[-2]
     if layer not in ("q", "kv", "qkv"):
         return [name]
@@ -78,7 +76,7 @@ def read(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> dict[st
     Raises:
         ValueError: weights are missing, surplus or of a wrong shape; named as diffusers names them.
     """
-    current = {_current(key): tensor for key, tensor in theirs.items()}
+    current = {renamed(key, _OLD): tensor for key, tensor in theirs.items()}
     return translate(network, current, table(network), what)
 
 
@@ -105,9 +103,3 @@ def _is_projection(network: nn.Module, name: str) -> bool:
     return layer in ("in.weight", "out.weight") and isinstance(
         network.get_submodule(owner), SpatialTransformer
     )
-
-
-def _current(key: str) -> str:
-    for pattern, replacement in _OLD:
-        key = re.sub(pattern, replacement, key)
-    return key

@@ -32,12 +32,11 @@ _POOLS = {
     "spatial_v2": {"hidden": "0", "norm": "1", "out": "3"},
 }
 _POSITIONS = "out.2.positional_embedding"
-_NAME = "guided-diffusion classifier"
 
 
 def classifier_network(config: Mapping[str, Any]) -> EncoderUNet:
     """The network that ``script_util.create_classifier`` makes of its arguments."""
-    given = complete(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
+    given = _arguments(config)
     size = given["image_size"]
     mult = channel_mult("", size)
     sides = numbers(given["classifier_attention_resolutions"])
@@ -66,9 +65,7 @@ def classifier(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> E
         names["pool.positions"] = [_POSITIONS]
         if _POSITIONS in state:
             state[_POSITIONS] = state[_POSITIONS].T  # theirs has channels first
-    found = heads_first(module, keys.translate(module, state, names, _NAME))
-    keys.load(module, found, _NAME)
-    return module
+    return keys.fill(module, state, names, "guided-diffusion classifier", heads_first)
 
 
 def from_openai_classifier(
@@ -76,7 +73,7 @@ def from_openai_classifier(
 ) -> NoisyClassifier:
     """A published classifier as the model that classifier guidance takes."""
     network = classifier(state_dict, config)
-    given = complete(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
+    given = _arguments(config)
     module = NoisyClassifier(
         network,
         schedule(given["noise_schedule"], given["diffusion_steps"]),
@@ -84,6 +81,10 @@ def from_openai_classifier(
         clock=clock(given, {"resblock_updown": True}),  # guided-diffusion's default
     )
     return module.eval()
+
+
+def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    return complete(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
 
 
 def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:

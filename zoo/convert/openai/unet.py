@@ -193,7 +193,7 @@ def load_unet(
 ) -> None:
     """Puts OpenAI's weights into a U-Net for these arguments of theirs."""
     arrange = None if config.get("use_new_attention_order") else heads_first
-    keys.fill(module, state, layers(module), name, arrange)
+    keys.fill(module, state, keys.table(module, layers(module)), name, arrange)
 
 
 def heads_first(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

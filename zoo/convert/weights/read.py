@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from zoo.convert.keys import listed
+from zoo.checkpoint.fit import listed
 from zoo.convert.weights.pickle import read_pickle
 
 _INDEX = ".safetensors.index.json"
