@@ -63,6 +63,8 @@ def config_of(part: Part) -> dict[str, Any]:
         ValueError: an argument is neither plain, nor a part, nor a named function.
     """
     config: dict[str, Any] = {"_target_": _address(type(part))}
+    if type(part).__init__ is object.__init__:  # nothing was recorded, for there are no arguments
+        return config
     for name, recorded in part.__dict__["_arguments"].items():
         if name in part.not_saved:
             continue

@@ -21,14 +21,14 @@ def checkpoints() -> Path:
 
 def cache() -> Path:
     """Where downloads go: ``ZOO_CACHE``, or ``~/.cache/diffusion-zoo``; it need not exist yet."""
-    named = os.environ.get("ZOO_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "diffusion-zoo"
+    folder = os.environ.get("ZOO_CACHE")
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "diffusion-zoo"
 
 
 def data_root() -> Path | None:
     """The user's folder of data sets, ``ZOO_DATA``, or None where it is not set."""
-    named = os.environ.get("ZOO_DATA")
-    return Path(named).expanduser() if named else None
+    folder = os.environ.get("ZOO_DATA")
+    return Path(folder).expanduser() if folder else None
 
 
 def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:

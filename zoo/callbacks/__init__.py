@@ -12,15 +12,6 @@ from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.training_state import TrainingState
 
 __all__ = [
-    "EMA",
-    "GradientNorm",
-    "LearningRate",
-    "Loss",
-    "LossByQuartile",
-    "Progress",
-    "SampleGrid",
-    "ScaleByStd",
-    "Throughput",
-    "TrainingState",
-    "averaged",
-]
+    "EMA", "GradientNorm", "LearningRate", "Loss", "LossByQuartile", "Progress", "SampleGrid",
+    "ScaleByStd", "Throughput", "TrainingState", "averaged",
+]  # fmt: skip

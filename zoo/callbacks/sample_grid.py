@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -115,8 +116,6 @@ def _reconstructions(module: Autoencoder, images: ImageSet, num_images: int) -> 
 
 
 def _track(trainer: Trainer, grid: Tensor, path: Path) -> None:
-    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
-
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image("samples", [str(path)], step=trainer.global_step)

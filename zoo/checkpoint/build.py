@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from zoo.part import Part
+
 _MOVED = {"zoo.diffusion.weighting": "zoo.diffusion.objective"}
 """Modules that files of earlier versions name, and where their classes are now."""
 
@@ -35,11 +37,11 @@ def build(config: object, /, trust: Sequence[str] | None = (), **objects: object
         ValueError: a target may not be built, an interpolation or an unknown directive stands in
             the config, or a constructor refuses its arguments.
     """
-    check(config, trust)
+    check_config(config, trust)
     return _built(config, objects)
 
 
-def check(config: object, trust: Sequence[str] | None = ()) -> None:
+def check_config(config: object, trust: Sequence[str] | None = ()) -> None:
     """Raises what ``build`` would raise for any text in ``config``; nothing is called.
 
     Args:
@@ -111,8 +113,6 @@ def _resolve(target: object, partial: bool, trust: Sequence[str] | None) -> None
 
 
 def _is_part(thing: type) -> bool:
-    from zoo.part import Part
-
     if _inside(thing.__module__, ("zoo",)):
         return issubclass(thing, Part)  # data sets and callbacks read and write files
     if _inside(thing.__module__, ("torch.nn",)):

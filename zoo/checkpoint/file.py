@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.checkpoint.build import build, check
+from zoo.checkpoint.build import build, check_config
 from zoo.checkpoint.fit import check_fit
 from zoo.checkpoint.header import read_header
 from zoo.part import config_of
@@ -52,7 +52,7 @@ def save(
     from safetensors.torch import save_file
 
     module_config = config_of(module)  # type: ignore[arg-type]
-    check(module_config, trust=None)  # a file that cannot be loaded again is noticed now
+    check_config(module_config, trust=None)  # a file that cannot be loaded again is noticed now
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),

@@ -37,10 +37,12 @@ def check_fit(ours: Mapping[str, Tensor], stored: Mapping[str, Tensor], what: st
             wrong.append(f"'{key}' is {tuple(new.shape)}, not {tuple(own.shape)}")
         elif own.is_floating_point() != new.is_floating_point():
             wrong.append(f"'{key}' is {new.dtype}, not {own.dtype}")
-    refuse(ours.keys() - stored.keys(), stored.keys() - ours.keys(), wrong, what)
+    refuse_misfits(ours.keys() - stored.keys(), stored.keys() - ours.keys(), wrong, what)
 
 
-def refuse(missing: Iterable[str], surplus: Iterable[str], wrong: list[str], what: str) -> None:
+def refuse_misfits(
+    missing: Iterable[str], surplus: Iterable[str], wrong: list[str], what: str
+) -> None:
     """Raises ValueError where keys are missing or surplus, or lines say what is wrong."""
     absent = {"missing": list(missing), "surplus": list(surplus)}
     problems = [f"{kind} {listed(keys)}" for kind, keys in absent.items() if keys]

@@ -70,8 +70,8 @@ class AttentionPool(nn.Module):
 
     def _heads(self, tokens: Tensor, parts: slice) -> tuple[Tensor, ...]:
         rows = slice(parts.start * tokens.shape[2], parts.stop * tokens.shape[2])
-        asked = F.linear(tokens, self.qkv.weight[rows], self.qkv.bias[rows])
-        split = asked.unflatten(2, (parts.stop - parts.start, self.num_heads, -1))
+        projected = F.linear(tokens, self.qkv.weight[rows], self.qkv.bias[rows])
+        split = projected.unflatten(2, (parts.stop - parts.start, self.num_heads, -1))
         return split.permute(2, 0, 3, 1, 4).unbind(0)
 
 

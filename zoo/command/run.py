@@ -130,13 +130,11 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
     parser = get_args_parser()
     parser.usage = f"zoo {verb} [group=name ...] [key=value ...]; `zoo {verb} --help` says more"
     args = parser.parse_intermixed_args(arguments)  # flags may follow overrides
-    given = {
-        key.lstrip("+~"): value for key, _, value in (o.partition("=") for o in args.overrides)
-    }
+    values = {key.lstrip("+~"): text for key, _, text in (o.partition("=") for o in args.overrides)}
     settings = {**_SETTINGS, "hydra.job.name": verb}
-    if "run_dir" in given:  # as text: hydra makes the sweep's folder before it composes a run
-        settings["hydra.sweep.dir"] = given["run_dir"]
-    args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in given] + args.overrides
+    if "run_dir" in values:  # as text: hydra makes the sweep's folder before it composes a run
+        settings["hydra.sweep.dir"] = values["run_dir"]
+    args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in values] + args.overrides
     with _hydra_raises():
         run_hydra(
             args=args,
@@ -211,18 +209,18 @@ def _known_keys(config_name: str) -> list[str]:
     """Every dotted key of a config as it is composed without overrides."""
     from omegaconf import DictConfig
 
-    found: list[str] = []
+    keys: list[str] = []
 
     def walk(node: Any, prefix: str) -> None:
         for key in node:
-            found.append(f"{prefix}{key}")
+            keys.append(f"{prefix}{key}")
             child = node._get_node(key)
             if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
                 if not child._is_interpolation():
                     walk(child, f"{prefix}{key}.")
 
     walk(compose(config_name), "")
-    return found
+    return keys
 
 
 def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> NoReturn:

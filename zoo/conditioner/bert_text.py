@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.conditioner.text import TextConditioner
@@ -60,7 +60,7 @@ class BERTText(TextConditioner):
     def train_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
         return train_bert_tokenizer(captions, vocab_size)
 
-    def pad_id(self, tokenizer: Any) -> int | None:
+    def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """[PAD]."""
         return tokenizer.token_to_id("[PAD]")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.conditioner.text import TextConditioner
@@ -61,7 +62,7 @@ class CLIPText(TextConditioner):
     def train_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
         return train_clip_tokenizer(captions, vocab_size)
 
-    def pad_id(self, tokenizer: Any) -> int | None:
+    def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """The end token."""
         return tokenizer.encode("").ids[-1]
 

@@ -48,17 +48,17 @@ class LowResolution(Part):
         Raises:
             ValueError: these are no such images, or labels are missing or not known.
         """
-        given = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
-        if not given or images.shape[1] != self.image_channels:
+        suits = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
+        if not suits or images.shape[1] != self.image_channels:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise ValueError(
                 f"an upsampler is conditioned on smaller images, floats (B, {self.image_channels}, "
                 f"h, w) in [-1, 1]; got {got}"
             )
         if (labels is None) != (self.num_classes is None):
-            wanted = "no classes" if self.num_classes is None else f"{self.num_classes} classes"
+            classes = "no classes" if self.num_classes is None else f"{self.num_classes} classes"
             raise ValueError(
-                f"this upsampler knows {wanted}: conditioner.of(images, labels) makes a condition "
+                f"this upsampler knows {classes}: conditioner.of(images, labels) makes a condition "
                 "of both"
             )
         size = (self.image_size, self.image_size)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.conditioner.class_label import check_dropout
@@ -51,7 +52,7 @@ class TextConditioner(Part, nn.Module):
         self.vocab_size, self.max_length = vocab_size, max_length
         self.dropout, self.trainable = dropout, trainable
         self.register_buffer("tokenizer", torch.zeros(tokenizer_bytes, dtype=torch.uint8))
-        self._parsed: Any = None
+        self._parsed: Tokenizer | None = None
 
     @property
     def tokenizer_bytes(self) -> int:
@@ -82,7 +83,7 @@ class TextConditioner(Part, nn.Module):
         """A tokenizer of this network's kind, learned from captions."""
         raise NotImplementedError
 
-    def pad_id(self, tokenizer: Any) -> int | None:
+    def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """The token that fills captions up to ``max_length``; None where the tokenizer has none."""
         raise NotImplementedError
 
@@ -126,13 +127,11 @@ class TextConditioner(Part, nn.Module):
         assert pad is not None
         ids = torch.full((len(captions), self.max_length), pad)
         for row, caption in zip(ids, captions, strict=True):
-            found = self._parsed.encode(caption).ids
-            row[: len(found)] = torch.tensor(found)
+            token_ids = self._parsed.encode(caption).ids
+            row[: len(token_ids)] = torch.tensor(token_ids)
         return ids
 
-    def _parse(self, json_bytes: bytes) -> Any:
-        from tokenizers import Tokenizer
-
+    def _parse(self, json_bytes: bytes) -> Tokenizer:
         try:
             parsed = Tokenizer.from_str(json_bytes.decode())
         except Exception as error:  # the library raises plain Exception

@@ -14,9 +14,6 @@ class Unconditional(Part):
     dropout = 0.0
     num_classes = None
 
-    def __init__(self) -> None:
-        pass
-
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:
         return Condition(raw=raw)
 

@@ -22,9 +22,9 @@ ORDER_STEPS = (40, 80, 160, 320)
 
 def with_steps(sampler: Sampler, num_steps: int) -> Sampler:
     """The same sampler with another number of steps."""
-    other = copy.copy(sampler)
-    other.num_steps = num_steps
-    return other
+    variant = copy.copy(sampler)
+    variant.num_steps = num_steps
+    return variant
 
 
 def walk(

@@ -8,13 +8,13 @@ from typing import Any
 from zoo.system.errors import suggestion
 
 
-def complete(
-    given: Mapping[str, Any], defaults: Mapping[str, Any], what: str, unread: Iterable[str] = ()
+def with_defaults(
+    arguments: Mapping[str, Any], defaults: Mapping[str, Any], what: str, unread: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """``defaults`` with ``given`` over them.
+    """``defaults`` with ``arguments`` over them.
 
     Args:
-        given: arguments by the reference's names.
+        arguments: by the reference's names.
         defaults: every argument that is read, with the reference's default; None where it has none.
         what: whose arguments they are, for the message.
         unread: known arguments that say nothing about the model.
@@ -23,14 +23,14 @@ def complete(
         ValueError: an argument is unknown.
     """
     ignored = set(unread)
-    for name in given:
+    for name in arguments:
         if name not in defaults and name not in ignored:
-            known = sorted({*defaults, *ignored})
+            names = sorted({*defaults, *ignored})
             raise ValueError(
                 f"{what} takes no '{name}', it takes {', '.join(sorted(defaults))}"
-                + suggestion(str(name), known)
+                + suggestion(str(name), names)
             )
-    return {**defaults, **{name: value for name, value in given.items() if name in defaults}}
+    return {**defaults, **{name: value for name, value in arguments.items() if name in defaults}}
 
 
 def need(arguments: Mapping[str, Any], names: Iterable[str], what: str) -> None:

@@ -111,13 +111,13 @@ def resemblance(keys: Iterable[str]) -> tuple[Layout, list[str]]:
     best = max(range(len(_LAYOUTS)), key=lambda index: len(matched[index]))
     if not matched[best]:
         inside = {name.partition(".")[2] for name in names if name.startswith("module.")}
-        hint = "; take 'module.' off the keys first" if inside and _known(inside) else ""
+        hint = "; take 'module.' off the keys first" if inside and _have_layout(inside) else ""
         got = listed(names) if names else "no keys at all"
         raise ValueError(f"these keys are of no known layout ({', '.join(FAMILIES)}): {got}{hint}")
     return _LAYOUTS[best], matched[best]
 
 
-def _known(keys: Iterable[str]) -> bool:
+def _have_layout(keys: Iterable[str]) -> bool:
     """Whether the keys have any known layout's names."""
     return any(re.match(s, name) for name in keys for layout in _LAYOUTS for s in layout.signs)
 

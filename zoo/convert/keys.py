@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from zoo.checkpoint.fit import check_fit, refuse
+from zoo.checkpoint.fit import check_fit, refuse_misfits
 
 Layers = Mapping[str, str | Sequence[str]]
 """Our layer to their layer, or to several whose rows ours joins in this order."""
@@ -37,7 +37,7 @@ def below(ours: str, theirs: str, layers: Layers) -> dict[str, str | Sequence[st
 def table(module: nn.Module, layers: Layers) -> Table:
     """The keys of ``module`` (weights and biases) that ``layers`` say where to find.
 
-    Keys of layers that the table does not name are left out: ``load`` will miss them.
+    Keys of layers that the table does not name are left out: ``load_state`` will miss them.
     """
     keys: Table = {}
     for key in module.state_dict(keep_vars=True):
@@ -74,11 +74,11 @@ def translate(
                 wrong.append(f"'{their}' is {tuple(state[their].shape)}, not {tuple(shape)}")
         if complete and not wrong:
             tensors[key] = torch.cat([state[their].reshape(shape) for their in parts])
-    refuse(theirs - state.keys(), state.keys() - theirs, wrong, what)
+    refuse_misfits(theirs - state.keys(), state.keys() - theirs, wrong, what)
     return tensors
 
 
-def load(module: M, state: Mapping[str, Tensor], what: str) -> M:
+def load_state(module: M, state: Mapping[str, Tensor], what: str) -> M:
     """Copies ``state`` (our keys) into ``module`` and returns it in evaluation mode.
 
     Args:
@@ -103,7 +103,7 @@ def fill(
     arrange: Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]] | None = None,
     own: Iterable[str] = (),
 ) -> M:
-    """Translates their weights and loads them; see ``translate`` and ``load``.
+    """Translates their weights and loads them; see ``translate`` and ``load_state``.
 
     Args:
         module: where they go.
@@ -117,7 +117,7 @@ def fill(
     if arrange is not None:
         tensors = arrange(module, tensors)
     ours = module.state_dict()
-    return load(module, tensors | {key: ours[key] for key in own}, what)
+    return load_state(module, tensors | {key: ours[key] for key in own}, what)
 
 
 def renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:

@@ -34,7 +34,7 @@ def content_key(rows: Rows, image_size: int, channels: int) -> str | None:
     return digest.hexdigest()
 
 
-def load(key: str | None) -> Tensor | None:
+def find(key: str | None) -> Tensor | None:
     """The images (N, C, H, W) uint8 kept under this key, or None."""
     try:
         return None if key is None else torch.from_numpy(np.load(_file(key)))

@@ -34,7 +34,7 @@ def pixels(image: Image.Image, image_size: int, channels: int) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def decoded(encoded: bytes, image_size: int, channels: int) -> Tensor:
+def decoded_pixels(encoded: bytes, image_size: int, channels: int) -> Tensor:
     """The pixels of an encoded image (PNG, JPEG ...), turned as the camera noted it.
 
     Raises what PIL raises if it is broken, which is any exception.

@@ -87,16 +87,10 @@ class TrainStream:
                 f"batch_size counts the images of all {world_size} processes together and must be "
                 f"a positive multiple of their number, got {batch_size}"
             )
-        self.images = images
-        self.condition = condition
-        self.batch_size = batch_size
-        self.seed = seed
-        self.flip = flip
-        self.rank = rank
-        self.world_size = world_size
+        self.images, self.condition, self.batch_size = images, condition, batch_size
+        self.seed, self.flip, self.crop = seed, flip, crop
+        self.rank, self.world_size, self.start_step = rank, world_size, start_step
         self.length = length if length is not None else max(1, len(images) // batch_size)
-        self.start_step = start_step
-        self.crop = crop
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
         self._places = lru_cache(maxsize=4)(self._make_places)
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, zero
-from zoo.layers.attention import AttentionBlock, SpatialTransformer
+from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, time_network, zero
+from zoo.layers.attention import AttentionBlock, SpatialTransformer, head_count
 from zoo.layers.stage import Stage, check_attention_at, check_sides, stages
 from zoo.part import Part
 from zoo.records import Condition
@@ -80,12 +80,8 @@ class UNet(Part, nn.Module):
         super().__init__()
         self.in_channels, self.out_channels, self.channels = in_channels, out_channels, channels
         self.channel_mult, self.attention_at = tuple(channel_mult), tuple(attention_at)
-        self.num_res_blocks, self.num_heads, self.head_channels = (
-            num_res_blocks,
-            num_heads,
-            head_channels,
-        )
-        self.dropout, self.num_classes = dropout, num_classes
+        self.num_heads, self.head_channels = num_heads, head_channels
+        self.num_res_blocks, self.dropout, self.num_classes = num_res_blocks, dropout, num_classes
         self.context_dim, self.transformer_depth = context_dim, transformer_depth
         self.scale_shift_norm, self.resblock_updown = scale_shift_norm, resblock_updown
         self.gradient_checkpointing = gradient_checkpointing
@@ -99,8 +95,6 @@ class UNet(Part, nn.Module):
         if not self.channel_mult:
             raise ValueError("channel_mult is empty: a U-Net needs at least one level")
         check_attention_at(self.attention_at, len(self.channel_mult))
-        if channels % 2:
-            raise ValueError(f"channels must be even for the time embedding, got {channels}")
         self._build()
         for layer in self.modules():
             if isinstance(layer, ResBlock | AttentionBlock | SpatialTransformer):
@@ -110,11 +104,7 @@ class UNet(Part, nn.Module):
     def _build(self) -> None:
         widths = [int(mult * self.channels) for mult in self.channel_mult]
         last = len(widths) - 1
-        self.time_embedding = nn.Sequential(
-            nn.Linear(self.channels, self.embedding_dim),
-            nn.SiLU(),
-            nn.Linear(self.embedding_dim, self.embedding_dim),
-        )
+        self.time_embedding = time_network(self.channels, self.embedding_dim)
         if self.num_classes is not None:
             self.label_embedding = nn.Embedding(self.num_classes, self.embedding_dim)
         self.conv_in = nn.Conv2d(self.in_channels, widths[0], 3, padding=1)
@@ -166,11 +156,7 @@ class UNet(Part, nn.Module):
     def _attention(self, width: int, level: int | None = None) -> nn.Module | None:
         if level is not None and 2**level not in self.attention_at:
             return None
-        num_heads = self.num_heads
-        if self.head_channels is not None:
-            if width % self.head_channels:
-                raise ValueError(f"head_channels={self.head_channels} does not divide {width}")
-            num_heads = width // self.head_channels
+        num_heads = head_count(width, self.num_heads, self.head_channels)
         if self.context_dim is None:
             return AttentionBlock(width, num_heads, self.norm_groups, self.norm_eps)
         return SpatialTransformer(
@@ -261,15 +247,16 @@ class UNet(Part, nn.Module):
             )
         got = None if condition.tokens is None else tuple(condition.tokens.shape)
         if (None if got is None else got[-1]) != self.context_dim:
-            wanted = "no tokens" if self.context_dim is None else f"tokens {self.context_dim} wide"
-            raise ValueError(f"the U-Net's condition has {wanted}, got {got or 'none'}")
+            width = self.context_dim
+            expected = "no tokens" if width is None else f"tokens {width} wide"
+            raise ValueError(f"the U-Net's condition has {expected}, got {got or 'none'}")
         self._check_vector(condition.vector)
 
     def _check_vector(self, vector: Tensor | None) -> None:
         if vector is None or not vector.is_floating_point():
             if (vector is None) != (self.num_classes is None):
-                wanted = "no labels" if self.num_classes is None else "labels in condition.vector"
-                raise ValueError(f"a U-Net with num_classes={self.num_classes} takes {wanted}")
+                expected = "no labels" if self.num_classes is None else "labels in condition.vector"
+                raise ValueError(f"a U-Net with num_classes={self.num_classes} takes {expected}")
         elif vector.shape[1:] != (self.embedding_dim,):
             raise ValueError(
                 f"a float condition.vector must be (B, {self.embedding_dim}), "

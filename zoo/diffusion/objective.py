@@ -48,9 +48,6 @@ class Objective(Protocol):
 class Simple(Part):
     """L_simple: the mean squared error (DDPM, eq. 14)."""
 
-    def __init__(self) -> None:
-        pass
-
     def check(self, variance: Variance) -> None:
         _needs_fixed(variance, "L_simple")
 
@@ -60,9 +57,6 @@ class Simple(Part):
 
 class SimpleL1(Part):
     """L_simple with the absolute in place of the squared error (latent diffusion's churches)."""
-
-    def __init__(self) -> None:
-        pass
 
     def check(self, variance: Variance) -> None:
         _needs_fixed(variance, "L_simple")
@@ -128,9 +122,6 @@ class Hybrid(Part):
 
 class Vlb(Part):
     """L_vlb: T times the bound's term at t, an unbiased estimate of the bound in bits/dim."""
-
-    def __init__(self) -> None:
-        pass
 
     def check(self, variance: Variance) -> None:
         """Any variance has a bound."""

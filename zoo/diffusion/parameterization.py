@@ -29,9 +29,6 @@ class Parameterization(Protocol):
 class Epsilon(Part):
     """The output is the noise (DDPM, eq. 14)."""
 
-    def __init__(self) -> None:
-        pass
-
     def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return noise
 
@@ -45,9 +42,6 @@ class Epsilon(Part):
 class X0(Part):
     """The output is the clean data."""
 
-    def __init__(self) -> None:
-        pass
-
     def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return x0
 
@@ -60,9 +54,6 @@ class X0(Part):
 
 class Velocity(Part):
     """The output is v = alpha noise - sigma x0 (progressive distillation, arXiv:2202.00512)."""
-
-    def __init__(self) -> None:
-        pass
 
     def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return alpha * noise - sigma * x0

@@ -96,9 +96,9 @@ class LossSecondMoment:
     def update(self, t: Tensor, loss: Tensor) -> None:
         times, losses = _of_all_processes(t, loss)
         self._allot(int(times.max()))
-        kept, counts = self._losses.numpy(), self._counts.numpy()  # the tensors' own memory
+        ring, counts = self._losses.numpy(), self._counts.numpy()  # the tensors' own memory
         for row, value in zip((times.long() - 1).tolist(), losses.tolist(), strict=True):
-            kept[row, counts[row] % self.history] = value
+            ring[row, counts[row] % self.history] = value
             counts[row] += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -44,9 +44,6 @@ class LearnedVariance(Part):
 
     channels_factor = 2
 
-    def __init__(self) -> None:
-        pass
-
     def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
         prediction, raw = output.chunk(2, dim=1)
         return prediction, (raw + 1) / 2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.conditioner.class_label import as_labels
-from zoo.guidance.guidance import Guidance, described
+from zoo.guidance.guidance import Guidance, network_description
 from zoo.guidance.interval import Interval
 from zoo.guidance.unguided import Unguided
 from zoo.part import Part
@@ -49,7 +49,7 @@ class Classifier(Part):
         if not hasattr(classifier, "gradient"):
             raise ValueError(
                 f"guidance.classifier is not a NoisyClassifier, such as `zoo train "
-                f"model=noisy_classifier` makes, but {described(classifier)}"
+                f"model=noisy_classifier` makes, but {network_description(classifier)}"
             )
         if scale < 0:
             raise ValueError(f"a classifier's scale must not be negative, got {scale}")

@@ -127,9 +127,9 @@ def rescaled(x0: Tensor, conditional: Prediction, x: Tensor, share: float) -> Te
             "does not say (Prediction.reading): set rescale=0"
         )
     base = conditional.reading[0] * x
-    guided, wanted = x0 - base, conditional.x0 - base
+    guided, target = x0 - base, conditional.x0 - base
     dims = list(range(1, x.ndim))
-    ratio = wanted.std(dims, keepdim=True) / guided.std(dims, keepdim=True)
+    ratio = target.std(dims, keepdim=True) / guided.std(dims, keepdim=True)
     return base + guided * torch.lerp(torch.ones_like(ratio), ratio, share)
 
 

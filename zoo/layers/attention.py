@@ -8,6 +8,19 @@ from torch import Tensor, nn
 from zoo.layers.block import GroupNorm, zero
 
 
+def head_count(width: int, num_heads: int, head_channels: int | None) -> int:
+    """Attention heads of ``head_channels`` each; ``num_heads`` where that is None.
+
+    Raises:
+        ValueError: ``head_channels`` does not divide the width.
+    """
+    if head_channels is None:
+        return num_heads
+    if width % head_channels:
+        raise ValueError(f"head_channels={head_channels} does not divide {width}")
+    return width // head_channels
+
+
 class Attention(nn.Module):
     """Multi-head attention over tokens, to themselves or to a context.
 

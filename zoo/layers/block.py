@@ -34,6 +34,21 @@ def time_embedding(
     return torch.cat([sine, cosine] if sine_first else [cosine, sine], dim=1)
 
 
+def time_network(channels: int, embedding_dim: int) -> nn.Sequential:
+    """From the time embedding (B, ``channels``) to what residual blocks read (B, D), inactivated.
+
+    Raises:
+        ValueError: ``channels`` are odd.
+    """
+    if channels % 2:
+        raise ValueError(f"channels must be even for the time embedding, got {channels}")
+    return nn.Sequential(
+        nn.Linear(channels, embedding_dim),
+        nn.SiLU(),
+        nn.Linear(embedding_dim, embedding_dim),
+    )
+
+
 class GroupNorm(nn.GroupNorm):
     """Group normalisation that stays in the input's precision under autocast.
 

@@ -79,9 +79,9 @@ class MetricsCSV(Logger):
     def _begin(self, step: int) -> None:
         """Drops the rows of steps that will be made again."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [row for row in self._read() if int(row["step"]) < step]
-        self._columns = list(kept[0]) if kept else ["step"]
-        self._write(kept, "w")
+        earlier = [row for row in self._read() if int(row["step"]) < step]
+        self._columns = list(earlier[0]) if earlier else ["step"]
+        self._write(earlier, "w")
 
     def _read(self) -> list[dict[str, Any]]:
         if not self.path.exists():

@@ -86,13 +86,13 @@ class Autoencoder(Trainable):
         images = _images_of(batch)
         if self.loss is not None:
             return {"loss": self._against(self.loss, images)}
-        passed = self._pass(images, "posterior")
-        penalties = dict(passed.penalties)
+        result = self._pass(images, "posterior")
+        penalties = dict(result.penalties)
         if "kl" in penalties:
             penalties["kl"] = penalties["kl"] / images[0].numel()
-        error = self.reconstruction_loss(passed.reconstruction.float(), images)
+        error = self.reconstruction_loss(result.reconstruction.float(), images)
         loss = error + self._weighted(penalties)
-        self._log_step({"reconstruction": error, **penalties, **passed.figures}, len(images))
+        self._log_step({"reconstruction": error, **penalties, **result.figures}, len(images))
         return {"loss": loss}
 
     def _pass(self, images: Tensor, purpose: str) -> TrainingPass:
@@ -110,11 +110,11 @@ class Autoencoder(Trainable):
         autoencoder, discriminator = optimizers
         step = self.global_step
         self.toggle_optimizer(autoencoder)
-        passed = self._pass(images, "posterior")
+        result = self._pass(images, "posterior")
         value, figures = loss.of_autoencoder(
             images,
-            passed.reconstruction.float(),
-            self._weighted(passed.penalties),
+            result.reconstruction.float(),
+            self._weighted(result.penalties),
             self.first_stage.decoder.conv_out.weight,
             step,
         )
@@ -122,12 +122,12 @@ class Autoencoder(Trainable):
         self.manual_backward(value)
         autoencoder.step()
         self.untoggle_optimizer(autoencoder)
-        heard = step >= loss.start
-        if heard:
+        adversarial = step >= loss.start
+        if adversarial:
             figures |= self._teach(loss, discriminator.optimizer, images)
-        for scheduler in self._schedulers()[: 1 + heard]:  # as many as optimizers made a step
+        for scheduler in self._schedulers()[: 1 + adversarial]:  # as many as optimizers made a step
             scheduler.step()
-        self._log_step({**passed.penalties, **passed.figures, **figures}, len(images))
+        self._log_step({**result.penalties, **result.figures, **figures}, len(images))
         return value.detach()
 
     def _teach(
@@ -149,18 +149,18 @@ class Autoencoder(Trainable):
         return figures
 
     def _schedulers(self) -> list[Any]:
-        found: Any = self.lr_schedulers()
-        return found if isinstance(found, list) else [found] if found is not None else []
+        schedulers: Any = self.lr_schedulers() or []
+        return schedulers if isinstance(schedulers, list) else [schedulers]
 
     def configure_optimizers(self) -> Any:
         """One optimizer by the recipe; with a discriminator two, its own being the second."""
         if self.loss is None:
             return super().configure_optimizers()
         recipe, parts = self._recipe(), (self.first_stage, self.loss.discriminator)
-        made = [recipe.configure(part.parameters()) for part in parts]
-        if isinstance(made[0], dict):
-            return [one["optimizer"] for one in made], [one["lr_scheduler"] for one in made]
-        return made
+        pairs = [recipe.configure(part.parameters()) for part in parts]
+        if isinstance(pairs[0], dict):
+            return [pair["optimizer"] for pair in pairs], [pair["lr_scheduler"] for pair in pairs]
+        return pairs
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the error and the peak signal-to-noise ratio of reconstructions from the mean."""

@@ -23,12 +23,9 @@ class GuidedLatentDiffusion(LatentDiffusion):
         denoiser: c channels in and out, with cross-attention or a label table.
         diffusion: the paper's is scaled_linear, eps, L_simple.
         first_stage: a trained autoencoder.
-        image_shape: (C, H, W) of the images.
-        sampler: the default walk of ``generate``.
         conditioner: with dropout above 0.
         guidance: ``ClassifierFree(1.5)`` when None, the paper's scale for ImageNet.
-        clock: a level to the network's own time.
-        recipe: how to train.
+        image_shape, sampler, ...: see ``DiffusionModule``.
 
     Raises:
         ValueError: the conditioner has no dropout, or the parts do not go together.

@@ -23,12 +23,7 @@ class LatentDiffusion(DiffusionModule):
         denoiser: c channels in and out, c the latents' channels.
         diffusion: the paper's is scaled_linear, eps, L_simple.
         first_stage: a trained autoencoder.
-        image_shape: (C, H, W) of the images.
-        sampler: the default walk of ``generate``.
-        conditioner: ``Unconditional`` when None.
-        guidance: ``Unguided`` when None.
-        clock: a level to the network's own time.
-        recipe: how to train.
+        image_shape, sampler, ...: see ``DiffusionModule``.
 
     Raises:
         ValueError: there is no autoencoder, or the parts do not go together.

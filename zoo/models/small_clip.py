@@ -204,9 +204,9 @@ def vocabulary_of(captions: Iterable[str]) -> tuple[list[str], int]:
     counts: Counter[str] = Counter()
     longest = 1
     for caption in captions:
-        found = words(caption)
-        counts.update(found)
-        longest = max(longest, len(found))
+        caption_words = words(caption)
+        counts.update(caption_words)
+        longest = max(longest, len(caption_words))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return sorted(ranked[:_MAX_WORDS]), min(longest + 1, _MAX_CONTEXT)
 

@@ -99,8 +99,8 @@ class SmallExtractor(Trainable):
         images = moved(images, draw)
         features = self(noisy(images, draw))
         of_labels = F.cross_entropy(features["logits"].float(), labels)
-        wanted = F.adaptive_avg_pool2d(images, self.thumbnail_size).flatten(1)
-        of_thumbnails = F.mse_loss(self.thumbnail(features["pool"]).float(), wanted)
+        thumbnails = F.adaptive_avg_pool2d(images, self.thumbnail_size).flatten(1)
+        of_thumbnails = F.mse_loss(self.thumbnail(features["pool"]).float(), thumbnails)
         loss = of_labels + self.thumbnail_weight * of_thumbnails
         logged = {"loss": loss, "cross_entropy": of_labels, "thumbnail_error": of_thumbnails}
         self._log({f"train/{name}": value for name, value in logged.items()}, len(images))

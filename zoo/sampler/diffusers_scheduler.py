@@ -54,11 +54,11 @@ class DiffusersScheduler(Sampler):
 
     def levels(self, schedule: NoiseSchedule) -> list[Level]:
         """The scheduler's own, one for each of its steps and the last; two-stage ones repeat."""
-        return _levels(self._built(schedule), schedule)
+        return _levels(self._scheduler(schedule), schedule)
 
     def start(self, noise: Tensor, first: Level) -> Tensor:
         """x at the first level from unit noise: sigma times it where the scheduler says so."""
-        scheduler = self._built(None)  # its rule is wanted, whatever the betas
+        scheduler = self._scheduler(None)  # its rule is wanted, whatever the betas
         first_sigma = float(max(getattr(scheduler, "sigmas", [0.0])))
         init = float(scheduler.init_noise_sigma)
         in_sigma = init != 1 and math.isclose(init, first_sigma, rel_tol=1e-6)
@@ -67,7 +67,7 @@ class DiffusersScheduler(Sampler):
     def steps(
         self, predict: Predict, x: Tensor, levels: list[Level], draw: Draw, schedule: NoiseSchedule
     ) -> Iterator[Tensor]:
-        scheduler = self._built(schedule)
+        scheduler = self._scheduler(schedule)
         own = _levels(scheduler, schedule)
         begin = len(own) - len(levels)
         if begin < 0 or own[begin:] != levels:
@@ -82,21 +82,21 @@ class DiffusersScheduler(Sampler):
         sample = x / scale  # x / alpha where the scheduler walks over sigma / alpha
         options = self.step_options or {}
         for t, now, to in zip(times, levels, levels[1:], strict=False):
-            seen = scheduler.scale_model_input(sample, t)
-            output = _output(scheduler, predict(seen, now), seen, now)
-            with _Drawn(draw):
+            network_input = scheduler.scale_model_input(sample, t)
+            output = _output(scheduler, predict(network_input, now), network_input, now)
+            with _OwnNoise(draw):
                 sample = scheduler.step(output, t, sample, **options).prev_sample
             yield sample if scale == 1 else sample * to.alpha
 
-    def _built(self, schedule: NoiseSchedule | None) -> Any:
+    def _scheduler(self, schedule: NoiseSchedule | None) -> Any:
         kind = _class(self.scheduler)
         takes = inspect.signature(kind.__init__).parameters
         if "trained_betas" not in takes:
             raise ValueError(f"{self.scheduler} does not walk a table of betas, as models here do")
-        given = {k: v for k, v in (self.config or {}).items() if not k.startswith("_")}
-        if unknown := sorted(given.keys() - takes.keys()):
-            raise ValueError(f"{self.scheduler} takes no {', '.join(unknown)}; {_named(takes)}")
-        settings: dict[str, Any] = {"clip_sample": False, **given}
+        own = {k: v for k, v in (self.config or {}).items() if not k.startswith("_")}
+        if unknown := sorted(own.keys() - takes.keys()):
+            raise ValueError(f"{self.scheduler} takes no {', '.join(unknown)}; {_possible(takes)}")
+        settings: dict[str, Any] = {"clip_sample": False, **own}
         if not _uses_variance(kind):
             settings.pop("variance_type", None)  # models' second half of channels never arrives
         if schedule is not None:
@@ -126,7 +126,7 @@ def _class(name: str) -> Any:
     return kind
 
 
-def _named(takes: Any) -> str:
+def _possible(takes: Any) -> str:
     return "possible are " + ", ".join(k for k in takes if k != "self")
 
 
@@ -169,13 +169,13 @@ def _uses_variance(kind: Any) -> bool:
 
 def _output(scheduler: Any, prediction: Prediction, x: Tensor, level: Level) -> Tensor:
     """What a network that predicts the scheduler's kind of output would have said at x."""
-    wanted, x0 = scheduler.config.get("prediction_type", "epsilon"), prediction.x0
-    if wanted not in _OUTPUTS:
-        raise ValueError(f"prediction_type is one of {', '.join(_OUTPUTS)}, got '{wanted}'")
+    kind_of_output, x0 = scheduler.config.get("prediction_type", "epsilon"), prediction.x0
+    if kind_of_output not in _OUTPUTS:
+        raise ValueError(f"prediction_type is one of {', '.join(_OUTPUTS)}, got '{kind_of_output}'")
     output = x0
-    if wanted != "sample":
+    if kind_of_output != "sample":
         output = torch.add(x, x0, alpha=-level.alpha).mul_(1 / level.sigma)
-    if wanted == "v_prediction":
+    if kind_of_output == "v_prediction":
         output.mul_(level.alpha).sub_(x0, alpha=level.sigma)
     kind = scheduler.config.get("variance_type")
     if kind == "learned":
@@ -188,7 +188,7 @@ def _output(scheduler: Any, prediction: Prediction, x: Tensor, level: Level) -> 
     return output
 
 
-class _Drawn(TorchFunctionMode):
+class _OwnNoise(TorchFunctionMode):
     """Within, torch.randn and torch.randn_like give the images' own noise."""
 
     def __init__(self, draw: Draw) -> None:
@@ -200,6 +200,6 @@ class _Drawn(TorchFunctionMode):
         if func is torch.randn_like:
             return self.draw.normal(args[0])
         if func is torch.randn:
-            kept = {k: v for k, v in kwargs.items() if k in ("size", "dtype", "device")}
-            return self.draw.normal(torch.empty(*args, **kept))
+            options = {k: v for k, v in kwargs.items() if k in ("size", "dtype", "device")}
+            return self.draw.normal(torch.empty(*args, **options))
         return func(*args, **kwargs)

@@ -32,6 +32,4 @@ class EulerAncestral(DDIM):
     def __init__(self, num_steps: int = 50, grid: Grid = karras) -> None:
         super().__init__(num_steps, grid, eta=1.0)
 
-    def start(self, noise: Tensor, first: Level) -> Tensor:
-        """x at the first level from unit noise, as if the data were 0."""
-        return noise * first.sigma
+    start = Euler.start

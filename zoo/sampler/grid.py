@@ -127,8 +127,8 @@ def respaced(schedule: NoiseSchedule, num_steps: int, sections: str | None = Non
         raise ValueError(
             f"the respacing '{text}' has {sum(counts)} steps, but num_steps is {num_steps}"
         )
-    kept = _strided(total, counts[0]) if text.startswith("ddim") else _sections(total, counts)
-    return _stopped(torch.tensor(kept[::-1], dtype=torch.float64) + 1, 0.0)
+    indices = _strided(total, counts[0]) if text.startswith("ddim") else _sections(total, counts)
+    return _stopped(torch.tensor(indices[::-1], dtype=torch.float64) + 1, 0.0)
 
 
 def _strided(total: int, count: int) -> list[int]:
@@ -139,17 +139,17 @@ def _strided(total: int, count: int) -> list[int]:
 
 
 def _sections(total: int, counts: list[int]) -> list[int]:
-    kept, start = [], 0
+    indices, start = [], 0
     for part, count in enumerate(counts):
         size = total // len(counts) + (part < total % len(counts))
         if count > size:
             raise ValueError(f"a section of {size} times cannot be divided into {count} steps")
         stride, position = (size - 1) / (count - 1) if count > 1 else 1.0, 0.0
         for _ in range(count):
-            kept.append(start + round(position))  # halves to even, and the stride summed up,
+            indices.append(start + round(position))  # halves to even, and the stride summed up,
             position += stride  # as the published timesteps were made
         start += size
-    return kept
+    return indices
 
 
 def _range(

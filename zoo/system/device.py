@@ -19,13 +19,13 @@ def accelerator(name: str = "auto") -> str:
     Raises:
         ValueError: a device is asked for that this machine lacks.
     """
-    there = {"gpu": torch.cuda.is_available(), "mps": _has_mps(), "cpu": True}
+    devices = {"gpu": torch.cuda.is_available(), "mps": _has_mps(), "cpu": True}
     if name == "auto":
-        return next(device for device, found in there.items() if found)
-    asked, name = name, {"cuda": "gpu"}.get(name, name)
-    if not there.get(name, True):  # others (tpu, ...) are Lightning's business
+        return next(device for device, present in devices.items() if present)
+    choice, name = name, {"cuda": "gpu"}.get(name, name)
+    if not devices.get(name, True):  # others (tpu, ...) are Lightning's business
         raise ValueError(
-            f"accelerator={asked}, but torch {torch.__version__} finds no such device here: "
+            f"accelerator={choice}, but torch {torch.__version__} finds no such device here: "
             "use trainer=auto or trainer=cpu"
         )
     return name
@@ -89,9 +89,9 @@ def autocast(name: str, device: str) -> AbstractContextManager[Any]:
     Raises:
         ValueError: another precision is asked for.
     """
-    settled = str(precision(name, device))
-    if settled == "bf16-mixed":
+    setting = str(precision(name, device))
+    if setting == "bf16-mixed":
         return torch.autocast(torch_device(device).type, torch.bfloat16)
-    if settled in ("32-true", "32"):
+    if setting in ("32-true", "32"):
         return nullcontext()
     raise ValueError(f"precision is auto, bf16-mixed or 32-true here, got {name}")

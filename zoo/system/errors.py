@@ -54,18 +54,18 @@ def _unknown_config(error: Exception) -> str:
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
 
 
-def _unknown_key(key: str, known: list[str]) -> str:
+def _unknown_key(key: str, keys: list[str]) -> str:
     parent, _, last = key.rpartition(".")
     prefix = f"{parent}." if parent else ""
-    siblings = [k for k in known if k.startswith(prefix) and "." not in k[len(prefix) :]]
+    siblings = [k for k in keys if k.startswith(prefix) and "." not in k[len(prefix) :]]
     # A near name on the same level first, then the same name elsewhere, then any near key.
     near = get_close_matches(key, siblings, n=3, cutoff=0.6)
-    near += [k for k in known if k.rpartition(".")[2] == last]
-    near += get_close_matches(key, known, n=3, cutoff=0.75)
+    near += [k for k in keys if k.rpartition(".")[2] == last]
+    near += get_close_matches(key, keys, n=3, cutoff=0.75)
     names = list(dict.fromkeys(near))[:3]
     if names:
         return f"unknown key '{key}'; did you mean {' or '.join(repr(n) for n in names)}?"
-    here = sorted(siblings) if siblings else sorted(k for k in known if "." not in k)
+    here = sorted(siblings) if siblings else sorted(k for k in keys if "." not in k)
     return f"unknown key '{key}'; possible are {', '.join(here)}"
 
 

@@ -128,17 +128,17 @@ class Meter:
         parts = [f"{self.done}/{self.total}" if self.total is not None else f"{self.done}"]
         parts.append(_rate(self.rate, self.unit))
         if self.total is not None and self.rate > 0:
-            parts.append(f"{clock((self.total - self.done) / self.rate)} left")
+            parts.append(f"{duration((self.total - self.done) / self.rate)} left")
         return ", ".join([*parts, self.note] if self.note else parts)
 
     def _refresh(self, task: TaskID) -> None:
         _display().update(task, completed=self.done, state=self.text())
 
 
-def clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Seconds as minutes and seconds, with hours where there are any.
 
-    >>> clock(75), clock(3725)
+    >>> duration(75), duration(3725)
     ('1:15', '1:02:05')
     """
     minutes, seconds = divmod(max(0, round(seconds)), 60)

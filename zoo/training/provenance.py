@@ -14,7 +14,9 @@ from zoo.trainable import Trainable
 from zoo.training.parts import wants_autoencoder
 
 
-def provenance(cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer) -> dict[str, Any]:
+def training_provenance(
+    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer
+) -> dict[str, Any]:
     """Where the trained weights come from, in plain values; see ``zoo.checkpoint.provenance``."""
     optimizer = trainer.optimizers[0]
     ema = module.recipe.ema if module.recipe is not None else None

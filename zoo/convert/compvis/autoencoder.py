@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.convert import keys
-from zoo.convert.arguments import complete, factors, need, numbers, refuse
+from zoo.convert.arguments import factors, need, numbers, refuse, with_defaults
 from zoo.first_stage import KLAutoencoder, VQAutoencoder
 
 _DEFAULTS: dict[str, Any] = {"ddconfig": None, "embed_dim": None, "n_embed": None, "remap": None}
@@ -74,18 +74,18 @@ def autoencoder(params: Mapping[str, Any]) -> KLAutoencoder | VQAutoencoder:
         rest = {name: value for name, value in params.items() if name not in _DDCONFIG}
         params = {**rest, "ddconfig": own}
     what = "the autoencoder"
-    given = complete(params, _DEFAULTS, what, _UNREAD)
-    refuse(given, {"remap": (None,)}, what)
-    inner = complete(given["ddconfig"], _DDCONFIG, "ddconfig")
+    arguments = with_defaults(params, _DEFAULTS, what, _UNREAD)
+    refuse(arguments, {"remap": (None,)}, what)
+    inner = with_defaults(arguments["ddconfig"], _DDCONFIG, "ddconfig")
     need(inner, [name for name, default in _DDCONFIG.items() if default is None], "ddconfig")
     refuse(inner, _FIXED, "ddconfig")
-    _check(given, inner)
+    _check(arguments, inner)
     mult = numbers(inner["ch_mult"])
     plain = inner["attn_type"] == "none"
     sides = () if plain else numbers(inner["attn_resolutions"])
     sizes: dict[str, Any] = {
         "image_channels": inner["in_channels"],
-        "latent_channels": given["embed_dim"] or inner["z_channels"],
+        "latent_channels": arguments["embed_dim"] or inner["z_channels"],
         "channels": inner["ch"],
         "channel_mult": mult,
         "num_res_blocks": inner["num_res_blocks"],
@@ -94,20 +94,20 @@ def autoencoder(params: Mapping[str, Any]) -> KLAutoencoder | VQAutoencoder:
         "z_channels": inner["z_channels"],
         "dropout": float(inner["dropout"]),
     }
-    if given["n_embed"] is None:
+    if arguments["n_embed"] is None:
         return KLAutoencoder(**sizes)
-    return VQAutoencoder(**sizes, num_codes=given["n_embed"])
+    return VQAutoencoder(**sizes, num_codes=arguments["n_embed"])
 
 
-def _check(given: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
+def _check(arguments: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
     if inner["out_ch"] != inner["in_channels"]:
         raise ValueError(
             f"ddconfig: out_ch={inner['out_ch']} beside in_channels={inner['in_channels']} has no "
             "counterpart here: an autoencoder reconstructs its input"
         )
-    if bool(inner["double_z"]) != (given["n_embed"] is None):
+    if bool(inner["double_z"]) != (arguments["n_embed"] is None):
         raise ValueError(
-            f"ddconfig: double_z={inner['double_z']} with n_embed={given['n_embed']}: a KL "
+            f"ddconfig: double_z={inner['double_z']} with n_embed={arguments['n_embed']}: a KL "
             "autoencoder doubles z, a VQ autoencoder (n_embed codes) does not"
         )
 

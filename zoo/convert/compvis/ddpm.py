@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from zoo.convert import keys
-from zoo.convert.arguments import complete, factors, need, numbers, refuse
+from zoo.convert.arguments import factors, need, numbers, refuse, with_defaults
 from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, names
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
@@ -40,20 +40,20 @@ def ddpm_unet(config: Mapping[str, Any]) -> UNet:
     Raises:
         ValueError: an argument is unknown or missing, or our U-Net cannot do what it asks for.
     """
-    given = complete(config, _MODEL, "Model", _DIFFUSION)
-    need(given, [name for name, default in _MODEL.items() if default is None], "Model")
-    refuse(given, _FIXED, "Model")
-    mult = numbers(given["ch_mult"])
+    arguments = with_defaults(config, _MODEL, "Model", _DIFFUSION)
+    need(arguments, [name for name, default in _MODEL.items() if default is None], "Model")
+    refuse(arguments, _FIXED, "Model")
+    mult, sides = numbers(arguments["ch_mult"]), numbers(arguments["attn_resolutions"])
     if mult[0] != 1:
         raise ValueError(f"Model: ch_mult={list(mult)} has no counterpart here: it begins with 1")
     return UNet(
-        in_channels=given["in_channels"],
-        out_channels=given["out_ch"],
-        channels=given["ch"],
+        in_channels=arguments["in_channels"],
+        out_channels=arguments["out_ch"],
+        channels=arguments["ch"],
         channel_mult=mult,
-        num_res_blocks=given["num_res_blocks"],
-        attention_at=factors(given["resolution"], numbers(given["attn_resolutions"]), len(mult)),
-        dropout=float(given["dropout"]),
+        num_res_blocks=arguments["num_res_blocks"],
+        attention_at=factors(arguments["resolution"], sides, len(mult)),
+        dropout=float(arguments["dropout"]),
         norm_eps=1e-6,
         asymmetric_padding=True,
         sine_first=True,
@@ -69,25 +69,25 @@ def load_ddpm_unet(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> UN
 
 def ddpm(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> DDPM:
     """The whole model: ``model_var_type`` is "fixedlarge" for CIFAR-10, else "fixedsmall"."""
-    given = complete(config, _DIFFUSION, "Diffusion", _MODEL)
-    if given["model_var_type"] not in _VARIANCES:
+    arguments = with_defaults(config, _DIFFUSION, "Diffusion", _MODEL)
+    if arguments["model_var_type"] not in _VARIANCES:
         raise ValueError(
-            f"there is no model_var_type '{given['model_var_type']}': possible are "
+            f"there is no model_var_type '{arguments['model_var_type']}': possible are "
             f"{', '.join(_VARIANCES)}"
         )
-    net, steps = load_ddpm_unet(config, state), given["num_diffusion_timesteps"]
-    variance = FixedVariance(_VARIANCES[given["model_var_type"]])
+    net, steps = load_ddpm_unet(config, state), arguments["num_diffusion_timesteps"]
+    variance = FixedVariance(_VARIANCES[arguments["model_var_type"]])
     module = DDPM(
         denoiser=net,
-        diffusion=GaussianDiffusion(_schedule(given, steps), variance=variance),
+        diffusion=GaussianDiffusion(_schedule(arguments, steps), variance=variance),
         image_shape=(config["in_channels"], config["resolution"], config["resolution"]),
         sampler=Ancestral(steps),
     )
     return module.eval()
 
 
-def _schedule(given: Mapping[str, Any], steps: int) -> NoiseSchedule:
-    name, start, end = given["beta_schedule"], given["beta_start"], given["beta_end"]
+def _schedule(arguments: Mapping[str, Any], steps: int) -> NoiseSchedule:
+    name, start, end = arguments["beta_schedule"], arguments["beta_start"], arguments["beta_end"]
     if name == "linear":
         return plain_linear(steps, start, end)
     if name == "quad":

@@ -53,18 +53,18 @@ def chain(schedule: NoiseSchedule) -> Ancestral:
     return Ancestral(int(schedule.end))
 
 
-def schedule(given: Mapping[str, Any]) -> NoiseSchedule:
+def schedule(arguments: Mapping[str, Any]) -> NoiseSchedule:
     """The schedule of a name, or of given betas."""
-    if given["given_betas"] is not None:
-        return FromBetas(list(given["given_betas"]))
-    name, steps = given["beta_schedule"], given["timesteps"]
-    start, end = given["linear_start"], given["linear_end"]
+    if arguments["given_betas"] is not None:
+        return FromBetas(list(arguments["given_betas"]))
+    name, steps = arguments["beta_schedule"], arguments["timesteps"]
+    start, end = arguments["linear_start"], arguments["linear_end"]
     if name == "linear":  # in the square root of beta, whatever its name
         return ScaledLinear(steps, start, end)
     if name == "sqrt_linear":
         return plain_linear(steps, start, end)
     if name == "cosine":
-        return Cosine(steps, given["cosine_s"])
+        return Cosine(steps, arguments["cosine_s"])
     raise ValueError(
         f"there is no counterpart of beta_schedule '{name}': possible are linear, sqrt_linear, "
         "cosine"

@@ -48,7 +48,7 @@ def parts(state: Mapping[str, Tensor]) -> Parts:
     Raises:
         ValueError: averages are missing or surplus, or there are keys of no part.
     """
-    weights, origin = averaged(state, "model.")
+    weights, origin = with_averages(state, "model.")
     buffers = {key: value for key, value in weights.items() if key in _BUFFERS}
     strays = [
         key
@@ -68,12 +68,14 @@ def parts(state: Mapping[str, Tensor]) -> Parts:
 
 def autoencoder_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """An autoencoder's own weights, without those of its loss, and which they are."""
-    weights, origin = averaged(state, "")
-    found = without(weights, "", drop=(_LOSS,))
-    return found, origin | {"left_out": "the loss"} if len(found) < len(weights) else origin
+    weights, origin = with_averages(state, "")
+    own = without(weights, "", drop=(_LOSS,))
+    return own, origin | {"left_out": "the loss"} if len(own) < len(weights) else origin
 
 
-def averaged(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def with_averages(
+    state: Mapping[str, Tensor], prefix: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The state with averages in place of the weights below ``prefix`` that they are averages of.
 
     An average is called ``model_ema.`` and the weight's name below ``prefix`` without its dots.
@@ -85,24 +87,24 @@ def averaged(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor
         ValueError: a weight has no average though others do, or an average has no weight.
     """
     averages = {key for key in state if key.startswith(_EMA)} - _EMA_COUNTERS
-    found = {key: value for key, value in state.items() if not key.startswith(_EMA)}
+    current = {key: value for key, value in state.items() if not key.startswith(_EMA)}
     if not averages:
-        return found, {"weights": "as in the file, which has no averages (model_ema)"}
+        return current, {"weights": "as in the file, which has no averages (model_ema)"}
     missing = []
-    for key in found:
+    for key in current:
         if key.startswith(prefix) and not key.startswith(_LOSS):
             name = _EMA + key.removeprefix(prefix).replace(".", "")
             if name in averages:
-                found[key] = state[name]
+                current[key] = state[name]
                 averages.discard(name)
             else:
                 missing.append(name)
-    left = [key for key in averages if not key.startswith(f"{_EMA}loss")]
-    if missing or left:
+    surplus = [key for key in averages if not key.startswith(f"{_EMA}loss")]
+    if missing or surplus:
         problems = [f"missing {listed(missing)}"] if missing else []
-        problems += [f"surplus {listed(left)}"] if left else []
+        problems += [f"surplus {listed(surplus)}"] if surplus else []
         raise ValueError(f"compvis checkpoint: averages are {'; '.join(problems)}")
-    return found, {"weights": "the averages (model_ema)"}
+    return current, {"weights": "the averages (model_ema)"}
 
 
 def check_schedule(schedule: NoiseSchedule, buffers: Mapping[str, Tensor]) -> None:

@@ -68,9 +68,9 @@ def _shared(options: Options) -> dict[str, Any]:
     options.must_be("act_fn", "silu", "swish")
     options.ignore("sample_size", "scaling_factor")
     widths = list(options.take("block_out_channels"))
-    there = _attention(options, "down_block_types", "DownEncoderBlock2D", len(widths))
+    down = _attention(options, "down_block_types", "DownEncoderBlock2D", len(widths))
     up = _attention(options, "up_block_types", "UpDecoderBlock2D", len(widths))
-    if up != there[::-1]:
+    if up != down[::-1]:
         raise options.refused("up_block_types", "attention must be at the levels where it is down")
     channels = options.take("in_channels")
     if options.take("out_channels") != channels:
@@ -80,7 +80,7 @@ def _shared(options: Options) -> dict[str, Any]:
         "channels": widths[0],
         "channel_mult": multipliers(widths),
         "num_res_blocks": options.take("layers_per_block"),
-        "attention_at": [2**level for level, attends in enumerate(there) if attends],
+        "attention_at": [2**level for level, attends in enumerate(down) if attends],
         "mid_attention": bool(options.take("mid_block_add_attention")),
         "norm_groups": options.take("norm_num_groups"),
     }
@@ -97,12 +97,12 @@ def with_quant_convs(
     theirs: dict[str, Tensor], config: Mapping[str, Any], latent_channels: int
 ) -> dict[str, Tensor]:
     """Weights with the identity in place of a 1x1 convolution that an AutoencoderKL lacks."""
-    found = dict(theirs)
+    weights = dict(theirs)
     for name, width in (("quant_conv", 2 * latent_channels), ("post_quant_conv", latent_channels)):
         if config.get(f"use_{name}", True) is False:
-            found[f"{name}.weight"] = torch.eye(width)[:, :, None, None]
-            found[f"{name}.bias"] = torch.zeros(width)
-    return found
+            weights[f"{name}.weight"] = torch.eye(width)[:, :, None, None]
+            weights[f"{name}.bias"] = torch.zeros(width)
+    return weights
 
 
 def set_scale(autoencoder: Autoencoder, config: Mapping[str, Any]) -> None:
@@ -118,15 +118,15 @@ def autoencoder_config(autoencoder: Autoencoder, sample_size: list[int]) -> dict
         ValueError: its KL autoencoders have no ``z_channels`` of their own.
     """
     widths = [int(mult * autoencoder.channels) for mult in autoencoder.channel_mult]
-    there = [2**level in autoencoder.attention_at for level in range(len(widths))]
+    attends = [2**level in autoencoder.attention_at for level in range(len(widths))]
     z = autoencoder.z_channels or autoencoder.latent_channels
     height, width = sample_size
     config: dict[str, Any] = {
         "sample_size": height if height == width else [height, width],
         "in_channels": autoencoder.image_channels,
         "out_channels": autoencoder.image_channels,
-        "down_block_types": [f"{'Attn' * a}DownEncoderBlock2D" for a in there],
-        "up_block_types": [f"{'Attn' * a}UpDecoderBlock2D" for a in there[::-1]],
+        "down_block_types": [f"{'Attn' * a}DownEncoderBlock2D" for a in attends],
+        "up_block_types": [f"{'Attn' * a}UpDecoderBlock2D" for a in attends[::-1]],
         "block_out_channels": widths,
         "layers_per_block": autoencoder.num_res_blocks,
         "latent_channels": z,

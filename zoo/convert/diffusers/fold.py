@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo.checkpoint.fit import listed
@@ -91,9 +93,6 @@ def read_unfolded(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor
     Raises:
         ValueError: the file cannot be read, or is not for this autoencoder.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = folder / UNFOLDED
     if not path.is_file():
         return {}
@@ -101,10 +100,10 @@ def read_unfolded(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor
         before = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path}: {error}") from error
-    asked = unfolded(state)
-    if before.keys() != asked.keys() or any(before[k].shape != asked[k].shape for k in asked):
+    after = unfolded(state)
+    if before.keys() != after.keys() or any(before[k].shape != after[k].shape for k in after):
         raise ValueError(f"{path}: is not for this autoencoder, holds {listed(before)}")
     again, common = folded(before)
     scales = {"shift": torch.zeros_like(before["shift"]), "scale": before["scale"] * 0 + common}
-    same = all(torch.equal(asked[k], (again | scales)[k]) for k in (again | scales))
+    same = all(torch.equal(after[k], (again | scales)[k]) for k in (again | scales))
     return before if same else {}

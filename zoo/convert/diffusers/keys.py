@@ -39,7 +39,7 @@ _OLD = [  # names of attention layers before diffusers 0.15
 _NOT_WEIGHTS = ("shift", "scale")  # an autoencoder's; diffusers has them in its config
 
 
-def table(network: nn.Module) -> Table:
+def key_table(network: nn.Module) -> Table:
     """Our names to diffusers' names; where theirs are several, ours joins them by rows.
 
     Args:
@@ -65,7 +65,7 @@ def _their_names(network: nn.Module, name: str) -> list[str]:
     return [name.replace(f".{layer}.", f".to_{letter}.") for letter in layer]
 
 
-def read(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+def our_weights(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
     """Diffusers' weights under our names and in our shapes, as ``network`` has them.
 
     Args:
@@ -77,10 +77,10 @@ def read(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> dict[st
         ValueError: weights are missing, surplus or of a wrong shape; named as diffusers names them.
     """
     current = {renamed(key, _OLD): tensor for key, tensor in theirs.items()}
-    return translate(network, current, table(network), what)
+    return translate(network, current, key_table(network), what)
 
 
-def write(network: nn.Module, linear_projection: bool = False) -> dict[str, Tensor]:
+def their_weights(network: nn.Module, linear_projection: bool = False) -> dict[str, Tensor]:
     """Our weights under diffusers' names and in diffusers' shapes, on the CPU.
 
     Args:
@@ -89,7 +89,7 @@ def write(network: nn.Module, linear_projection: bool = False) -> dict[str, Tens
             convolutions (diffusers' ``use_linear_projection``).
     """
     state, theirs = network.state_dict(), {}
-    for our, names in table(network).items():
+    for our, names in key_table(network).items():
         tensor = state[our].detach().cpu()
         if not linear_projection and _is_projection(network, our):
             tensor = tensor[:, :, None, None]

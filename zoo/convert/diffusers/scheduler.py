@@ -159,7 +159,7 @@ def _variance(options: Options, name: str) -> Variance:
 def _bounds(options: Options, clips: bool) -> list[float] | None:
     options.must_be("thresholding", False)
     options.ignore("dynamic_thresholding_ratio", "sample_max_value")  # of thresholding
-    given, limit = options.take("clip_sample"), options.take("clip_sample_range")
-    if not clips or given is False:
+    clip, limit = options.take("clip_sample"), options.take("clip_sample_range")
+    if not clips or clip is False:
         return None
     return [-float(limit), float(limit)]

@@ -14,7 +14,7 @@ from zoo.conditioner import CLIPText
 from zoo.conditioner.tokenizer import clip_tokenizer
 from zoo.convert.diffusers.folder import read_json, read_weights
 from zoo.convert.diffusers.options import Options
-from zoo.convert.keys import load
+from zoo.convert.keys import load_state
 
 DROPOUT = 0.1  # the share of captions dropped since v1-3; guidance by "" is what pipelines do
 _PREFIX = "text_model."  # which transformers 5 leaves out
@@ -45,7 +45,7 @@ def read_text_encoder(encoder: Path, tokenizer: Path) -> CLIPText:
     options.must_be("hidden_act", "quick_gelu")
     options.must_be("layer_norm_eps", 1e-5)
     width, inner = options.take("hidden_size"), options.take("intermediate_size")
-    found = CLIPText(
+    conditioner = CLIPText(
         vocab_size=options.take("vocab_size"),
         width=width,
         layers=options.take("num_hidden_layers"),
@@ -54,15 +54,15 @@ def read_text_encoder(encoder: Path, tokenizer: Path) -> CLIPText:
         feed_forward=None if inner == 4 * width else inner,
         dropout=DROPOUT,
     )
-    load(found.network, _ours(read_weights(encoder)), str(encoder))
-    found.set_tokenizer(_tokenizer(tokenizer))
-    return found.eval()
+    load_state(conditioner.network, _ours(read_weights(encoder)), str(encoder))
+    conditioner.set_tokenizer(_tokenizer(tokenizer))
+    return conditioner.eval()
 
 
 def _ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    named = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in theirs.items()}
-    named.pop(f"{_PREFIX}embeddings.position_ids", None)  # 0, 1, 2, ...: old files have it
-    return named
+    ours = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in theirs.items()}
+    ours.pop(f"{_PREFIX}embeddings.position_ids", None)  # 0, 1, 2, ...: old files have it
+    return ours
 
 
 def _tokenizer(folder: Path) -> bytes:

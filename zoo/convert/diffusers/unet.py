@@ -43,28 +43,26 @@ _PIXEL_FIXED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu", "swish"),
     "class_embed_type": (None,),
 }
-_TEXT_FIXED: dict[str, tuple[Any, ...]] = _PIXEL_FIXED | {
+_NONE = (  # options that must not be given
+    "reverse_transformer_layers_per_block", "encoder_hid_dim", "encoder_hid_dim_type",
+    "num_attention_heads", "addition_embed_type", "addition_time_embed_dim",
+    "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim",
+    "projection_class_embeddings_input_dim", "cross_attention_norm",
+)  # fmt: skip
+_FALSE = (
+    "only_cross_attention", "dual_cross_attention", "resnet_skip_time_act",
+    "class_embeddings_concat",
+)  # fmt: skip
+_TEXT_FIXED: dict[str, tuple[Any, ...]] = {
+    **_PIXEL_FIXED,
+    **dict.fromkeys(_NONE, (None,)),
+    **dict.fromkeys(_FALSE, (False,)),
     "mid_block_type": ("UNetMidBlock2DCrossAttn",),
-    "only_cross_attention": (False,),
-    "reverse_transformer_layers_per_block": (None,),
-    "encoder_hid_dim": (None,),
-    "encoder_hid_dim_type": (None,),
-    "num_attention_heads": (None,),
-    "dual_cross_attention": (False,),
-    "addition_embed_type": (None,),
-    "addition_time_embed_dim": (None,),
-    "resnet_skip_time_act": (False,),
     "resnet_out_scale_factor": (1,),
-    "time_embedding_act_fn": (None,),
-    "timestep_post_act": (None,),
-    "time_cond_proj_dim": (None,),
     "conv_in_kernel": (3,),
     "conv_out_kernel": (3,),
-    "projection_class_embeddings_input_dim": (None,),
     "attention_type": ("default",),
-    "class_embeddings_concat": (False,),
     "mid_block_only_cross_attention": (None, False),
-    "cross_attention_norm": (None,),
 }
 
 
@@ -107,8 +105,8 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
         "addition_embed_type_num_heads",  # of an embedding that is refused above
     )
     arguments = _shared(options, "CrossAttn", resample=False)
-    arguments["context_dim"] = options.one("cross_attention_dim")
-    depth = options.one("transformer_layers_per_block")
+    arguments["context_dim"] = options.single("cross_attention_dim")
+    depth = options.single("transformer_layers_per_block")
     if isinstance(depth, list):
         raise options.refused("transformer_layers_per_block", "possible is one depth for all")
     if depth != 1:
@@ -128,11 +126,11 @@ def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
         raise options.refused("up_block_types", "attention must be at the levels where it is down")
     kinds = {*down_resnet[:-1], *up_resnet[:-1]}
     if len(kinds) > 1:
-        given = [f"{n}={options.take(n)!r}" for n in ("downsample_type", "upsample_type")]
+        types = [f"{n}={options.take(n)!r}" for n in ("downsample_type", "upsample_type")]
         raise options.refused(
             "up_block_types",
             "all levels must resample alike, by convolutions or residual blocks "
-            f"({', '.join(given)})",
+            f"({', '.join(types)})",
         )
     padding = options.take("downsample_padding")
     if padding not in (0, 1):
@@ -148,8 +146,8 @@ def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
         "out_channels": options.take("out_channels"),
         "channels": widths[0],
         "channel_mult": multipliers(widths),
-        "num_res_blocks": options.one("layers_per_block"),
-        "attention_at": [2**level for level, there in enumerate(down) if there],
+        "num_res_blocks": options.single("layers_per_block"),
+        "attention_at": [2**level for level, attends in enumerate(down) if attends],
         "dropout": options.take("dropout"),
         "num_classes": options.take("num_class_embeds"),
         "scale_shift_norm": shift == "scale_shift",
@@ -202,9 +200,9 @@ def _heads(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:
     widths = options.take("block_out_channels")
     if len(heads) != len(widths):
         raise options.refused("attention_head_dim", f"possible is a number or {len(widths)}")
-    used = [2**level in arguments["attention_at"] for level in range(len(widths))]
-    used[-1] = True  # the middle has attention
-    sizes = {w / h for w, h, there in zip(widths, heads, used, strict=True) if there}
+    attention = [2**level in arguments["attention_at"] for level in range(len(widths))]
+    attention[-1] = True  # the middle has attention
+    sizes = {w / h for w, h, attends in zip(widths, heads, attention, strict=True) if attends}
     size = sizes.pop()
     if sizes or not size.is_integer():
         raise options.refused(

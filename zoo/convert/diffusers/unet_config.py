@@ -45,23 +45,23 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
         "num_class_embeds": unet.num_classes,
         "act_fn": "silu",
     }
-    there = [2**level in unet.attention_at for level in range(len(widths))]
-    config |= _block_types(there, "CrossAttn" if text else "Attn", unet.resblock_updown)
+    attention = [2**level in unet.attention_at for level in range(len(widths))]
+    config |= _block_types(attention, "CrossAttn" if text else "Attn", unet.resblock_updown)
     if text:
         return config | _text_options(unet, widths)
     return config | {
-        "attention_head_dim": _head_dim(unet, widths, there),
+        "attention_head_dim": _head_dim(unet, widths, attention),
         "attn_norm_num_groups": unet.norm_groups,
         "add_attention": unet.mid_attention,
     }
 
 
-def _block_types(there: list[bool], attention: str, resnet: bool) -> dict[str, Any]:
+def _block_types(attends: list[bool], attention: str, resnet: bool) -> dict[str, Any]:
     names = ("ResnetDownsample", "ResnetUpsample") if resnet else ("Down", "Up")
     plain = [f"{name}Block2D" for name in names]
     config: dict[str, Any] = {
-        "down_block_types": [f"{attention}DownBlock2D" if a else plain[0] for a in there],
-        "up_block_types": [f"{attention}UpBlock2D" if a else plain[1] for a in there[::-1]],
+        "down_block_types": [f"{attention}DownBlock2D" if a else plain[0] for a in attends],
+        "up_block_types": [f"{attention}UpBlock2D" if a else plain[1] for a in attends[::-1]],
     }
     if attention == "Attn":
         kind = "resnet" if resnet else "conv"
@@ -81,19 +81,19 @@ def _text_options(unet: UNet, widths: list[int]) -> dict[str, Any]:
     }
 
 
-def _head_dim(unet: UNet, widths: list[int], there: list[bool]) -> int | None:
+def _head_dim(unet: UNet, widths: list[int], attention: list[bool]) -> int | None:
     if unet.head_channels is not None:
         return unet.head_channels
     if unet.num_heads == 1:
         return None  # one head as wide as its level
-    used = {width for width, attends in zip(widths, there, strict=True) if attends}
-    used |= {widths[-1]} if unet.mid_attention else set()
-    if len(used) > 1:
+    head_widths = {width for width, attends in zip(widths, attention, strict=True) if attends}
+    head_widths |= {widths[-1]} if unet.mid_attention else set()
+    if len(head_widths) > 1:
         raise ValueError(
             f"UNet2DModel's heads are equally wide at all levels, this U-Net has num_heads="
-            f"{unet.num_heads} at widths {sorted(used)}"
+            f"{unet.num_heads} at widths {sorted(head_widths)}"
         )
-    return used.pop() // unet.num_heads if used else None
+    return head_widths.pop() // unet.num_heads if head_widths else None
 
 
 def _whole(value: float) -> float:

@@ -15,7 +15,7 @@ from zoo.conditioner import CLIPText, Unconditional
 from zoo.convert.diffusers.autoencoder import Autoencoder, autoencoder_config
 from zoo.convert.diffusers.fold import UNFOLDED, folded, unfolded
 from zoo.convert.diffusers.folder import conditioner_config
-from zoo.convert.diffusers.keys import write
+from zoo.convert.diffusers.keys import their_weights
 from zoo.convert.diffusers.scheduler_config import scheduler_config
 from zoo.convert.diffusers.text import text_encoder_config, text_encoder_weights, tokenizer_files
 from zoo.convert.diffusers.unet_config import unet_config
@@ -77,7 +77,7 @@ def _model(module: DiffusionModule) -> tuple[str | None, Files]:
         )
     scheduler = scheduler_config(module)
     files: Files = {
-        **_component("unet", unet_config(unet, list(module.latent_shape[1:])), write(unet)),
+        **_component("unet", unet_config(unet, list(module.latent_shape[1:])), their_weights(unet)),
         "scheduler/scheduler_config.json": scheduler,
     }
     index: dict[str, Any] = {
@@ -97,8 +97,8 @@ def _model(module: DiffusionModule) -> tuple[str | None, Files]:
         index |= _STABLE
     elif not isinstance(module.conditioner, Unconditional):
         return None, files | _conditioner(module.conditioner)
-    named = {"_class_name": pipeline, "_diffusers_version": VERSION}
-    return pipeline, {"model_index.json": named | index, **files}
+    header = {"_class_name": pipeline, "_diffusers_version": VERSION}
+    return pipeline, {"model_index.json": header | index, **files}
 
 
 _STABLE: dict[str, Any] = {
@@ -113,15 +113,15 @@ _STABLE: dict[str, Any] = {
 
 def _component(part: str, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Files:
     base = f"{part}/" if part else ""
-    named = {"_class_name": config["_class_name"], "_diffusers_version": VERSION}
-    return {f"{base}config.json": {**named, **config}, f"{base}{_WEIGHTS}": dict(weights)}
+    header = {"_class_name": config["_class_name"], "_diffusers_version": VERSION}
+    return {f"{base}config.json": {**header, **config}, f"{base}{_WEIGHTS}": dict(weights)}
 
 
 def _autoencoder(part: str, module: Autoencoder, image_size: list[int]) -> Files:
     state = module.state_dict()
     new, scale = folded(state)
     config = autoencoder_config(module, image_size) | {"scaling_factor": scale}
-    weights = write(module)
+    weights = their_weights(module)
     for name, tensor in new.items():  # these have one name here and one there
         weights[name.replace("codebook", "quantize.embedding")] = tensor
     files = _component(part, config, weights)

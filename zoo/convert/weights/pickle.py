@@ -118,8 +118,8 @@ def _numpy_scalar(dtype: object, data: bytes | str = b"") -> object:
     kind = f"{dtype.order}{dtype.code}" if isinstance(dtype, _NumpyType) else ""
     if not re.fullmatch(r"[<>=|]([fiu][1248]|b1)", kind):
         return _Inert()
-    held = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(held, dtype=kind, count=1)[0].item()
+    encoded = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(encoded, dtype=kind, count=1)[0].item()
 
 
 _KNOWN: dict[str, Callable[..., object]] = {
