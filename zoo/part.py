@@ -1,4 +1,4 @@
-"""A part remembers how it was built, so that a live object can be written down as a config."""
+"""A part records its arguments, so that a live object can be written down as a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie: configs, shipped weights, the cache and the user's data."""
+"""The folders of configs, shipped weights, the cache and the user's data."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def data_root() -> Path | None:
 
 
 def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
-    """Data of the user's as named, or under ``ZOO_DATA``; ``what`` it is, for the message.
+    """The user's data by a path, also under ``ZOO_DATA``; ``what`` they are, for the message.
 
     Raises:
-        ValueError: neither is there.
+        ValueError: neither exists.
     """
     path, root = Path(name).expanduser(), data_root()
     candidates = [path] if path.is_absolute() or root is None else [path, root / path]

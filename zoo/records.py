@@ -13,7 +13,7 @@ N = TypeVar("N", float, Tensor)
 """A number: a Python float in a sampler, a (B,) float64 tensor in training."""
 
 Raw = Tensor | list[str] | None
-"""A condition as a user gives it: labels (B,) int64, captions, or nothing."""
+"""A user's condition: labels (B,) int64, captions, or nothing."""
 
 
 class Batch(NamedTuple):
@@ -146,7 +146,7 @@ Predict = Callable[[Tensor, Level], Prediction]
 """Noisy x (B, C, H, W) and its level in, a prediction out."""
 
 RawPredict = Callable[[Tensor, Level, Condition], Prediction]
-"""As ``Predict``, with the condition still open and x0 not clipped: what a guidance is given."""
+"""As ``Predict``, with the condition still open and x0 not clipped: what a guidance gets."""
 
 Clip = Callable[[Tensor], Tensor]
 """x0 to x0: bounds, dynamic threshold, or the identity."""

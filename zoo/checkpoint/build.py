@@ -1,6 +1,6 @@
 """Builds what a saved config describes, and nothing else.
 
-A config inside a weights file is somebody else's text. If it could name any ``_target_``, loading
+A config inside a weights file is a stranger's text. If it could name any ``_target_``, loading
 weights would run code; a test of the name's prefix is not enough, because modules re-export what
 they import (``torch.nn.modules.module.torch.load`` unpickles). So each node is resolved here, and
 only classes that live exactly where the config says, and are parts of models, are called.
@@ -30,7 +30,7 @@ def build(config: object, /, trust: Sequence[str] | None = (), **objects: object
         config: what ``config_of`` wrote: nested dicts with ``_target_``, lists, plain values.
         trust: packages, beside ``zoo`` and ``torch.nn``, whose classes may be named; None trusts
             every package, and is for a user's own text only.
-        objects: arguments of the outermost object that are there already, in place of those that
+        objects: built arguments of the outermost object, in place of those that
             ``config`` describes.
 
     Raises:
@@ -91,7 +91,7 @@ def _built(config: object, objects: Mapping[str, object] = MappingProxyType({}))
 
 
 def _resolve(target: object, partial: bool, trust: Sequence[str] | None) -> None:
-    """Refuses a target that is not a part of models, living exactly at the path asked for."""
+    """Refuses a target that is not a part of models, defined exactly at this path."""
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
         raise _refused(target, "it is not a dotted path")
     target = _current(target)
@@ -119,11 +119,11 @@ def _is_part(thing: type) -> bool:
         from torch import nn
 
         return issubclass(thing, nn.Module)
-    return True  # somebody trusted its package
+    return True  # its package is trusted
 
 
 def _current(target: str) -> str:
-    """Where a class is now that an earlier version kept elsewhere."""
+    """The present path of a class that earlier versions had elsewhere."""
     module, _, name = target.rpartition(".")
     return f"{_MOVED[module]}.{name}" if module in _MOVED else target
 

@@ -43,7 +43,7 @@ def save(
         provenance: plain values (data fingerprint, images seen, seed, ...); the time, the git
             commit and the versions are added.
         dtype: parameters of floating point are stored in it (``torch.float16`` halves a file);
-            buffers keep theirs. Loading gives the module's own dtype back.
+            buffers keep theirs. Loading restores the module's own dtype.
 
     Raises:
         ValueError: the module's config could not be loaded again, or a weight is too large for
@@ -52,7 +52,7 @@ def save(
     from safetensors.torch import save_file
 
     module_config = config_of(module)  # type: ignore[arg-type]
-    check_config(module_config, trust=None)  # a file that cannot be loaded again is noticed now
+    check_config(module_config, trust=None)  # what could not be loaded again fails early
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),

@@ -48,7 +48,7 @@ def checkpoint_file(name: str) -> Path:
     """A path as it is, or the file of a checkpoint that ships, such as ``digits/ddpm``.
 
     Raises:
-        ValueError: there is neither.
+        ValueError: neither exists.
     """
     shipped = paths.checkpoints() / f"{name.removesuffix('.safetensors')}.safetensors"
     for path in (Path(name), shipped):

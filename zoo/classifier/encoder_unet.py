@@ -1,4 +1,4 @@
-"""The U-Net's way down as a classifier of noisy images."""
+"""The U-Net's encoder as a classifier of noisy images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POOLS = ("adaptive", "attention", "spatial", "spatial_v2")
 class EncoderUNet(Part, nn.Module):
     """Noisy images and their times to logits (ADM, arXiv:2105.05233, section 4 and appendix).
 
-    The way down and the middle of ``UNet``, and a pool in place of the way up. The published
+    The encoder and the middle of ``UNet``, with a pool in place of the decoder. The published
     classifiers are ``pool="attention"`` with the defaults here, in four sizes.
 
     Args:
@@ -45,7 +45,7 @@ class EncoderUNet(Part, nn.Module):
         downsampling: ``image_size`` must be a multiple of it.
 
     Raises:
-        ValueError: sizes that do not fit each other, or another pool.
+        ValueError: sizes that do not fit each other, or an unknown pool.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The parts of a saved model that a command line exchanges, or gives other settings."""
+"""The parts of a saved model that a command line exchanges or changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.records import Raw
 
 P = TypeVar("P", bound=Part)
 
-_NETWORKS = ("classifier", "weak")  # arguments of a guidance that are given as a file
+_NETWORKS = ("classifier", "weak")  # arguments of a guidance that the command line names by a file
 
 
 def exchanged(own: P, changes: dict[str, Any] | None, group: str, trust: Sequence[str] = ()) -> P:
@@ -57,7 +57,7 @@ def _built(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
             raise ValueError(f"{where}.{key} is missing: give {where}.{key}=FILE of a saved model")
         if key in _NETWORKS and isinstance(value, str):
             objects[key] = load(checkpoint_file(value), trust)
-        elif key == "guidance" and isinstance(value, dict):  # one inside another
+        elif key == "guidance" and isinstance(value, dict):  # nested
             objects[key] = _built(value, f"{where}.{key}", trust)
     return build(config, None, **objects)
 

@@ -74,7 +74,7 @@ def compose(
     """The composed config of a verb, for Python users and for verbs that call other verbs.
 
     ``compose("train", ["model=ddpm", "trainer.max_steps=100"])``. Works within a running verb too,
-    and finds what that was told to find.
+    with that verb's config folders.
 
     Args:
         config_name: the primary config's file name without ``.yaml``.

@@ -1,4 +1,4 @@
-"""The text encoder of latent diffusion: BERT's word pieces through a transformer of its own."""
+"""The text encoder of latent diffusion: a transformer over BERT's word pieces."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class BERTText(TextConditioner):
     """Captions to the tokens of LDM's BERTEmbedder (LDM, section 4.3.1 and appendix E.2).
 
     The default sizes are those of LDM's text-to-image model, which trains the encoder jointly with
-    the denoiser (``trainable=True``). Nothing of BERT's but its tokenizer is in it; captions are
-    filled up with [PAD], and all ``max_length`` tokens are attended to, padding included.
+    the denoiser (``trainable=True``). Only its tokenizer is BERT's; captions are
+    padded with [PAD], and all ``max_length`` tokens are attended to, padding included.
 
     Args:
         vocab_size: rows of the token table.

@@ -17,7 +17,7 @@ from zoo.conditioner.tokenizer import train_clip_tokenizer
 class CLIPText(TextConditioner):
     """Captions to the last hidden state of CLIP's text tower (arXiv:2103.00020).
 
-    The default sizes are ViT-L/14's, Stable Diffusion 1.x's. Captions are filled up with the end
+    The default sizes are ViT-L/14's, Stable Diffusion 1.x's. Captions are padded with the end
     token, and all ``max_length`` tokens are attended to.
 
     Args:

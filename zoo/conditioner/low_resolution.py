@@ -22,7 +22,7 @@ class LowResolution(Part):
     Args:
         image_size: side that images are enlarged to.
         image_channels: of the images.
-        num_classes: labels are 0 to num_classes - 1, in the denoiser's own table; None has none.
+        num_classes: labels are 0 to num_classes - 1, in the denoiser's own table, or None.
     """
 
     dropout = 0.0
@@ -46,7 +46,7 @@ class LowResolution(Part):
         """The condition of images (B, C, h, w) in [-1, 1] and of labels (B,) where there are any.
 
         Raises:
-            ValueError: these are no such images, or labels are missing or not known.
+            ValueError: other images, or labels that are missing or unknown.
         """
         suits = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
         if not suits or images.shape[1] != self.image_channels:
@@ -68,11 +68,11 @@ class LowResolution(Part):
         )
 
     def null(self, size: int) -> Condition:
-        """There is none: nothing was dropped in training."""
+        """Raises ValueError: no condition is dropped in training."""
         raise ValueError("an upsampler has no null condition: use guidance scale 1")
 
     def random(self, draw: Draw) -> Raw:
-        """There is none: what is to be enlarged cannot be drawn."""
+        """Raises ValueError: the images to enlarge cannot be drawn."""
         raise ValueError(
             "an upsampler needs smaller images: generate(condition=images), or "
             "generate(condition=module.conditioner.of(images, labels))"

@@ -60,7 +60,7 @@ class TextConditioner(Part, nn.Module):
         return self.tokenizer.numel()
 
     def set_network(self, network: nn.Module) -> None:
-        """Takes the network that reads token ids, and freezes it unless it is to learn."""
+        """Sets the network that reads token ids, frozen unless ``trainable``."""
         self.network = network
         self.set_trainable(self.trainable)
 
@@ -88,7 +88,7 @@ class TextConditioner(Part, nn.Module):
         raise NotImplementedError
 
     def set_tokenizer(self, json_bytes: bytes) -> None:
-        """Takes the UTF-8 bytes of a ``tokenizer.json`` of the tokenizers library.
+        """Sets the tokenizer from the UTF-8 bytes of its ``tokenizer.json``.
 
         Raises:
             ValueError: it cannot be read, has more tokens than the network, or lacks those that
@@ -162,14 +162,14 @@ class TextConditioner(Part, nn.Module):
         return Condition(tokens=self._encoded(self.tokens([""])).expand(size, -1, -1))
 
     def random(self, draw: Draw) -> Raw:
-        """Empty captions: what a user may want to see cannot be drawn."""
+        """Empty captions: there is no distribution of captions to draw from."""
         return [""] * len(draw)
 
     def _dropped(self, captions: list[str], draw: Draw | None) -> list[str]:
         if draw is None or not self.dropout:
             return captions
         dropped = (draw.uniform() < self.dropout).tolist()
-        return ["" if gone else caption for gone, caption in zip(dropped, captions, strict=True)]
+        return ["" if drop else caption for drop, caption in zip(dropped, captions, strict=True)]
 
     def _encoded(self, ids: Tensor) -> Tensor:
         device = next(self.network.parameters()).device

@@ -122,7 +122,7 @@ def _finished(tokenizer: Tokenizer, end_start: tuple[str, str]) -> bytes:
     """With start and end token around every text."""
     end, start = end_start
     ids = [(token, tokenizer.token_to_id(token)) for token in end_start]
-    tokenizer.add_special_tokens(list(end_start))  # met in a text, they are one token
+    tokenizer.add_special_tokens(list(end_start))  # each is one token within a text
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{start} $A {end}", special_tokens=ids
     )

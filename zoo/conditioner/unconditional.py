@@ -8,7 +8,7 @@ from zoo.records import Condition, Raw
 
 
 class Unconditional(Part):
-    """Whatever condition a batch has is not looked at, only kept for guidance by others."""
+    """Ignores a batch's condition, but keeps it for guidance by another network."""
 
     conditional = False
     dropout = 0.0

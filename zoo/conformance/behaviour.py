@@ -1,4 +1,4 @@
-"""Checks of how a walk goes: any number of steps, what it counts, what it leaves alone."""
+"""Checks of a walk: any number of steps, counted evaluations, unchanged inputs."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def batches(sampler: Sampler) -> Verdict:
 
 
 def untouched(sampler: Sampler) -> Verdict:
-    """Neither the first x nor a prediction is changed in place: others may still hold them."""
+    """Neither the first x nor a prediction is changed in place: callers may still need them."""
     predictions: list[tuple[Tensor, Tensor]] = []
 
     def remembering(x: Tensor, level: Level) -> Prediction:

@@ -53,7 +53,7 @@ def order(sampler: Sampler) -> Verdict:
     """
     name, claimed = "order of convergence", getattr(sampler, "order", 1)
     if not _deterministic(sampler):
-        return Verdict(name, None, "the walk draws noise: asked of deterministic ones")
+        return Verdict(name, None, "the walk draws noise: measured for deterministic ones only")
     try:
         errors = [
             flow_errors(lambda count: with_steps(sampler, count), data)

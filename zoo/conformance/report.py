@@ -18,7 +18,7 @@ from zoo.system.progress import track
 
 
 def check(cfg: DictConfig) -> list[Verdict]:
-    """Runs the suite on ``cfg.sampler`` (configs/check.yaml) and prints what each check found.
+    """Runs the suite on ``cfg.sampler`` (configs/check.yaml) and prints their verdicts.
 
     Raises:
         ValueError: ``cfg.sampler`` is no sampler.

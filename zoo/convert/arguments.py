@@ -1,4 +1,4 @@
-"""A reference's arguments: its defaults filled in, and no argument passed over unread."""
+"""A reference's arguments: its defaults filled in, unknown ones refused."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def with_defaults(
 
 
 def need(arguments: Mapping[str, Any], names: Iterable[str], what: str) -> None:
-    """Raises ValueError where an argument without a default is not given."""
+    """Raises ValueError where an argument without a default is missing."""
     if missing := [name for name in names if arguments.get(name) is None]:
         raise ValueError(f"{what} needs {', '.join(missing)}")
 
 
 def refuse(arguments: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], what: str) -> None:
-    """Raises ValueError where an argument has a value that the zoo's networks do not know.
+    """Raises ValueError where an argument has a value that the zoo's networks do not support.
 
     Args:
         arguments: complete ones.
@@ -71,7 +71,7 @@ def numbers(text: Any, kind: type = int) -> tuple[Any, ...]:
 def factors(side: int, resolutions: Iterable[int], num_levels: int) -> tuple[int, ...]:
     """The downsampling factors at which attention stands, from the sides it stands at.
 
-    Sides that no level has are passed over, as the references do.
+    Sides that no level has are skipped, as in the references.
 
     >>> factors(256, (32, 16, 8), 6), factors(256, (16,), 4)
     ((8, 16, 32), ())

@@ -53,7 +53,7 @@ def convert(cfg: DictConfig) -> Path:
 
 
 def _model(source: Path, cfg: DictConfig, entry: Mapping[str, Any]) -> tuple[str, Any]:
-    """The family, given or told from the weights, and the model."""
+    """The family, chosen or recognised by the weights, and the model."""
     family = cfg.family or entry.get("family")
     if family is None and source.is_dir():
         family = "diffusers"
@@ -75,7 +75,7 @@ def _model(source: Path, cfg: DictConfig, entry: Mapping[str, Any]) -> tuple[str
 
 
 def _config(choice: Any, published_config: Any) -> dict[str, Any]:
-    """The config as plain values: the published one, a file's, or what was given, over it."""
+    """The config as plain values: the published one, overridden by a file's or the user's."""
     if choice is None and published_config is None:
         raise ValueError(
             "the weights alone do not say what they are: give name=NAME of a published checkpoint, "

@@ -66,7 +66,7 @@ _LAYOUTS = (
 
 
 def network(family: str, config: Mapping[str, Any]) -> nn.Module:
-    """The network that a reference's own arguments describe, with weights drawn anew.
+    """The network that a reference's own arguments describe, with random weights.
 
     Under ``torch.device("meta")`` it costs no memory, which is enough to count parameters.
 

@@ -1,4 +1,4 @@
-"""Published weights under our names: tables of names, and loading that misses and adds nothing."""
+"""Published weights under our names: tables of names, and strict loading."""
 
 from __future__ import annotations
 

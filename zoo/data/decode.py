@@ -143,7 +143,7 @@ class ImageDecoder:
 
 
 class OnDemand(ImageSet):
-    """A set that is too large to hold: each image is decoded when it is asked for.
+    """A set that is too large to hold: each image is decoded when it is read.
 
     Only ``gather`` gives images; what else an ``ImageSet`` knows is the same, its fingerprint too
     (which decodes every image once).

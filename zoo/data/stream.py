@@ -1,4 +1,4 @@
-"""The order of training: a pure function of seed and step, whoever asks and whenever."""
+"""The order of training: a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class TrainStream:
     """An endless stream of positions in batches: position p is image p mod N of epoch p // N.
 
     Each epoch has its own permutation and its own flips, drawn for all images at once from
-    ``(seed, epoch)``. Batch k holds positions k B to (k + 1) B, so the last batch of an epoch goes
-    on into the next one, and a process takes its contiguous share of it. Hence the batch at any
+    ``(seed, epoch)``. Batch k holds positions k B to (k + 1) B, so the last batch of an epoch runs
+    into the next one, and a process takes its contiguous share of it. Hence the batch at any
     step can be made without those before it.
 
     Args:
@@ -56,12 +56,12 @@ class TrainStream:
         condition: "label", "caption" or "none".
         batch_size: images per step of all processes together.
         seed: seed of the order and of the flips.
-        flip: mirror every image with probability 1/2, anew in each epoch.
+        flip: mirror every image with probability 1/2, drawn in each epoch.
         rank: which process this is.
         world_size: how many processes share a batch.
         length: steps that Lightning calls an epoch; iterating does not stop there.
         start_step: says how many batches were consumed so far, when iteration starts.
-        crop: cut a square of this side out of each image, at a random place anew in each epoch.
+        crop: cut a square of this side out of each image, at a place drawn in each epoch.
 
     Raises:
         ValueError: the batch cannot be shared equally, or the images are smaller than the square.
@@ -155,7 +155,7 @@ class TrainStream:
         return {"num_images": len(self.images), **{name: getattr(self, name) for name in names}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Compares with the run that is resumed.
+        """Compares with the state of the resumed run.
 
         Raises:
             ValueError: the resumed run would see other batches than the first one.

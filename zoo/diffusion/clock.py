@@ -1,4 +1,4 @@
-"""The network's own time: what the reference's network is given for a level."""
+"""The network's own time: what the reference's network reads for a level."""
 
 from __future__ import annotations
 

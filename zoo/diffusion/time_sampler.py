@@ -21,7 +21,7 @@ class TimeSampler(Protocol):
         """What was learned, as tensors and plain containers, for a training's state."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up what an earlier part of the training had learned."""
+        """Restores what an earlier part of the training learned."""
 
 
 class _Memoryless:

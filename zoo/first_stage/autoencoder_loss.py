@@ -18,12 +18,12 @@ _MOST = 1e4  # of the discriminator's adaptive weight
 
 
 class AdversarialLoss(nn.Module, ABC):
-    """What autoencoder and discriminator are trained by, each in its turn.
+    """The losses of an autoencoder and its discriminator, which train in turn.
 
     Args:
         perceptual: of two batches of images, a distance (B,): ``LPIPS``.
         discriminator: images to logits: ``PatchDiscriminator``.
-        start: the step from which on the discriminator learns and is heard.
+        start: the first step at which the discriminator learns and counts.
         weight: of its opinion, beside the adaptive weight.
         perceptual_weight: of the perceptual distance, beside L1's 1.
     """

@@ -75,7 +75,7 @@ def lpips(vgg_file: str | None, linear_file: str | None) -> LPIPS:
         linear_file: the five linear layers, as the lpips package and taming-transformers have them.
 
     Raises:
-        ValueError: a file is not given, not there, or holds something else.
+        ValueError: a file is missing or holds something else.
     """
     network = LPIPS()
     state = network.state_dict()

@@ -54,7 +54,7 @@ class AutoGuidance(Part):
         self.weak = weak.eval()
         self.scale = scale
         self.interval, self.interval_in = interval, interval_in
-        Interval(interval, interval_in)  # refuses what is none
+        Interval(interval, interval_in)  # refuses impossible bounds
 
     @property
     def networks(self) -> dict[str, Any]:

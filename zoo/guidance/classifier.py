@@ -35,7 +35,7 @@ class Classifier(Part):
             None.
 
     Raises:
-        ValueError: it is no noisy classifier, or a setting out of its range.
+        ValueError: another object than a noisy classifier, or a setting out of its range.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Classifier(Part):
         self.scale = scale
         self.interval, self.interval_in = interval, interval_in
         self.guidance: Guidance = guidance if guidance is not None else Unguided()
-        Interval(interval, interval_in)  # refuses what is none
+        Interval(interval, interval_in)  # refuses impossible bounds
 
     @property
     def needs_null(self) -> bool:
@@ -84,7 +84,7 @@ class Classifier(Part):
 
         def guided(x: Tensor, level: Level) -> Prediction:
             prediction = inner(x, level)
-            # of pure noise no classifier knows anything, and x0 is not to be had from x
+            # pure noise tells a classifier nothing, and x0 cannot be computed from it
             if level not in levels or level.alpha == 0:
                 return prediction
             score = self.classifier.gradient(x, level, labels).mul_(self.scale)

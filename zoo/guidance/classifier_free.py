@@ -58,7 +58,7 @@ class ClassifierFree(Part):
         self.scale, self.rescale = scale, rescale
         self.interval, self.interval_in = interval, interval_in
         self.channels, self.batched = channels, batched
-        Interval(interval, interval_in)  # refuses what is none
+        Interval(interval, interval_in)  # refuses impossible bounds
 
     @property
     def needs_null(self) -> bool:

@@ -82,7 +82,7 @@ class AttentionBlock(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """x: (B, C, H, W); a context is not looked at."""
+        """x: (B, C, H, W); a context is ignored."""
         return x + _image(self.attention(_tokens(self.norm(x))), x)
 
 

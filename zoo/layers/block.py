@@ -90,7 +90,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=int(not asymmetric_padding))
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to (B, C, H / 2, W / 2); an embedding is not looked at."""
+        """(B, C, H, W) to (B, C, H / 2, W / 2); an embedding is ignored."""
         return self.conv(F.pad(x, (0, 1, 0, 1)) if self.asymmetric_padding else x)
 
 
@@ -102,7 +102,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to (B, C, 2 H, 2 W); an embedding is not looked at."""
+        """(B, C, H, W) to (B, C, 2 H, 2 W); an embedding is ignored."""
         return self.conv(_double(x))
 
 

@@ -25,7 +25,7 @@ class Autoencoder(Trainable):
     """Latent diffusion's first stage in training: reconstruction and a little KL (LDM, appendix G).
 
     At the end of a fit the latents of the whole training set are measured, and the first stage is
-    given the shift and scale that make them zero in mean and one in deviation, channel by channel.
+    set to the shift and scale that give each channel zero mean and unit deviation.
 
     With a ``loss`` the autoencoder is trained as the published ones were, against a discriminator
     that has an optimizer of its own, made by the same recipe.
@@ -105,7 +105,7 @@ class Autoencoder(Trainable):
     # Against a discriminator
 
     def _against(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
-        """One step of the autoencoder, then one of the discriminator on the changed one."""
+        """One step of the autoencoder, then one of the discriminator against the new one."""
         optimizers: Any = self.optimizers()
         autoencoder, discriminator = optimizers
         step = self.global_step

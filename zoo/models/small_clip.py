@@ -29,7 +29,7 @@ class SmallClip(Trainable):
         image_shape: (C, H, W) of every image; one channel is repeated three times, for
             open_clip's vision tower has three.
         recipe: how to train.
-        vocabulary: the words it knows; None until a training has looked at its captions.
+        vocabulary: the words it knows; None until a training has read its captions.
         context_length: tokens of a caption, the end token included; None as the vocabulary.
         embedding: length of the features that images and captions share.
         patch_size: side of the square patches in pixels.
@@ -111,7 +111,7 @@ class SmallClip(Trainable):
         is where open_clip's text tower looks for it.
 
         Raises:
-            ValueError: a caption has no word that was seen in training.
+            ValueError: a caption has no word of the vocabulary.
         """
         length, unknown = int(self.context_length or 0), len(self._ids) + 1
         rows = torch.zeros(len(captions), length, dtype=torch.int64)

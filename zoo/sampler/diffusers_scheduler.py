@@ -24,7 +24,7 @@ class DiffusersScheduler(Sampler):
     """Runs a scheduler of diffusers on the model's own noise schedule, with the zoo's own noise.
 
     For published settings that live there only, and for comparison: it visits the scheduler's own
-    timesteps (``timestep_spacing`` and the like in its config), is asked for what it wants to see
+    timesteps (``timestep_spacing`` and the like in its config), gets the kind of output it expects
     (epsilon, sample or v) and takes every random number from the images' streams. It is slower than
     the zoo's samplers. Needs diffusers, which is imported when it is used.
 
@@ -33,7 +33,7 @@ class DiffusersScheduler(Sampler):
         scheduler: the class, such as "PNDMScheduler".
         config: its constructor's arguments, as in a folder's ``scheduler_config.json``; betas and
             their number come from the model. Where the scheduler has them, ``clip_sample`` is off
-            unless it is given here (the zoo clips before), and ``variance_type: learned_range``
+            unless it is set here (the zoo clips before), and ``variance_type: learned_range``
             stands for whatever variance the model has.
         step_options: further arguments of its ``step``, such as ``{"eta": 1.0}``.
 
@@ -58,7 +58,7 @@ class DiffusersScheduler(Sampler):
 
     def start(self, noise: Tensor, first: Level) -> Tensor:
         """x at the first level from unit noise: sigma times it where the scheduler says so."""
-        scheduler = self._scheduler(None)  # its rule is wanted, whatever the betas
+        scheduler = self._scheduler(None)  # its rule does not depend on the betas
         first_sigma = float(max(getattr(scheduler, "sigmas", [0.0])))
         init = float(scheduler.init_noise_sigma)
         in_sigma = init != 1 and math.isclose(init, first_sigma, rel_tol=1e-6)

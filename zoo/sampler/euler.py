@@ -24,7 +24,7 @@ class Euler(DDIM):
 
 
 class EulerAncestral(DDIM):
-    """Euler steps to less than the next level's noise, which is then made up: DDIM's at eta = 1.
+    """Euler steps to less than the next level's noise, then fresh noise: DDIM's at eta = 1.
 
     What differs is the grid and the start, sigma times noise. One network evaluation per step.
     """

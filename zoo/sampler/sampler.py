@@ -20,7 +20,7 @@ class Sampler(Part, ABC):
     """Walks from noise to data; holds its settings only, no model and no state of a run.
 
     Args:
-        num_steps: the number of steps; what a step costs is the sampler's own affair.
+        num_steps: the number of steps; their cost depends on the sampler.
         grid: which times are visited.
 
     Raises:

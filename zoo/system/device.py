@@ -17,7 +17,7 @@ def accelerator(name: str = "auto") -> str:
     """Lightning's name of the device to use: "gpu", "mps" or "cpu".
 
     Raises:
-        ValueError: a device is asked for that this machine lacks.
+        ValueError: this machine lacks the device.
     """
     devices = {"gpu": torch.cuda.is_available(), "mps": _has_mps(), "cpu": True}
     if name == "auto":
@@ -35,8 +35,8 @@ def precision(name: str | int, device: str) -> str | int:
     """Lightning's precision: for "auto", ``bf16-mixed`` where ``device`` computes in bf16.
 
     Args:
-        name: "auto", or a precision that is passed on.
-        device: what ``accelerator`` gave.
+        name: "auto", or a precision, which is returned as it is.
+        device: as ``accelerator`` names it.
     """
     if name != "auto":
         return name
@@ -87,7 +87,7 @@ def autocast(name: str, device: str) -> AbstractContextManager[Any]:
     """What a precision means outside a trainer: autocast for ``bf16-mixed``, nothing for 32 bits.
 
     Raises:
-        ValueError: another precision is asked for.
+        ValueError: another precision.
     """
     setting = str(precision(name, device))
     if setting == "bf16-mixed":

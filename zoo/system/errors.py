@@ -11,7 +11,7 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
     """The line that says what went wrong, or None for an error that needs its traceback.
 
     Args:
-        error: what was raised; hydra's and omegaconf's are told by their module, so that this
+        error: what was raised; hydra's and omegaconf's are recognised by their module, so that this
             file imports neither.
         known_keys: gives the config's dotted keys, for near matches; called only when needed.
     """
@@ -50,7 +50,7 @@ def _unknown_config(error: Exception) -> str:
     if not group:
         return f"no config called '{missing or name}'" if missing else _condensed(str(error))
     if not options:
-        return f"no config group '{group}' (asked for '{missing}'); `zoo list` shows what exists"
+        return f"no config group '{group}' (requested: '{missing}'); `zoo list` shows what exists"
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
 
 

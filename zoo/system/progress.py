@@ -28,7 +28,7 @@ def track(
     """Yields from ``iterable`` and shows how far it is, on stderr.
 
     Args:
-        iterable: what to go through.
+        iterable: the items.
         total: its length; ``len(iterable)`` where it has one.
         description: what is being done.
         unit: what is counted, such as "images".

@@ -1,4 +1,4 @@
-"""What made a file: the versions of the libraries and the commit of this checkout."""
+"""The software that writes a file: versions of the libraries, commit of this checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where trained weights come from, as a saved file records it."""
+"""The origin of trained weights, as a saved file records it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training gives its text conditioner: weights from a file, a tokenizer from captions."""
+"""The text conditioner of a training: weights from a file, a tokenizer from captions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def load_text_encoder(
 
 
 def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
-    """Sees to it that a text conditioner can read the data's captions; others are left alone.
+    """Makes sure that a text conditioner can read the data's captions; others are unchanged.
 
     Args:
         model: whose ``conditioner`` it is.

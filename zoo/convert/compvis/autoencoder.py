@@ -67,7 +67,7 @@ def autoencoder(params: Mapping[str, Any]) -> KLAutoencoder | VQAutoencoder:
     """Our autoencoder for the reference's parameters; with ``n_embed`` codes it is a VQ one.
 
     Raises:
-        ValueError: a parameter is unknown or missing, or ours cannot do what it asks for.
+        ValueError: a parameter is unknown or missing, or ours does not support its value.
     """
     if "ddconfig" not in params:  # the encoder's own arguments beside the autoencoder's
         own = {name: value for name, value in params.items() if name in _DDCONFIG}

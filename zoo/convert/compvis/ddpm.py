@@ -38,7 +38,7 @@ def ddpm_unet(config: Mapping[str, Any]) -> UNet:
     """Our U-Net for the arguments of a Model; ``attn_resolutions`` are sides of the image.
 
     Raises:
-        ValueError: an argument is unknown or missing, or our U-Net cannot do what it asks for.
+        ValueError: an argument is unknown or missing, or our U-Net does not support its value.
     """
     arguments = with_defaults(config, _MODEL, "Model", _DIFFUSION)
     need(arguments, [name for name, default in _MODEL.items() if default is None], "Model")

@@ -1,4 +1,4 @@
-"""What a latent diffusion's parameters say of the diffusion, and what that means here."""
+"""A latent diffusion's parameters of the diffusion, and their counterparts here."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def walk(schedule: NoiseSchedule) -> DDIM:
 
 
 def chain(schedule: NoiseSchedule) -> Ancestral:
-    """All times, drawn from the posterior: what a diffusion of pixels is sampled by."""
+    """All times, drawn from the posterior: the sampler of a diffusion of pixels."""
     return Ancestral(int(schedule.end))
 
 
 def schedule(arguments: Mapping[str, Any]) -> NoiseSchedule:
-    """The schedule of a name, or of given betas."""
+    """The schedule by its name, or by its betas."""
     if arguments["given_betas"] is not None:
         return FromBetas(list(arguments["given_betas"]))
     name, steps = arguments["beta_schedule"], arguments["timesteps"]
@@ -89,7 +89,7 @@ def fraction(v_posterior: float) -> float:
 
 
 def objective(loss_type: str) -> Objective:
-    """What the model was trained by, for those who train it on."""
+    """The objective that the model was trained by."""
     if loss_type not in ("l1", "l2"):
         raise ValueError(f"there is no loss_type '{loss_type}': possible are l1, l2")
     return Simple() if loss_type == "l2" else SimpleL1()

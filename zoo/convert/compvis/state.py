@@ -108,7 +108,7 @@ def with_averages(
 
 
 def check_schedule(schedule: NoiseSchedule, buffers: Mapping[str, Tensor]) -> None:
-    """Refuses a config whose schedule is not the one that the file holds.
+    """Refuses a config whose schedule is not the file's.
 
     Raises:
         ValueError: shows the first and last alpha^2 of both.
@@ -123,5 +123,5 @@ def check_schedule(schedule: NoiseSchedule, buffers: Mapping[str, Tensor]) -> No
         raise ValueError(
             f"the config's schedule has alphas_cumprod {ours[0]:.6g} to {ours[-1]:.6g} in "
             f"{len(ours)} steps, the file's {theirs[0]:.6g} to {theirs[-1]:.6g} in {len(theirs)}: "
-            "set beta_schedule, linear_start, linear_end and timesteps as it was trained"
+            "set beta_schedule, linear_start, linear_end and timesteps to those of its training"
         )

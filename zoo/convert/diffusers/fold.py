@@ -1,7 +1,7 @@
 """Diffusers' pipelines scale latents by one number; a shift and a scale per channel fold away.
 
 The convolutions on either side of a latent take them up. That rounds some weights, so a folder also
-keeps those as they were, in a file of its own that diffusers does not look at.
+keeps the originals, in a separate file that diffusers ignores.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def unfolded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_unfolded(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights as they were before folding, if those in ``state`` are still what came of them.
+    """The weights before folding, if folding them still gives those in ``state``.
 
     Args:
         folder: of the autoencoder.

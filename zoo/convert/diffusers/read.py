@@ -61,7 +61,7 @@ _SCALE = 7.5  # StableDiffusionPipeline's guidance_scale
 
 
 def network(config: Mapping[str, Any]) -> nn.Module:
-    """The bare network of a component's ``config.json``, with weights drawn anew.
+    """The bare network of a component's ``config.json``, with random weights.
 
     Args:
         config: a dict with ``_class_name``; what is left out has diffusers' default.
@@ -88,7 +88,7 @@ def from_diffusers(
     """Reads a local folder that diffusers' ``save_pretrained`` wrote.
 
     A pipeline (DDPM, DDIM, PNDM, LDM, Stable Diffusion 1.x) becomes a whole model; a U-Net for
-    pixels alone a DDPM with a linear schedule; any other network alone is given back bare.
+    pixels alone a DDPM with a linear schedule; any other network alone is returned bare.
 
     Args:
         folder: with ``model_index.json``, or a component's own ``config.json``.
@@ -161,7 +161,7 @@ def _component(
 
 
 def _network(folder: Path, config: Mapping[str, Any]) -> Any:
-    """A component with its weights; nothing is drawn that the weights then replace."""
+    """A component with its weights; no initial weights are drawn."""
     with torch.device("meta"):
         module = network(config)
     weights = read_weights(folder)

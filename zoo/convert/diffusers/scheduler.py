@@ -53,7 +53,7 @@ _ADAPTED = (  # any of the K-diffusion family that diffusers lets a user exchang
 
 @dataclass(frozen=True)
 class Scheduled:
-    """What a scheduler's config says.
+    """The content of a scheduler's config.
 
     Attributes:
         schedule: the noise levels.
@@ -78,7 +78,7 @@ def read_scheduler(
     Args:
         config: its content.
         num_steps: of the walk, where the schedule has as many.
-        sampler: given, the config's options of the walk are not read.
+        sampler: replaces the config's walk, whose options are then not read.
 
     Raises:
         ValueError: an option or a class that cannot be reproduced; named with its value.

@@ -164,7 +164,7 @@ def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
 def _kinds(
     options: Options, side: str, attention: str, levels: int, resample: bool
 ) -> tuple[list[bool], list[bool]]:
-    """Per block: is there attention, and is it resampled by a residual block."""
+    """Per block: whether it has attention, and whether a residual block resamples."""
     name, title = f"{side}_block_types", side.capitalize()
     by_type = resample and options.take(f"{side}sample_type") == "resnet"
     kinds = {
@@ -181,7 +181,7 @@ def _kinds(
 
 
 def _check_mid_norm(options: Options, arguments: dict[str, Any]) -> None:
-    """The middle attention's norm has groups of its own, and none where this is not given."""
+    """The middle attention has its own norm groups, and no norm without that option."""
     groups = options.take("attn_norm_num_groups")
     if groups is None and not arguments["scale_shift_norm"]:
         groups = arguments["norm_groups"]

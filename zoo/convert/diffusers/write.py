@@ -45,7 +45,7 @@ def to_diffusers(module: nn.Module, folder: str | Path) -> str | None:
         The name of the pipeline that loads the folder, or None where there is none.
 
     Raises:
-        ValueError: the folder is there and not empty, or diffusers cannot express the model; the
+        ValueError: the folder exists and is not empty, or diffusers cannot express the model; the
             message says what.
     """
     pipeline, files = _content(module)
@@ -122,7 +122,7 @@ def _autoencoder(part: str, module: Autoencoder, image_size: list[int]) -> Files
     new, scale = folded(state)
     config = autoencoder_config(module, image_size) | {"scaling_factor": scale}
     weights = their_weights(module)
-    for name, tensor in new.items():  # these have one name here and one there
+    for name, tensor in new.items():  # each has one name on both sides
         weights[name.replace("codebook", "quantize.embedding")] = tensor
     files = _component(part, config, weights)
     if new:
@@ -149,7 +149,7 @@ def _conditioner(conditioner: Any) -> Files:
 def _write(folder: Path, files: Files) -> None:
     """All files in a folder beside ``folder``, which is then moved to its place."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: is there already and not empty: give a new folder")
+        raise ValueError(f"{folder}: exists and is not empty: give a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,4 @@
-"""What ``script_util`` of improved- and guided-diffusion is told, and what that means here."""
+"""Arguments of ``script_util`` in improved- and guided-diffusion, and their counterparts here."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ WHAT = "script_util"
 
 
 def channel_mult(choice: Any, size: int, upsampler: bool = False) -> tuple[float, ...]:
-    """The widths that ``script_util`` takes for an image's side, unless they are given."""
+    """The widths that ``script_util`` takes for an image's side, unless the argument has them."""
     if choice not in ("", None):
         return numbers(choice, float)
     if upsampler and size == 512:
@@ -119,7 +119,7 @@ def schedule(name: str, steps: int) -> NoiseSchedule:
 
 
 def objective(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> Objective:
-    """What the model was trained by, for those who train it on."""
+    """The objective that the model was trained by."""
     if arguments["use_kl"]:
         return Vlb()
     if not arguments["learn_sigma"]:

@@ -71,7 +71,7 @@ def unet(config: Mapping[str, Any]) -> UNet:
     """Our U-Net for the arguments of a UNetModel; ``attention_resolutions`` are factors there.
 
     Raises:
-        ValueError: an argument is unknown or missing, or our U-Net cannot do what it asks for.
+        ValueError: an argument is unknown or missing, or our U-Net does not support its value.
     """
     what = "UNetModel"
     arguments = with_defaults(config, DEFAULTS, what, _UNREAD)

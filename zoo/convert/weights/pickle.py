@@ -165,7 +165,7 @@ def _container(value: Iterable[object], copies: dict[int, object]) -> object:
 
 
 def _line(error: Exception) -> str:
-    """What happened, in one line; torch's own text goes on with advice to execute the file."""
+    """What happened, in one line; torch's own text also advises to execute the file."""
     refused = isinstance(error, pickle.UnpicklingError)
     cause = (refused and error.__context__) or error
     text = " ".join(str(cause).split()).split(". ")[0].rstrip(".") or type(error).__name__

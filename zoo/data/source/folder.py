@@ -45,7 +45,7 @@ class Folder(EncodedData):
         self.folder, self.columns = folder, (label_column, caption_column)
 
     def rows(self) -> tuple[Rows, Rows | None]:
-        """The files of both splits, or of the one there is."""
+        """The files of both splits, or of the only one."""
         root = paths.data(self.folder, "folder", Path.is_dir)
         if (root / "train").is_dir() and (root / "test").is_dir():
             return self._read(root / "train"), self._read(root / "test")
@@ -59,7 +59,7 @@ def read_folder(root: Path, label_column: str | None, caption_column: str | None
     """The images of one split.
 
     Raises:
-        ValueError: there are none, or the metadata lack what is asked of them.
+        ValueError: there are none, or the metadata lack a column.
     """
     metadata = next((root / name for name in METADATA if (root / name).is_file()), None)
     if metadata is not None:

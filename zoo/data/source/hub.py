@@ -13,7 +13,7 @@ class Hub(EncodedData):
     """A data set of the ``datasets`` library: a name on the hub, or a folder that it can load.
 
     Args:
-        path: what ``datasets.load_dataset`` is given first.
+        path: the first argument of ``datasets.load_dataset``.
         subset: the name of a configuration, where there are several.
         revision: a commit or tag on the hub.
         train_split: name of the train split.

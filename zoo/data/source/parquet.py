@@ -87,7 +87,7 @@ def columns(path: Path) -> list[str]:
 
 
 def check_columns(names: list[str], present: list[str], where: object) -> None:
-    """Raises a ValueError that lists the columns which exist, where a wanted one does not."""
+    """Raises ValueError where a named column does not exist; the message lists those that do."""
     for column in names:
         if column not in present:
             raise ValueError(f"{where} has no column {column!r}; it has {', '.join(present)}")
