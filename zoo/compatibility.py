@@ -188,10 +188,7 @@ def same_levels(a: NoiseSchedule, b: NoiseSchedule) -> bool:
     return all(
         math.isclose(x, y, rel_tol=1e-6)
         for level, other_level in pairs
-        for x, y in (
-            (level.alpha, other_level.alpha),
-            (level.sigma, other_level.sigma),
-        )
+        for x, y in ((level.alpha, other_level.alpha), (level.sigma, other_level.sigma))
     )
 
 

@@ -54,6 +54,7 @@ class DiffusionModule(Trainable):
         clock: Clock | None = None,
         recipe: Recipe | None = None,
     ) -> None:
+        self.check_kind(diffusion, first_stage, conditioner)
         super().__init__(recipe)
         self.denoiser = denoiser
         self.diffusion = diffusion
@@ -62,12 +63,22 @@ class DiffusionModule(Trainable):
         self.latent_shape: tuple[int, int, int] = first_stage.latent_shape(image_shape)
         self.sampler = sampler
         self.conditioner: Conditioner = conditioner if conditioner is not None else Unconditional()
-        self.guidance: Guidance = guidance if guidance is not None else Unguided()
+        self.guidance: Guidance = guidance if guidance is not None else self.default_guidance()
         self.clock: Clock = clock if clock is not None else DiscreteClock()
         self._rows_evaluated = [0]  # in a list: setting a module's attribute takes microseconds
         if isinstance(first_stage, nn.Module):
             first_stage.requires_grad_(False).eval()
         check_parts(self)
+
+    @classmethod
+    def check_kind(
+        cls, diffusion: GaussianDiffusion, first_stage: FirstStage, conditioner: Conditioner | None
+    ) -> None:
+        """Raises ValueError where a part is of another kind than this class is made for."""
+
+    def default_guidance(self) -> Guidance:
+        """The guidance when None is given."""
+        return Unguided()
 
     # Prediction
 

@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zoo import paths
-from zoo.command.overrides import (
-    make_current_folder_importable,
-    quoted,
-    split_config_folders,
-)
+from zoo.command.overrides import make_current_folder_importable, quoted, split_config_folders
 from zoo.system.errors import explain
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -33,6 +31,8 @@ class BERTText(TextConditioner):
         tokenizer_bytes: length of the tokenizer; ``set_tokenizer`` sets it.
     """
 
+    train_tokenizer = staticmethod(train_bert_tokenizer)
+
     def __init__(
         self,
         vocab_size: int = 30_522,
@@ -55,10 +55,6 @@ class BERTText(TextConditioner):
                 vocab_size, width, layers, heads, max_length, head_channels, embedding_dropout
             )
         )
-
-    @staticmethod
-    def train_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
-        return train_bert_tokenizer(captions, vocab_size)
 
     def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """[PAD]."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -38,6 +37,8 @@ class CLIPText(TextConditioner):
         ValueError: the heads do not divide the width.
     """
 
+    train_tokenizer = staticmethod(train_clip_tokenizer)
+
     def __init__(
         self,
         vocab_size: int = 49_408,
@@ -57,10 +58,6 @@ class CLIPText(TextConditioner):
         self.layers, self.heads, self.feed_forward = layers, heads, feed_forward
         inner = 4 * width if feed_forward is None else feed_forward
         self.set_network(CLIPTextNetwork(vocab_size, width, layers, heads, max_length, inner))
-
-    @staticmethod
-    def train_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
-        return train_clip_tokenizer(captions, vocab_size)
 
     def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """The end token."""

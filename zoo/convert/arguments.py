@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from zoo.system.errors import suggestion
+
+T = TypeVar("T")
 
 
 def with_defaults(
@@ -53,6 +55,17 @@ def refuse(arguments: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], w
             raise ValueError(
                 f"{what}: {name}={arguments[name]!r} has no counterpart here: possible is {shown}"
             )
+
+
+def choose(name: object, possible: Mapping[str, T], what: str) -> T:
+    """What a name stands for.
+
+    Raises:
+        ValueError: there is no such name.
+    """
+    if name not in possible:
+        raise ValueError(f"there is no {what} '{name}': possible are {', '.join(possible)}")
+    return possible[str(name)]
 
 
 def numbers(text: Any, kind: type = int) -> tuple[Any, ...]:

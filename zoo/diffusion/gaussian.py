@@ -6,12 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.diffusion.likelihood import (
-    NATS_PER_BIT,
-    discretized_gaussian_nll,
-    gaussian_kl,
-    mean_flat,
-)
+from zoo.diffusion.likelihood import NATS_PER_BIT, discretized_gaussian_nll, gaussian_kl, mean_flat
 from zoo.diffusion.objective import Objective, Simple
 from zoo.diffusion.parameterization import Epsilon, Parameterization
 from zoo.diffusion.posterior import log_variance, posterior, variance_floor

@@ -35,9 +35,7 @@ def discretized_gaussian_nll(
     below_upper = _normal_cdf((centred + half_bin) * scale)
     below_lower = _normal_cdf((centred - half_bin) * scale)
     mass = torch.where(
-        x < -0.999,
-        below_upper,
-        torch.where(x > 0.999, 1 - below_lower, below_upper - below_lower),
+        x < -0.999, below_upper, torch.where(x > 0.999, 1 - below_lower, below_upper - below_lower)
     )
     return -mass.clamp(min=1e-12).log()
 

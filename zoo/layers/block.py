@@ -43,9 +43,7 @@ def time_network(channels: int, embedding_dim: int) -> nn.Sequential:
     if channels % 2:
         raise ValueError(f"channels must be even for the time embedding, got {channels}")
     return nn.Sequential(
-        nn.Linear(channels, embedding_dim),
-        nn.SiLU(),
-        nn.Linear(embedding_dim, embedding_dim),
+        nn.Linear(channels, embedding_dim), nn.SiLU(), nn.Linear(embedding_dim, embedding_dim)
     )
 
 

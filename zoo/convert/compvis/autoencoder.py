@@ -38,13 +38,10 @@ _DDCONFIG: dict[str, Any] = {
     "give_pre_end": False,
     "tanh_out": False,
 }
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "resamp_with_conv": (True,),
-    "use_linear_attn": (False,),
-    "attn_type": ("vanilla", "none"),
-    "give_pre_end": (False,),
-    "tanh_out": (False,),
-}
+FIXED: dict[str, tuple[Any, ...]] = {"resamp_with_conv": (True,), "use_linear_attn": (False,)}
+_FIXED = FIXED | {
+    "attn_type": ("vanilla", "none"), "give_pre_end": (False,), "tanh_out": (False,),
+}  # fmt: skip
 _RULES = [  # ours to theirs, in this order
     (r"^time_embedding\.0", "temb.dense.0"),
     (r"^time_embedding\.2", "temb.dense.1"),

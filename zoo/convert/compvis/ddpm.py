@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from zoo.convert import keys
-from zoo.convert.arguments import factors, need, numbers, refuse, with_defaults
-from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, names
+from zoo.convert.arguments import choose, factors, need, numbers, refuse, with_defaults
+from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, FIXED, names
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import FixedVariance
@@ -18,12 +18,7 @@ from zoo.sampler import Ancestral
 from zoo.schedule import FromBetas, Linear, NoiseSchedule, ScaledLinear
 
 _MODEL: dict[str, Any] = {**CONVOLUTIONAL, "use_timestep": True}
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "resamp_with_conv": (True,),
-    "use_timestep": (True,),
-    "use_linear_attn": (False,),
-    "attn_type": ("vanilla",),
-}
+_FIXED = FIXED | {"use_timestep": (True,), "attn_type": ("vanilla",)}
 _DIFFUSION: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_start": 1e-4,
@@ -70,16 +65,11 @@ def load_ddpm_unet(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> UN
 def ddpm(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> DDPM:
     """The whole model: ``model_var_type`` is "fixedlarge" for CIFAR-10, else "fixedsmall"."""
     arguments = with_defaults(config, _DIFFUSION, "Diffusion", _MODEL)
-    if arguments["model_var_type"] not in _VARIANCES:
-        raise ValueError(
-            f"there is no model_var_type '{arguments['model_var_type']}': possible are "
-            f"{', '.join(_VARIANCES)}"
-        )
+    fraction = choose(arguments["model_var_type"], _VARIANCES, "model_var_type")
     net, steps = load_ddpm_unet(config, state), arguments["num_diffusion_timesteps"]
-    variance = FixedVariance(_VARIANCES[arguments["model_var_type"]])
     module = DDPM(
         denoiser=net,
-        diffusion=GaussianDiffusion(_schedule(arguments, steps), variance=variance),
+        diffusion=GaussianDiffusion(_schedule(arguments, steps), variance=FixedVariance(fraction)),
         image_shape=(config["in_channels"], config["resolution"], config["resolution"]),
         sampler=Ancestral(steps),
     )
@@ -87,14 +77,13 @@ def ddpm(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> DDPM:
 
 
 def _schedule(arguments: Mapping[str, Any], steps: int) -> NoiseSchedule:
-    name, start, end = arguments["beta_schedule"], arguments["beta_start"], arguments["beta_end"]
-    if name == "linear":
-        return plain_linear(steps, start, end)
-    if name == "quad":
-        return ScaledLinear(steps, start, end)
-    if name == "const":
-        return FromBetas([end] * steps)
-    raise ValueError(f"there is no beta_schedule '{name}': possible are linear, quad, const")
+    start, end = arguments["beta_start"], arguments["beta_end"]
+    makers: dict[str, Callable[[], NoiseSchedule]] = {
+        "linear": lambda: plain_linear(steps, start, end),
+        "quad": lambda: ScaledLinear(steps, start, end),
+        "const": lambda: FromBetas([end] * steps),
+    }
+    return choose(arguments["beta_schedule"], makers, "beta_schedule")()
 
 
 def plain_linear(steps: int, start: float, end: float) -> Linear:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from zoo.conditioner import BERTText, CLIPText
+from zoo.convert.arguments import choose
 from zoo.convert.compvis.ddpm import plain_linear
 from zoo.diffusion.objective import Objective, Simple, SimpleL1
 from zoo.diffusion.parameterization import X0, Epsilon
@@ -73,9 +74,8 @@ def schedule(arguments: Mapping[str, Any]) -> NoiseSchedule:
 
 def parameterization(name: str) -> Epsilon | X0:
     """What the network predicts."""
-    if name not in ("eps", "x0"):
-        raise ValueError(f"there is no parameterization '{name}': possible are eps, x0")
-    return Epsilon() if name == "eps" else X0()
+    kinds: dict[str, type[Epsilon] | type[X0]] = {"eps": Epsilon, "x0": X0}
+    return choose(name, kinds, "parameterization")()
 
 
 def fraction(v_posterior: float) -> float:
@@ -90,9 +90,8 @@ def fraction(v_posterior: float) -> float:
 
 def objective(loss_type: str) -> Objective:
     """The objective that the model was trained by."""
-    if loss_type not in ("l1", "l2"):
-        raise ValueError(f"there is no loss_type '{loss_type}': possible are l1, l2")
-    return Simple() if loss_type == "l2" else SimpleL1()
+    kinds: dict[str, type[Simple] | type[SimpleL1]] = {"l1": SimpleL1, "l2": Simple}
+    return choose(loss_type, kinds, "loss_type")()
 
 
 def guidance(conditioner: Any) -> ClassifierFree:

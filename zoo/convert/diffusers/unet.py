@@ -35,6 +35,15 @@ TEXT_DEFAULTS = PIXEL_DEFAULTS | {
     "cross_attention_dim": 1280,
     "transformer_layers_per_block": 1,
 }
+NAMES = {  # ours to theirs, of options that mean the same
+    "in_channels": "in_channels",
+    "out_channels": "out_channels",
+    "num_res_blocks": "layers_per_block",
+    "dropout": "dropout",
+    "num_classes": "num_class_embeds",
+    "norm_groups": "norm_num_groups",
+    "norm_eps": "norm_eps",
+}
 _PIXEL_FIXED: dict[str, tuple[Any, ...]] = {
     "center_input_sample": (False,),
     "time_embedding_type": ("positional",),
@@ -138,27 +147,19 @@ def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
     shift = options.take("resnet_time_scale_shift")
     if shift not in ("default", "scale_shift"):
         raise options.refused("resnet_time_scale_shift", "possible is 'default' or 'scale_shift'")
-    groups = options.take("norm_num_groups")
-    if groups is None:
+    if options.take("norm_num_groups") is None:
         raise options.refused("norm_num_groups", "possible is a number of groups")
-    arguments: dict[str, Any] = {
-        "in_channels": options.take("in_channels"),
-        "out_channels": options.take("out_channels"),
+    return {
+        **{ours: options.single(theirs) for ours, theirs in NAMES.items()},
         "channels": widths[0],
         "channel_mult": multipliers(widths),
-        "num_res_blocks": options.single("layers_per_block"),
         "attention_at": [2**level for level, attends in enumerate(down) if attends],
-        "dropout": options.take("dropout"),
-        "num_classes": options.take("num_class_embeds"),
         "scale_shift_norm": shift == "scale_shift",
         "resblock_updown": kinds == {True},
-        "norm_groups": groups,
-        "norm_eps": options.take("norm_eps"),
         "asymmetric_padding": padding == 0 and kinds != {True},
         "sine_first": not options.take("flip_sin_to_cos"),
         "frequency_shift": float(options.take("freq_shift")),
     }
-    return arguments
 
 
 def _kinds(

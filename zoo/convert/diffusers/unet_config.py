@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zoo.convert.diffusers.unet import NAMES
 from zoo.denoiser import UNet
 
 
@@ -31,18 +32,12 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
     config: dict[str, Any] = {
         "_class_name": "UNet2DConditionModel" if text else "UNet2DModel",
         "sample_size": height if height == width else [height, width],
-        "in_channels": unet.in_channels,
-        "out_channels": unet.out_channels,
+        **{theirs: getattr(unet, ours) for ours, theirs in NAMES.items()},
         "block_out_channels": widths,
-        "layers_per_block": unet.num_res_blocks,
         "downsample_padding": 0 if unet.asymmetric_padding else 1,
-        "dropout": unet.dropout,
-        "norm_num_groups": unet.norm_groups,
-        "norm_eps": unet.norm_eps,
         "resnet_time_scale_shift": "scale_shift" if unet.scale_shift_norm else "default",
         "flip_sin_to_cos": not unet.sine_first,
         "freq_shift": _whole(unet.frequency_shift),
-        "num_class_embeds": unet.num_classes,
         "act_fn": "silu",
     }
     attention = [2**level in unet.attention_at for level in range(len(widths))]

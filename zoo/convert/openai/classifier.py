@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.classifier import EncoderUNet
 from zoo.convert import keys
-from zoo.convert.arguments import factors, numbers, with_defaults
+from zoo.convert.arguments import choose, factors, numbers, with_defaults
 from zoo.convert.keys import below
 from zoo.convert.openai.options import (
     CLASSIFIER,
@@ -95,6 +95,5 @@ def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dic
 
 def _pool(config: Mapping[str, Any]) -> str:
     pool = config.get("classifier_pool", CLASSIFIER["classifier_pool"])
-    if pool not in _POOLS:
-        raise ValueError(f"there is no classifier_pool '{pool}': possible are {', '.join(_POOLS)}")
+    choose(pool, _POOLS, "classifier_pool")
     return pool
