@@ -171,7 +171,7 @@ def _check_labels(module: Model, name: str, network: Network) -> None:
         raise ValueError(
             f"guidance.{name} knows {classes} classes, the model {own}: use one of the same labels"
         )
-    texts = [getattr(reads, "reads_captions", False), _reads_captions(module)]
+    texts = [getattr(c, "reads_captions", False) for c in (reads, module.conditioner)]
     if (classes is not None and texts[1]) or (texts[0] and own is not None):
         kinds = [f"captions, guidance.{name} labels", f"labels, guidance.{name} captions"]
         raise ValueError(
@@ -204,10 +204,6 @@ def same_first_stage(a: FirstStage, b: FirstStage) -> bool:
         and torch.allclose(value.double(), theirs[key].to(value.device).double(), 2e-3, 1e-6)
         for key, value in ours.items()
     )
-
-
-def _reads_captions(module: Model) -> bool:
-    return bool(getattr(module.conditioner, "reads_captions", False))
 
 
 def _space(network: Network) -> str:

@@ -8,7 +8,7 @@ import torch
 from lightning import LightningModule, Trainer
 
 from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log
-from zoo.diffusion.quartile import QUARTILES, quartile
+from zoo.diffusion.time_sampler import QUARTILES, quartile
 from zoo.records import Batch
 
 

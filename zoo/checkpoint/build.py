@@ -38,7 +38,7 @@ def build(config: object, /, trust: Sequence[str] | None = (), **objects: object
             the config, or a constructor refuses its arguments.
     """
     check_config(config, trust)
-    return _built(config, objects)
+    return _object(config, objects)
 
 
 def check_config(config: object, trust: Sequence[str] | None = ()) -> None:
@@ -70,13 +70,13 @@ def _check(config: object, trust: Sequence[str] | None) -> None:
         raise ValueError(f"the config's interpolation '{config}' is refused: it is not resolved")
 
 
-def _built(config: object, objects: Mapping[str, object] = MappingProxyType({})) -> Any:
+def _object(config: object, objects: Mapping[str, object] = MappingProxyType({})) -> Any:
     if isinstance(config, list):
-        return [_built(value) for value in config]
+        return [_object(value) for value in config]
     if not isinstance(config, dict):
         return config
     apart = ("_target_", "_partial_", *objects)
-    arguments = {k: _built(v) for k, v in config.items() if k not in apart} | dict(objects)
+    arguments = {k: _object(v) for k, v in config.items() if k not in apart} | dict(objects)
     if "_target_" not in config:
         return arguments
     target = _look_up(_current(config["_target_"]))
@@ -93,23 +93,23 @@ def _built(config: object, objects: Mapping[str, object] = MappingProxyType({}))
 def _resolve(target: object, partial: bool, trust: Sequence[str] | None) -> None:
     """Refuses a target that is not a part of models, defined exactly at this path."""
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
-        raise _refused(target, "it is not a dotted path")
+        raise _refusal(target, "it is not a dotted path")
     target = _current(target)
     if trust is not None and not _inside(target, ("zoo", "torch.nn", *trust)):
-        raise _refused(target, _not_trusted(target))
+        raise _refusal(target, _not_trusted(target))
     if _inside(target, ("zoo", "torch.nn")) and any(p.startswith("_") for p in target.split(".")):
-        raise _refused(target, "it is private")  # importing zoo.__main__ would run it
+        raise _refusal(target, "it is private")  # importing zoo.__main__ would run it
     thing = _look_up(target)
     home, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if f"{home}.{name}" != target:
-        raise _refused(target, f"it lives elsewhere, at '{home}.{name}'")
+        raise _refusal(target, f"it lives elsewhere, at '{home}.{name}'")
     if inspect.isfunction(thing):
         if home not in _FUNCTION_MODULES or not partial:
-            raise _refused(target, "of functions, only the grids of zoo.sampler.grid are accepted")
+            raise _refusal(target, "of functions, only the grids of zoo.sampler.grid are accepted")
     elif not inspect.isclass(thing):
-        raise _refused(target, "it is not a class")
+        raise _refusal(target, "it is not a class")
     elif not _is_part(thing):
-        raise _refused(target, "it is not a part of a model")
+        raise _refusal(target, "it is not a part of a model")
 
 
 def _is_part(thing: type) -> bool:
@@ -133,7 +133,7 @@ def _look_up(target: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
-        raise _refused(target, "there is no such class at the top of a module") from None
+        raise _refusal(target, "there is no such class at the top of a module") from None
 
 
 def _not_trusted(target: str) -> str:
@@ -148,5 +148,5 @@ def _inside(path: str, packages: Sequence[str]) -> bool:
     return any(path == package or path.startswith(f"{package}.") for package in packages)
 
 
-def _refused(target: object, why: str) -> ValueError:
+def _refusal(target: object, why: str) -> ValueError:
     return ValueError(f"the config's target '{target}' is refused: {why}")

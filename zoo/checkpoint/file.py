@@ -62,7 +62,7 @@ def save(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        save_file(_stored(module, dtype), part, metadata)
+        save_file(_tensors(module, dtype), part, metadata)
     return path
 
 
@@ -117,14 +117,14 @@ def _circumstances() -> dict[str, Any]:
     return {"time": now, "git_commit": git_commit(), "versions": versions()}
 
 
-def _stored(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+def _tensors(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """The tensors to write: contiguous, each memory once, parameters in ``dtype``."""
     import torch
 
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     left_out = tuple(f"{name}." for name in getattr(module, "not_saved", ()))
     state = {k: v for k, v in module.state_dict().items() if not k.startswith(left_out)}
-    stored: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     storages: set[int] = set()
     for name in _owners(state):
         tensor = state[name].detach().cpu()
@@ -138,8 +138,8 @@ def _stored(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
         if storage.data_ptr() in storages or storage.nbytes() != tensor.nbytes:
             tensor = tensor.clone()  # safetensors refuses views of one storage
         storages.add(storage.data_ptr())
-        stored[_plain(name)] = tensor
-    return stored
+        tensors[name.replace("_orig_mod.", "")] = tensor  # which torch.compile(module) inserts
+    return tensors
 
 
 def _owners(state: dict[str, Tensor]) -> dict[str, list[str]]:
@@ -155,10 +155,6 @@ def _owners(state: dict[str, Tensor]) -> dict[str, list[str]]:
         key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride()) if tensor.numel() else name
         names.setdefault(first.setdefault(key, name), []).append(name)
     return names
-
-
-def _plain(name: str) -> str:
-    return name.replace("_orig_mod.", "")  # what torch.compile(module) puts into keys
 
 
 def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:

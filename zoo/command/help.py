@@ -36,7 +36,8 @@ def text(verb: str, config_name: str, own: Sequence[Path] = ()) -> str:
     ]
     if defaults:
         sections.append(
-            "groups (* is the default; `zoo list` has a line on each):\n" + _offered(defaults, own)
+            "groups (* is the default; `zoo list` has a line on each):\n"
+            + _group_lines(defaults, own)
         )
     keys = _keys(file)
     if keys:
@@ -90,7 +91,7 @@ def _within(file: Path, group: str) -> dict[str, Any]:
     return {f"{group}/{name}": default for name, default in inner if (file.parent / name).is_dir()}
 
 
-def _offered(defaults: dict[str, Any], own: Sequence[Path]) -> str:
+def _group_lines(defaults: dict[str, Any], own: Sequence[Path]) -> str:
     width = max(map(len, defaults)) + 2
     lines = []
     for group, default in defaults.items():

@@ -46,10 +46,10 @@ def exchanged(own: P, changes: dict[str, Any] | None, group: str, trust: Sequenc
                 f"takes {takes}; choose another with {group}=NAME"
             )
         config = {**own_config, **config}
-    return _built(config, group, trust)
+    return _part(config, group, trust)
 
 
-def _built(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
+def _part(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
     """What a user's config describes, with networks loaded from the files it names."""
     objects: dict[str, object] = {}
     for key, value in config.items():
@@ -58,7 +58,7 @@ def _built(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
         if key in _NETWORKS and isinstance(value, str):
             objects[key] = load(checkpoint_file(value), trust)
         elif key == "guidance" and isinstance(value, dict):  # nested
-            objects[key] = _built(value, f"{where}.{key}", trust)
+            objects[key] = _part(value, f"{where}.{key}", trust)
     return build(config, None, **objects)
 
 

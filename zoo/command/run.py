@@ -84,7 +84,7 @@ def compose(
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    _teach_arithmetic()
+    _register_resolvers()
     sources = [*_sources(), *(f"file://{Path(folder).absolute()}" for folder in folders)]
     search = [f"hydra.searchpath=[{','.join(map(quoted, sources))}]"] if sources else []
     running = GlobalHydra.instance().hydra
@@ -121,7 +121,7 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
 
     # hydra.main would read sys.argv, and sys.argv must stay whole: Lightning starts the other
     # ranks of a distributed run by repeating it.
-    _teach_arithmetic()
+    _register_resolvers()
     version.setbase(_VERSION_BASE)
     parser = get_args_parser()
     parser.usage = f"zoo {verb} [group=name ...] [key=value ...]; `zoo {verb} --help` says more"
@@ -135,13 +135,13 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
         run_hydra(
             args=args,
             args_parser=parser,
-            task_function=_deferred(verb, config_name, task),
+            task_function=_task_function(verb, config_name, task),
             config_path=str(paths.configs()),
             config_name=config_name,
         )
 
 
-def _teach_arithmetic() -> None:
+def _register_resolvers() -> None:
     """What configs may compute, so that each number is written once: ``${mul:2,${a}}`` and such."""
     from omegaconf import OmegaConf
 
@@ -156,7 +156,7 @@ def _label_rows(num_classes: int | None, dropout: float) -> int:
     return num_classes + (dropout > 0)
 
 
-def _deferred(verb: str, config_name: str, task: str) -> Callable[[DictConfig], Any]:
+def _task_function(verb: str, config_name: str, task: str) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
 
     def call(cfg: DictConfig) -> Any:

@@ -149,34 +149,34 @@ class TextConditioner(Part, nn.Module):
     def forward(self, raw: Raw, draw: Draw | None = None) -> Condition:
         """Captions, or token ids (B, L) int64, to tokens (B, L, D)."""
         if isinstance(raw, list | tuple) and all(isinstance(caption, str) for caption in raw):
-            captions = self._dropped(list(raw), draw)
-            return Condition(tokens=self._encoded(self.tokens(captions)), raw=captions)
-        ids = self._checked_ids(raw)
+            captions = self._drop(list(raw), draw)
+            return Condition(tokens=self._encode(self.tokens(captions)), raw=captions)
+        ids = self._ids(raw)
         if draw is not None and self.dropout:
             keep = draw.uniform().to(ids.device) >= self.dropout
             ids = ids.where(keep[:, None], self.tokens([""]).to(ids))
-        return Condition(tokens=self._encoded(ids), raw=ids)
+        return Condition(tokens=self._encode(ids), raw=ids)
 
     def null(self, size: int) -> Condition:
         """The encoding of the empty caption, ``size`` times."""
-        return Condition(tokens=self._encoded(self.tokens([""])).expand(size, -1, -1))
+        return Condition(tokens=self._encode(self.tokens([""])).expand(size, -1, -1))
 
     def random(self, draw: Draw) -> Raw:
         """Empty captions: there is no distribution of captions to draw from."""
         return [""] * len(draw)
 
-    def _dropped(self, captions: list[str], draw: Draw | None) -> list[str]:
+    def _drop(self, captions: list[str], draw: Draw | None) -> list[str]:
         if draw is None or not self.dropout:
             return captions
         dropped = (draw.uniform() < self.dropout).tolist()
         return ["" if drop else caption for drop, caption in zip(dropped, captions, strict=True)]
 
-    def _encoded(self, ids: Tensor) -> Tensor:
+    def _encode(self, ids: Tensor) -> Tensor:
         device = next(self.network.parameters()).device
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
             return self.network(ids.to(device))
 
-    def _checked_ids(self, raw: Any) -> Tensor:
+    def _ids(self, raw: Any) -> Tensor:
         if not isinstance(raw, Tensor) or raw.ndim != 2 or raw.is_floating_point():
             got = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else repr(raw)[:40]
             raise ValueError(

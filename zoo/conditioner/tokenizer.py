@@ -37,7 +37,7 @@ def clip_tokenizer(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) 
     model = models.BPE(
         vocab=dict(vocab), merges=list(merges), end_of_word_suffix="</w>", unk_token=_END
     )
-    return _finished(_clip_like(model), (_END, _START))
+    return _json_bytes(_clip_like(model), (_END, _START))
 
 
 def bert_tokenizer(vocab: Mapping[str, int]) -> bytes:
@@ -48,7 +48,7 @@ def bert_tokenizer(vocab: Mapping[str, int]) -> bytes:
     """
     _need(vocab, (_PAD, _UNKNOWN, _CLS, _SEP), "BERT")
     model = models.WordPiece(vocab=dict(vocab), unk_token=_UNKNOWN)
-    return _finished(_bert_like(model), (_SEP, _CLS))
+    return _json_bytes(_bert_like(model), (_SEP, _CLS))
 
 
 def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
@@ -64,7 +64,7 @@ def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
         end_of_word_suffix="</w>",
         show_progress=False,
     )
-    return _trained(tokenizer, trainer, captions, (_END, _START))
+    return _learn(tokenizer, trainer, captions, (_END, _START))
 
 
 def train_bert_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
@@ -79,10 +79,10 @@ def train_bert_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
         special_tokens=[_PAD, _UNKNOWN, _CLS, _SEP, _MASK],
         show_progress=False,
     )
-    return _trained(tokenizer, trainer, captions, (_SEP, _CLS))
+    return _learn(tokenizer, trainer, captions, (_SEP, _CLS))
 
 
-def _trained(
+def _learn(
     tokenizer: Tokenizer,
     trainer: trainers.BpeTrainer | trainers.WordPieceTrainer,
     captions: Iterable[str],
@@ -94,7 +94,7 @@ def _trained(
             f"the captions' letters alone need {tokenizer.get_vocab_size()} tokens, more than "
             f"vocab_size={trainer.vocab_size}"
         )
-    return _finished(tokenizer, end_start)
+    return _json_bytes(tokenizer, end_start)
 
 
 def _clip_like(model: models.Model) -> Tokenizer:
@@ -118,7 +118,7 @@ def _bert_like(model: models.Model) -> Tokenizer:
     return tokenizer
 
 
-def _finished(tokenizer: Tokenizer, end_start: tuple[str, str]) -> bytes:
+def _json_bytes(tokenizer: Tokenizer, end_start: tuple[str, str]) -> bytes:
     """With start and end token around every text."""
     end, start = end_start
     ids = [(token, tokenizer.token_to_id(token)) for token in end_start]

@@ -22,20 +22,20 @@ _TO_NOISE = FromBetas([*torch.linspace(1e-3, 0.3, _TIMES - 1, dtype=torch.float6
 
 def one_step(sampler: Sampler) -> Verdict:
     """N = 1: one step from the grid's first time."""
-    return _counted(sampler, 1, "N = 1")
+    return _steps(sampler, 1, "N = 1")
 
 
 def every_time(sampler: Sampler) -> Verdict:
     """N = T: a step for each of the schedule's times."""
-    return _counted(sampler, _TIMES, f"N = T = {_TIMES}")
+    return _steps(sampler, _TIMES, f"N = T = {_TIMES}")
 
 
 def odd_steps(sampler: Sampler) -> Verdict:
     """N does not divide T."""
-    return _counted(sampler, 7, f"N = 7, T = {_TIMES}")
+    return _steps(sampler, 7, f"N = 7, T = {_TIMES}")
 
 
-def _counted(sampler: Sampler, count: int, name: str) -> Verdict:
+def _steps(sampler: Sampler, count: int, name: str) -> Verdict:
     """The walk yields a finite x for every step, as many as its levels say."""
     variant, note = with_steps(sampler, count), ""
     try:

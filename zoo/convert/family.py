@@ -104,17 +104,17 @@ def resemblance(keys: Iterable[str]) -> tuple[Layout, list[str]]:
         ValueError: no key has any layout's names.
     """
     names = list(keys)
-    matched = [
+    matches = [
         [name for name in names if any(re.match(sign, name) for sign in layout.signs)]
         for layout in _LAYOUTS
     ]
-    best = max(range(len(_LAYOUTS)), key=lambda index: len(matched[index]))
-    if not matched[best]:
+    best = max(range(len(_LAYOUTS)), key=lambda index: len(matches[index]))
+    if not matches[best]:
         inside = {name.partition(".")[2] for name in names if name.startswith("module.")}
         hint = "; take 'module.' off the keys first" if inside and _have_layout(inside) else ""
         got = listed(names) if names else "no keys at all"
         raise ValueError(f"these keys are of no known layout ({', '.join(FAMILIES)}): {got}{hint}")
-    return _LAYOUTS[best], matched[best]
+    return _LAYOUTS[best], matches[best]
 
 
 def _have_layout(keys: Iterable[str]) -> bool:

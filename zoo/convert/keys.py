@@ -70,7 +70,7 @@ def translate(
         rows, *sides = ours[key].shape
         shape = (rows // len(parts), *sides)
         for their in parts:
-            if their in state and _squeezed(state[their].shape) != _squeezed(shape):
+            if their in state and _without_ones(state[their].shape) != _without_ones(shape):
                 wrong.append(f"'{their}' is {tuple(state[their].shape)}, not {tuple(shape)}")
         if complete and not wrong:
             tensors[key] = torch.cat([state[their].reshape(shape) for their in parts])
@@ -135,7 +135,7 @@ def without(
     return {key: v for key, v in part.items() if not key.startswith(tuple(drop))}
 
 
-def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
+def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
     sides = list(shape)
     while len(sides) > 2 and sides[-1] == 1:
         sides.pop()

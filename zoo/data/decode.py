@@ -87,10 +87,10 @@ class ImageDecoder:
         rows = rows.select(good)
         if not fits:
             return OnDemand(self, rows, class_names, num_skipped)
-        decoded_set = ImageSet(pixels[: len(good)], *_metadata(rows, class_names), num_skipped)
+        image_set = ImageSet(pixels[: len(good)], *_metadata(rows, class_names), num_skipped)
         if time.monotonic() - started > _WORTH_KEEPING and not num_skipped:
-            decode_cache.store(key, decoded_set.images)
-        return decoded_set
+            decode_cache.store(key, image_set.images)
+        return image_set
 
     def _good(self, rows: Rows, what: str, pixels: Tensor | None) -> list[int]:
         """Which rows are whole; their images fill ``pixels`` from the front."""

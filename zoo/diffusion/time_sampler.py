@@ -1,4 +1,4 @@
-"""Which time each example of a training step looks at."""
+"""Which time each example of a training step looks at, and the quarters of all times."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, distributed
+
+QUARTILES = 4
+
+
+def quartile(t: Tensor, end: float) -> Tensor:
+    """The quartile 0..3 of times t (B,) in (0, end]; for integer times all four are equally large.
+
+    >>> quartile(torch.tensor([1.0, 250.0, 251.0, 1000.0]), 1000).tolist()
+    [0, 0, 1, 3]
+    """
+    return (t * QUARTILES / end).ceil().long().sub(1).clamp(0, QUARTILES - 1)
 
 
 class TimeSampler(Protocol):

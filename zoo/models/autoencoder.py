@@ -85,26 +85,26 @@ class Autoencoder(Trainable):
         """The loss on a batch, its latents drawn from their posterior."""
         images = _images_of(batch)
         if self.loss is not None:
-            return {"loss": self._against(self.loss, images)}
+            return {"loss": self._adversarial_step(self.loss, images)}
         result = self._pass(images, "posterior")
         penalties = dict(result.penalties)
         if "kl" in penalties:
             penalties["kl"] = penalties["kl"] / images[0].numel()
         error = self.reconstruction_loss(result.reconstruction.float(), images)
-        loss = error + self._weighted(penalties)
+        loss = error + self._penalty(penalties)
         self._log_step({"reconstruction": error, **penalties, **result.figures}, len(images))
         return {"loss": loss}
 
     def _pass(self, images: Tensor, purpose: str) -> TrainingPass:
         return self.first_stage.training_pass(images, self.draw(len(images), purpose))
 
-    def _weighted(self, penalties: dict[str, Tensor]) -> Tensor:
+    def _penalty(self, penalties: dict[str, Tensor]) -> Tensor:
         weights = {"kl": self.kl_weight, "codebook": self.codebook_weight}
         return torch.stack([weights[name] * value for name, value in penalties.items()]).sum()
 
     # Against a discriminator
 
-    def _against(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
+    def _adversarial_step(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
         """One step of the autoencoder, then one of the discriminator against the new one."""
         optimizers: Any = self.optimizers()
         autoencoder, discriminator = optimizers
@@ -114,7 +114,7 @@ class Autoencoder(Trainable):
         value, figures = loss.of_autoencoder(
             images,
             result.reconstruction.float(),
-            self._weighted(result.penalties),
+            self._penalty(result.penalties),
             self.first_stage.decoder.conv_out.weight,
             step,
         )
@@ -124,13 +124,13 @@ class Autoencoder(Trainable):
         self.untoggle_optimizer(autoencoder)
         adversarial = step >= loss.start
         if adversarial:
-            figures |= self._teach(loss, discriminator.optimizer, images)
+            figures |= self._train_discriminator(loss, discriminator.optimizer, images)
         for scheduler in self._schedulers()[: 1 + adversarial]:  # as many as optimizers made a step
             scheduler.step()
         self._log_step({**result.penalties, **result.figures, **figures}, len(images))
         return value.detach()
 
-    def _teach(
+    def _train_discriminator(
         self, loss: AdversarialLoss, optimizer: Optimizer, images: Tensor
     ) -> dict[str, Tensor]:
         """The discriminator's step, which Lightning does not count: a batch is one step."""

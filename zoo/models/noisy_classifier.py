@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.diffusion.clock import Clock, DiscreteClock, times
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.parameterization import X0
-from zoo.diffusion.quartile import QUARTILES, quartile
+from zoo.diffusion.time_sampler import QUARTILES, quartile
 from zoo.first_stage import FirstStage, Identity
 from zoo.recipe import Recipe
 from zoo.records import Batch, Level

@@ -95,7 +95,10 @@ class DiffusersScheduler(Sampler):
             raise ValueError(f"{self.scheduler} does not walk a table of betas, as models here do")
         own = {k: v for k, v in (self.config or {}).items() if not k.startswith("_")}
         if unknown := sorted(own.keys() - takes.keys()):
-            raise ValueError(f"{self.scheduler} takes no {', '.join(unknown)}; {_possible(takes)}")
+            possible = ", ".join(name for name in takes if name != "self")
+            raise ValueError(
+                f"{self.scheduler} takes no {', '.join(unknown)}; possible are {possible}"
+            )
         settings: dict[str, Any] = {"clip_sample": False, **own}
         if not _uses_variance(kind):
             settings.pop("variance_type", None)  # models' second half of channels never arrives
@@ -124,10 +127,6 @@ def _class(name: str) -> Any:
     if not (inspect.isclass(kind) and issubclass(kind, diffusers.SchedulerMixin)):
         raise ValueError(f"diffusers {diffusers.__version__} has no scheduler called '{name}'")
     return kind
-
-
-def _possible(takes: Any) -> str:
-    return "possible are " + ", ".join(k for k in takes if k != "self")
 
 
 def _log_alpha2(schedule: NoiseSchedule) -> np.ndarray:

@@ -19,7 +19,11 @@ def accelerator(name: str = "auto") -> str:
     Raises:
         ValueError: this machine lacks the device.
     """
-    devices = {"gpu": torch.cuda.is_available(), "mps": _has_mps(), "cpu": True}
+    devices = {
+        "gpu": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         return next(device for device, present in devices.items() if present)
     choice, name = name, {"cuda": "gpu"}.get(name, name)
@@ -62,10 +66,6 @@ def _gpu_has_bf16() -> bool:
 def _cpu_has_bf16() -> bool:
     flags = (_cpu_info("flags") or "").split()
     return any(flag in flags for flag in _BF16_FLAGS)
-
-
-def _has_mps() -> bool:
-    return torch.backends.mps.is_available()
 
 
 @functools.cache

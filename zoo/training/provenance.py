@@ -38,7 +38,7 @@ def training_provenance(
             "batch_size": data.batch_size * trainer.accumulate_grad_batches,
             "optimizer": type(optimizer).__name__,
             "learning_rate": float(optimizer.defaults["lr"]),
-            "lr_scheduler": _written(cfg.recipe.get("lr_scheduler")),
+            "lr_scheduler": _call_text(cfg.recipe.get("lr_scheduler")),
             "gradient_clip": trainer.gradient_clip_val,
             "ema": f"decay {ema.decay:g}" if averaged else "none",  # type: ignore[union-attr]
             "seed": cfg.seed,
@@ -64,7 +64,7 @@ def _devices(trainer: Trainer, device: str) -> str:
     return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
 
 
-def _written(node: Any) -> str | None:
+def _call_text(node: Any) -> str | None:
     """A partial's config as a call, such as ``warmup(num_steps=500)``."""
     if node is None:
         return None

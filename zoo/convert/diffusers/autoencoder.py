@@ -38,7 +38,7 @@ def kl_autoencoder(config: Mapping[str, Any], what: str = "AutoencoderKL") -> di
     options.must_be("latents_mean", None)
     options.must_be("latents_std", None)
     options.ignore("force_upcast", "shift_factor", "use_quant_conv", "use_post_quant_conv")
-    arguments = _shared(options)
+    arguments = _common(options)
     arguments["latent_channels"] = options.take("latent_channels")
     options.finish()
     return arguments
@@ -54,7 +54,7 @@ def vq_autoencoder(config: Mapping[str, Any], what: str = "VQModel") -> dict[str
     options.must_be("norm_type", "group")
     options.must_be("lookup_from_codebook", False)
     options.ignore("force_upcast")
-    arguments = _shared(options)
+    arguments = _common(options)
     z, width = options.take("latent_channels"), options.take("vq_embed_dim")
     arguments["latent_channels"] = z if width is None else width
     if width not in (None, z):
@@ -64,7 +64,7 @@ def vq_autoencoder(config: Mapping[str, Any], what: str = "VQModel") -> dict[str
     return arguments
 
 
-def _shared(options: Options) -> dict[str, Any]:
+def _common(options: Options) -> dict[str, Any]:
     options.must_be("act_fn", "silu", "swish")
     options.ignore("sample_size", "scaling_factor")
     widths = list(options.take("block_out_channels"))

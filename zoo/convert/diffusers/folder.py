@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from zoo.checkpoint.build import build
 from zoo.convert.keys import load_state
 from zoo.convert.weights.read import read
-from zoo.part import Part, config_of
 
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _ENDS = (".safetensors", ".safetensors.index.json", ".bin")
@@ -60,12 +59,6 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         ValueError: no weights, or a file that cannot be read.
     """
     return read(weights_file(folder))
-
-
-def conditioner_config(conditioner: Any) -> dict[str, Any]:
-    """The conditioner's own config, ``_target_`` and arguments."""
-    assert isinstance(conditioner, Part)
-    return config_of(conditioner)
 
 
 def read_conditioner(folder: Path) -> Any:

@@ -85,7 +85,7 @@ def pixel_unet(config: Mapping[str, Any], what: str = "UNet2DModel") -> dict[str
     for name, possible in _PIXEL_FIXED.items():
         options.must_be(name, *possible)
     options.ignore("sample_size", "num_train_timesteps")
-    arguments = _shared(options, "Attn", resample=True)
+    arguments = _common(options, "Attn", resample=True)
     head_dim = options.take("attention_head_dim")
     if head_dim is not None:
         arguments["head_channels"] = head_dim
@@ -113,7 +113,7 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
         "use_linear_projection",  # a linear layer or a 1x1 convolution: the same product
         "addition_embed_type_num_heads",  # of an embedding that is refused above
     )
-    arguments = _shared(options, "CrossAttn", resample=False)
+    arguments = _common(options, "CrossAttn", resample=False)
     arguments["context_dim"] = options.single("cross_attention_dim")
     depth = options.single("transformer_layers_per_block")
     if isinstance(depth, list):
@@ -125,7 +125,7 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
     return arguments
 
 
-def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
+def _common(options: Options, attention: str, resample: bool) -> dict[str, Any]:
     """What the two classes have in common."""
     widths = list(options.take("block_out_channels"))
     options.must_be("time_embedding_dim", None, 4 * widths[0])

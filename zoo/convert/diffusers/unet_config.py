@@ -29,6 +29,7 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
         what = "resblock_updown=True" if unet.resblock_updown else "mid_attention=False"
         raise ValueError(f"UNet2DConditionModel has no {what} beside cross-attention")
     height, width = sample_size
+    shift = unet.frequency_shift
     config: dict[str, Any] = {
         "_class_name": "UNet2DConditionModel" if text else "UNet2DModel",
         "sample_size": height if height == width else [height, width],
@@ -37,7 +38,7 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
         "downsample_padding": 0 if unet.asymmetric_padding else 1,
         "resnet_time_scale_shift": "scale_shift" if unet.scale_shift_norm else "default",
         "flip_sin_to_cos": not unet.sine_first,
-        "freq_shift": _whole(unet.frequency_shift),
+        "freq_shift": int(shift) if float(shift).is_integer() else shift,
         "act_fn": "silu",
     }
     attention = [2**level in unet.attention_at for level in range(len(widths))]
@@ -89,7 +90,3 @@ def _head_dim(unet: UNet, widths: list[int], attention: list[bool]) -> int | Non
             f"{unet.num_heads} at widths {sorted(head_widths)}"
         )
     return head_widths.pop() // unet.num_heads if head_widths else None
-
-
-def _whole(value: float) -> float:
-    return int(value) if float(value).is_integer() else value

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from zoo.conditioner import CLIPText, Unconditional
 from zoo.convert.diffusers.autoencoder import Autoencoder, autoencoder_config
 from zoo.convert.diffusers.fold import UNFOLDED, folded, unfolded
-from zoo.convert.diffusers.folder import conditioner_config
 from zoo.convert.diffusers.keys import their_weights
 from zoo.convert.diffusers.scheduler_config import scheduler_config
 from zoo.convert.diffusers.text import text_encoder_config, text_encoder_weights, tokenizer_files
@@ -22,6 +21,7 @@ from zoo.convert.diffusers.unet_config import unet_config
 from zoo.denoiser import UNet
 from zoo.first_stage import Identity
 from zoo.module import DiffusionModule
+from zoo.part import config_of
 
 VERSION = "0.32.0"  # the oldest diffusers whose folders look like this
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -139,7 +139,7 @@ def _text(text: CLIPText) -> Files:
 
 
 def _conditioner(conditioner: Any) -> Files:
-    files: Files = {"conditioner/config.json": conditioner_config(conditioner)}
+    files: Files = {"conditioner/config.json": config_of(conditioner)}
     if isinstance(conditioner, nn.Module) and (state := conditioner.state_dict()):
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         files["conditioner/model.safetensors"] = weights

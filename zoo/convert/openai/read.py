@@ -54,7 +54,7 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
             config asks for what the zoo lacks.
     """
     expect(state_dict, "openai")
-    if _is_classifier(state_dict):
+    if not any(key.startswith("output_blocks.") for key in state_dict):
         return from_openai_classifier(state_dict, config)
     arguments = _complete(_with_classes(state_dict, config))
     net, steps = denoiser(state_dict, config), int(arguments["diffusion_steps"])
@@ -135,7 +135,3 @@ def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dic
     if rows is None or not config.get("class_cond"):
         return dict(config)
     return {"num_classes": rows, **config}
-
-
-def _is_classifier(state: Mapping[str, Tensor]) -> bool:
-    return not any(key.startswith("output_blocks.") for key in state)

@@ -1,4 +1,4 @@
-"""The gradient's norm before it is clipped."""
+"""What an optimizer step is made with: the gradient's norm and the learning rate."""
 
 from __future__ import annotations
 
@@ -20,3 +20,14 @@ class GradientNorm(Callback):
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             norm = torch.nn.utils.get_total_norm(gradients).item()
             log(trainer, {"train/gradient_norm": norm}, step=trainer.global_step)
+
+
+class LearningRate(Callback):
+    """Logs ``train/learning_rate``, warm-up and schedule included."""
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        if is_logging(trainer, next_step=True):
+            rate = optimizer.param_groups[0]["lr"]
+            log(trainer, {"train/learning_rate": rate}, step=trainer.global_step)
