@@ -1,4 +1,4 @@
-"""Which parts go together: others are refused when a model is built, with the remedy."""
+"""Checks that parts go together, when a model is built; errors name the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a model generates images, and the bound on their likelihood: functions of ``Model``."""
+"""Generation of images, and the bound on their likelihood, by any ``Model``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device it computes on."""
 
     def train(self, mode: bool = True) -> object:
         """Training or evaluation mode."""
@@ -42,7 +42,7 @@ class Model(Protocol):
     def predict(
         self, x: Tensor, t: float | Tensor | Level, condition: Condition | None = None
     ) -> Prediction:
-        """What it believes at x and a noise level; x0 is not clipped."""
+        """Its estimate at x and a noise level; x0 is not clipped."""
 
     def clip(self, x0: Tensor) -> Tensor:
         """x0 within the first stage's bounds."""
@@ -136,7 +136,7 @@ def _condition(
     seed: int,
     num_classes: int | None = None,
 ) -> Condition:
-    """What the denoiser reads for images of these indices, on the model's device.
+    """The condition that the denoiser reads for images of these indices, on the model's device.
 
     Args:
         module: the model.

@@ -95,7 +95,7 @@ class DiffusionModule(Trainable):
 
     @property
     def network_evaluations(self) -> int:
-        """How many rows the denoiser has evaluated since this was last set to 0."""
+        """The rows that the denoiser has evaluated since this was last set to 0."""
         return self._rows_evaluated[0]
 
     @network_evaluations.setter

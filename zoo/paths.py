@@ -20,7 +20,7 @@ def checkpoints() -> Path:
 
 
 def cache() -> Path:
-    """Where downloads go: ``ZOO_CACHE``, or ``~/.cache/diffusion-zoo``; it need not exist yet."""
+    """The folder of downloads: ``ZOO_CACHE``, or ``~/.cache/diffusion-zoo``; it may be missing."""
     folder = os.environ.get("ZOO_CACHE")
     return Path(folder).expanduser() if folder else Path.home() / ".cache" / "diffusion-zoo"
 

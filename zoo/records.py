@@ -17,7 +17,7 @@ Raw = Tensor | list[str] | None
 
 
 class Batch(NamedTuple):
-    """What a data module hands to a training step.
+    """The examples that a data module hands to a training step.
 
     Attributes:
         images: (B, C, H, W) float32 in [-1, 1], or None where ``moments`` stand for them.
@@ -50,7 +50,7 @@ class Level(NamedTuple, Generic[N]):
 
 @dataclass(frozen=True)
 class Condition:
-    """What a conditioner makes of a raw condition, and what a denoiser reads.
+    """A conditioner's output, which a denoiser reads.
 
     Attributes:
         vector: labels (B,) int64 for a denoiser with a label table, or (B, D) float.
@@ -125,7 +125,7 @@ class Noised(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a model believes at one level.
+    """A model's estimate at one level.
 
     Attributes:
         x0: the predicted clean data, the shape of x, float32.

@@ -1,4 +1,4 @@
-"""What every LightningModule of the zoo shares: a recipe to train by, and a file to be saved in."""
+"""The base of every LightningModule of the zoo: it trains by a recipe and saves itself."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Trainable(Part, LightningModule):
     """The seed of the training draws; set by the entry point, never saved in the config."""
 
     origin: Mapping[str, Any] = MappingProxyType({})
-    """Where weights that were not trained here come from; goes into a saved file's provenance."""
+    """The origin of weights that were not trained here; goes into a saved file's provenance."""
 
     def save(
         self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
@@ -152,7 +152,7 @@ def processed_batches(trainer: Trainer) -> int:
 
 
 class Modal(Protocol):
-    """What has a training and an evaluation mode."""
+    """An object with a training and an evaluation mode."""
 
     training: bool
 

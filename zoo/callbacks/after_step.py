@@ -1,4 +1,4 @@
-"""What the callbacks share: one call per optimizer step, and rows for the loggers."""
+"""The base of the callbacks: one call per optimizer step, and rows for the loggers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.records import Batch
 
 Outputs = Mapping[str, Tensor]
-"""What a training step returns: "loss" and perhaps more."""
+"""The result of a training step: "loss" and perhaps more."""
 
 
 class AfterStep(Callback):

@@ -1,4 +1,4 @@
-"""What an optimizer step is made with: the gradient's norm and the learning rate."""
+"""Curves of the optimizer: the gradient's norm and the learning rate."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def config(path: str | Path) -> dict[str, Any]:
 
 
 def provenance(path: str | Path) -> dict[str, Any]:
-    """Where the weights came from, read from the file's header alone."""
+    """The weights' provenance, read from the file's header alone."""
     return _json(path, "provenance")
 
 

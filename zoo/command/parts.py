@@ -50,7 +50,7 @@ def exchanged(own: P, changes: dict[str, Any] | None, group: str, trust: Sequenc
 
 
 def _part(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
-    """What a user's config describes, with networks loaded from the files it names."""
+    """The part that a user's config describes, its networks loaded from the files it names."""
     objects: dict[str, object] = {}
     for key, value in config.items():
         if key in _NETWORKS and value == "???":

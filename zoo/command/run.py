@@ -102,7 +102,7 @@ def compose(
 
 
 def _sources() -> list[str]:
-    """Where the running verb, if any, looks for configs beside the zoo's own."""
+    """The folders of the running verb, if any, that hold configs beside the zoo's own."""
     from hydra.core.hydra_config import HydraConfig
 
     if not HydraConfig.initialized():
@@ -142,7 +142,7 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
 
 
 def _register_resolvers() -> None:
-    """What configs may compute, so that each number is written once: ``${mul:2,${a}}`` and such."""
+    """The functions of configs, so that each number is written once: ``${mul:2,${a}}`` and such."""
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)

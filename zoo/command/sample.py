@@ -1,4 +1,4 @@
-"""What ``zoo sample`` does: images from a saved model, as a grid, single files or one array."""
+"""The task of ``zoo sample``: images from a saved model, as a grid, single files or one array."""
 
 from __future__ import annotations
 

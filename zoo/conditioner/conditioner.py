@@ -20,7 +20,7 @@ class Conditioner(Protocol):
 
     @property
     def num_classes(self) -> int | None:
-        """How many labels there are, or None where conditions are no labels."""
+        """The number of labels, or None where conditions are no labels."""
 
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:
         """The condition of B examples; with a draw, some are dropped."""

@@ -35,7 +35,7 @@ class LowResolution(Part):
 
     @property
     def num_rows(self) -> int | None:
-        """How many rows the denoiser's label table needs."""
+        """The rows that the denoiser's label table needs."""
         return self.num_classes
 
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:

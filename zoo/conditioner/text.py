@@ -1,4 +1,4 @@
-"""What text conditioners share: a tokenizer that travels with the weights, dropout, freezing."""
+"""The base of text conditioners: a tokenizer that travels with the weights, dropout, freezing."""
 
 from __future__ import annotations
 

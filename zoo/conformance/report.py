@@ -1,4 +1,4 @@
-"""What ``zoo check`` does: runs the suite on a sampler and prints a verdict for each property."""
+"""The task of ``zoo check``: the suite on a sampler, a verdict for each property."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class Verdict(NamedTuple):
     Attributes:
         property: what was checked.
         passed: None where it does not apply to this sampler.
-        detail: what was measured, in words.
+        detail: the measurement, in words.
         asks: what the check asks and why, in a line; ``conformance`` fills it in.
     """
 

@@ -1,4 +1,4 @@
-"""Published weights in, ours out."""
+"""Conversion of published weights into models of this zoo, and back to diffusers."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def refuse(arguments: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], w
 
 
 def choose(name: object, possible: Mapping[str, T], what: str) -> T:
-    """What a name stands for.
+    """The value of a name.
 
     Raises:
         ValueError: there is no such name.

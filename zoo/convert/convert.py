@@ -1,4 +1,4 @@
-"""What ``zoo convert`` does: published weights in, one file of this zoo out."""
+"""The task of ``zoo convert``: published weights in, one file of this zoo out."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _file(path: Path) -> Any:
 
 
 def _digests(source: Path, entry: Mapping[str, Any]) -> dict[str, str]:
-    """The file's SHA-256, compared with what is published of it.
+    """The file's SHA-256, compared with the published one.
 
     Raises:
         ValueError: it is another file, or a torn one.

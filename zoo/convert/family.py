@@ -1,4 +1,4 @@
-"""Where weights come from: the layouts that are known, and networks of published configs."""
+"""The known layouts of weights, and the networks of published configs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def network(family: str, config: Mapping[str, Any]) -> nn.Module:
         family: ``openai`` (improved- and guided-diffusion's ``script_util`` arguments), ``compvis``
             (a node of a latent-diffusion yaml, or a class's arguments; also the DDPM port's) or
             ``diffusers`` (a component's ``config.json``).
-        config: the arguments; what is left out has the reference's default.
+        config: the arguments; others have the reference's defaults.
 
     Raises:
         ValueError: the family is unknown, or the config asks for what the zoo's networks lack.

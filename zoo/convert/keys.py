@@ -130,7 +130,7 @@ def renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
 def without(
     state: Mapping[str, Tensor], prefix: str, drop: Iterable[str] = ()
 ) -> dict[str, Tensor]:
-    """What lies below a prefix, without it; keys that start with one of ``drop`` are left out."""
+    """The tensors below a prefix, without it; keys that start with one of ``drop`` are left out."""
     part = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
     return {key: v for key, v in part.items() if not key.startswith(tuple(drop))}
 

@@ -26,7 +26,7 @@ _WORTH_KEEPING = 2.0  # seconds of decoding from which the result is cached
 
 
 class Decodes(Protocol):
-    """What a set on demand decodes with."""
+    """The decoder of a set on demand."""
 
     shape: tuple[int, int, int]
     """(C, H, W) of every image."""
@@ -93,7 +93,7 @@ class ImageDecoder:
         return image_set
 
     def _good(self, rows: Rows, what: str, pixels: Tensor | None) -> list[int]:
-        """Which rows are whole; their images fill ``pixels`` from the front."""
+        """The indices of whole rows; their images fill ``pixels`` from the front."""
         good: list[int] = []
         broken: list[ValueError] = []
         for index, image in self._all(rows, what):

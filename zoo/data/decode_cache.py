@@ -18,7 +18,7 @@ from zoo.data.rows import Rows
 
 
 def content_key(rows: Rows, image_size: int, channels: int) -> str | None:
-    """What the pixels depend on: every encoded byte, the size, the filter, PIL's version.
+    """A hash of all that fixes the pixels: every encoded byte, the size, the filter, PIL's version.
 
     None where a row cannot be read.
     """

@@ -1,4 +1,4 @@
-"""What the sources of encoded images share: the split, the decoding, the captions of classes."""
+"""The base of sources of encoded images: the split, the decoding, the captions of classes."""
 
 from __future__ import annotations
 

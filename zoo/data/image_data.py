@@ -1,4 +1,4 @@
-"""What every data set of the zoo shares: two splits, a deterministic stream, a fingerprint."""
+"""The base of every data set: two splits, a deterministic stream, a fingerprint."""
 
 from __future__ import annotations
 

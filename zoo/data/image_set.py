@@ -14,7 +14,7 @@ _CHUNK = 1024  # images hashed at a time, so that a set decoded on demand is nev
 
 
 class ImageSet:
-    """Images of one size in memory, with what is known about each of them.
+    """Images of one size in memory, with their labels and captions.
 
     Args:
         images: (N, C, H, W) uint8.

@@ -118,7 +118,7 @@ class TrainStream:
         return Batch(to_float(images), condition_of(self.images, self.condition, indices))
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
-        """Which images a step looks at, (B,) int64, and which of them mirrored, (B,) bool."""
+        """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
         parts = [(self._epoch(epoch), rows) for epoch, rows in self._parts(step)]
         return (
             torch.cat([order[rows] for (order, _), rows in parts]),
@@ -126,7 +126,7 @@ class TrainStream:
         )
 
     def places(self, step: int) -> Tensor:
-        """Where a step's images are cut, (B, 2) in [0, 1): down and across."""
+        """The places of a step's squares, (B, 2) in [0, 1): down and across."""
         return torch.cat([self._places(epoch)[rows] for epoch, rows in self._parts(step)])
 
     def _parts(self, step: int) -> list[tuple[int, slice]]:
@@ -150,7 +150,7 @@ class TrainStream:
         return torch.rand(len(self.images), 2, generator=place)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the order depends on; the position itself is the trainer's number of batches."""
+        """The settings that fix the order; the position is the trainer's number of batches."""
         names = ("seed", "batch_size", "flip", "crop")
         return {"num_images": len(self.images), **{name: getattr(self, name) for name in names}}
 

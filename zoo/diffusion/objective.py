@@ -16,7 +16,7 @@ from zoo.schedule import NoiseSchedule
 
 
 class Terms(Protocol):
-    """What an objective is made of: ``GaussianDiffusion``, as far as a loss reads it."""
+    """The ingredients of an objective: ``GaussianDiffusion``, as far as a loss reads it."""
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -24,7 +24,7 @@ class Terms(Protocol):
 
     @property
     def parameterization(self) -> Parameterization:
-        """What the network's output means."""
+        """The meaning of the network's output."""
 
     def error(self, noised: Noised, output: Tensor) -> Tensor:
         """The predicting part of the output less its target, (B, C, H, W)."""

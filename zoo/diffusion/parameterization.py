@@ -1,4 +1,4 @@
-"""What a network's output means: a linear reading x0 = c_x x + c_out output."""
+"""The meaning of a network's output: a linear reading x0 = c_x x + c_out output."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from zoo.records import N
 
 
 class Parameterization(Protocol):
-    """How an output is read, what it is trained towards, and how x goes into the network.
+    """The reading and the training target of an output, and the network's input.
 
     ``alpha`` and ``sigma`` are floats, or tensors that broadcast over x.
     """
 
     def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
-        """What the output should be."""
+        """The ideal output."""
 
     def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         """(c_x, c_out) of x0 = c_x x + c_out output."""
 
     def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
-        """What the network sees."""
+        """The network's input."""
 
 
 class Epsilon(Part):

@@ -1,4 +1,4 @@
-"""Which time each example of a training step looks at, and the quarters of all times."""
+"""The time of each example of a training step, and the quarters of all times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TimeSampler(Protocol):
         """Learns from the losses (B,) seen at t (B,)."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What was learned, as tensors and plain containers, for a training's state."""
+        """The history, as tensors and plain containers, for a training's state."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what an earlier part of the training learned."""

@@ -10,7 +10,7 @@ from zoo.part import Part
 
 
 class Variance(Protocol):
-    """How many output channels per data channel, and the variance fraction that lies in them."""
+    """The output channels per data channel, and the variance fraction that they hold."""
 
     channels_factor: int
 

@@ -29,7 +29,7 @@ class AdversarialLoss(nn.Module, ABC):
     """
 
     penalty: ClassVar[str]
-    """Which autoencoders it is for: those whose ``training_pass`` has this penalty."""
+    """The penalty of the autoencoders it is for, in their ``training_pass``."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the KL and the VQ autoencoder share: the two halves, and the scale of what is diffused."""
+"""The base of the KL and the VQ autoencoder: two halves, and the scale of the latents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.part import Part
 
 
 class TrainingPass(NamedTuple):
-    """What one batch gives the losses of an autoencoder.
+    """One batch's share of the losses of an autoencoder.
 
     Attributes:
         reconstruction: (B, C, H, W), about in [-1, 1].
@@ -108,7 +108,7 @@ class ConvAutoencoder(Part, nn.Module):
         return self.latent_channels, height // f, width // f
 
     def moments(self, images: Tensor) -> Tensor:
-        """What latents are drawn from, (B, ``moments_per_latent`` C, h, w), of images in [-1, 1].
+        """The posterior's moments, (B, ``moments_per_latent`` C, h, w), of images in [-1, 1].
 
         Raises:
             ValueError: a side is not a multiple of ``downsampling``, or the channels differ.
@@ -147,7 +147,7 @@ class ConvAutoencoder(Part, nn.Module):
 
     @torch.no_grad()
     def set_scale(self, shift: Tensor | float, scale: Tensor | float) -> None:
-        """Sets what is subtracted from a latent and what then multiplies it.
+        """Sets the shift that is subtracted from latents and the scale that then multiplies them.
 
         Args:
             shift: a number, or one per channel: the latents' mean.

@@ -50,7 +50,7 @@ class LPIPS(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """How far images a and b, (B, 1 or 3, H, W) in [-1, 1], look apart: (B,)."""
+        """The distance of images a and b, (B, 1 or 3, H, W) in [-1, 1]: (B,)."""
         distance = a.new_zeros(len(a))
         for linear, f, g in zip(self.linear, self._stages(a), self._stages(b), strict=True):
             difference = (_normalized(f) - _normalized(g)).square()

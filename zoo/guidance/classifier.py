@@ -70,7 +70,7 @@ class Classifier(Part):
 
     @property
     def num_classes(self) -> int:
-        """How many labels the classifier knows."""
+        """The number of the classifier's labels."""
         return self.classifier.num_classes
 
     def __call__(

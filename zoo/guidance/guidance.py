@@ -33,7 +33,7 @@ class Guidance(Protocol):
 
 
 def network_description(network: object) -> str:
-    """What stands in place of a network, for an error's text."""
+    """An object that is no network, in an error's words."""
     if isinstance(network, str):
         return (
             f"the text '{network}'; only zoo sample and zoo evaluate load a file, elsewhere give "
@@ -50,7 +50,7 @@ def networks(guidance: Guidance) -> list[tuple[str, Any]]:
 
 
 def num_classes(guidance: Guidance | None) -> int | None:
-    """How many labels the guidance, or one inside it, knows; None where it needs none."""
+    """The number of labels of a guidance, or of one inside it; None where it needs none."""
     classes = getattr(guidance, "num_classes", None)
     inner = getattr(guidance, "guidance", None)
     return num_classes(inner) if classes is None and inner is not None else classes

@@ -1,4 +1,4 @@
-"""What U-Nets and autoencoders are built from."""
+"""The layers of U-Nets and autoencoders."""
 
 from zoo.layers.attention import Attention, AttentionBlock, SpatialTransformer, TransformerBlock
 from zoo.layers.block import (

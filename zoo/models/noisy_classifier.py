@@ -67,7 +67,7 @@ class NoisyClassifier(Trainable):
 
     @property
     def num_classes(self) -> int:
-        """How many labels there are."""
+        """The number of labels."""
         return int(self.network.num_classes)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, level: Level) -> Tensor:

@@ -1,4 +1,4 @@
-"""What DDPM and improved DDPM share: pixels, and a variance that is fixed or learned."""
+"""The base of DDPM and improved DDPM: pixels, and a variance that is fixed or learned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PixelDiffusion(DiffusionModule):
 
     learns_variance: ClassVar[bool]
     remedy: ClassVar[str]
-    """What is said of another variance."""
+    """The error where the variance is another."""
 
     def __init__(
         self,

@@ -167,7 +167,7 @@ def _uses_variance(kind: Any) -> bool:
 
 
 def _output(scheduler: Any, prediction: Prediction, x: Tensor, level: Level) -> Tensor:
-    """What a network that predicts the scheduler's kind of output would have said at x."""
+    """The output at x of a network that predicts what the scheduler expects."""
     kind_of_output, x0 = scheduler.config.get("prediction_type", "epsilon"), prediction.x0
     if kind_of_output not in _OUTPUTS:
         raise ValueError(f"prediction_type is one of {', '.join(_OUTPUTS)}, got '{kind_of_output}'")

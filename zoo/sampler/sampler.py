@@ -56,7 +56,7 @@ class Sampler(Part, ABC):
         return noise * math.sqrt(first.alpha**2 + first.sigma**2)
 
     def evaluations(self, levels: list[Level]) -> int:
-        """How many network evaluations a walk over these levels makes: one per step."""
+        """The number of network evaluations of a walk over these levels: one per step."""
         return len(levels) - 1
 
     @abstractmethod

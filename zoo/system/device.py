@@ -1,4 +1,4 @@
-"""Which device and which precision ``auto`` stands for on this machine."""
+"""The device and the precision that ``auto`` stands for on this machine."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def torch_device(device: str) -> torch.device:
 
 
 def autocast(name: str, device: str) -> AbstractContextManager[Any]:
-    """What a precision means outside a trainer: autocast for ``bf16-mixed``, nothing for 32 bits.
+    """A precision outside a trainer: autocast for ``bf16-mixed``, nothing for 32 bits.
 
     Raises:
         ValueError: another precision.

@@ -1,4 +1,4 @@
-"""One clear line for a user's mistake: what was wrong, what was got, what is possible."""
+"""One clear line for a user's mistake: the problem, the value, the possible values."""
 
 from __future__ import annotations
 

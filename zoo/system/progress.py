@@ -30,8 +30,8 @@ def track(
     Args:
         iterable: the items.
         total: its length; ``len(iterable)`` where it has one.
-        description: what is being done.
-        unit: what is counted, such as "images".
+        description: the activity.
+        unit: of the count, such as "images".
 
     >>> list(track([1, 2, 3], description="counting"))
     [1, 2, 3]
@@ -70,8 +70,8 @@ class Meter:
 
     Args:
         total: the count at the end, or None where it is not known.
-        description: what is being done.
-        unit: what is counted.
+        description: the activity.
+        unit: of the count.
         done: the count at the beginning, for something resumed.
     """
 

@@ -17,7 +17,7 @@ from zoo.training.parts import wants_autoencoder
 def training_provenance(
     cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer
 ) -> dict[str, Any]:
-    """Where the trained weights come from, in plain values; see ``zoo.checkpoint.provenance``."""
+    """The origin of the trained weights, in plain values; see ``zoo.checkpoint.provenance``."""
     optimizer = trainer.optimizers[0]
     ema = module.recipe.ema if module.recipe is not None else None
     throughput, loss = _find(trainer, Throughput), _find(trainer, Loss)

@@ -1,4 +1,4 @@
-"""What ``zoo train`` does: data, model, loggers, callbacks, trainer; then fit and save one file."""
+"""The task of ``zoo train``: data, model, loggers, callbacks, trainer; then fit and save."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def schedule(arguments: Mapping[str, Any]) -> NoiseSchedule:
 
 
 def parameterization(name: str) -> Epsilon | X0:
-    """What the network predicts."""
+    """The meaning of the network's output."""
     kinds: dict[str, type[Epsilon] | type[X0]] = {"eps": Epsilon, "x0": X0}
     return choose(name, kinds, "parameterization")()
 

@@ -106,7 +106,7 @@ def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNe
 
 
 def model_node(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """What a config describes (diffusion, unet, autoencoder or ddpm), and its parameters.
+    """The kind of model in a config (diffusion, unet, autoencoder or ddpm), and its parameters.
 
     Raises:
         ValueError: it describes none of these.

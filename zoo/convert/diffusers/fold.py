@@ -71,7 +71,7 @@ def folded(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float]:
 
 
 def unfolded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What ``folded`` replaces, and the shift and the scale: the content of ``UNFOLDED``."""
+    """The weights that ``folded`` replaces, shift and scale: the content of ``UNFOLDED``."""
     return {
         name: state[name].detach().cpu().contiguous()
         for name in (*_WEIGHTS, *_SCALES)

@@ -1,4 +1,4 @@
-"""Which of diffusers' weights each of ours is made of."""
+"""Diffusers' names of our weights, and weights translated either way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of a diffusers config: all are read, and what is not understood is refused."""
+"""The options of a diffusers config: all are read, and unknown ones are refused."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def network(config: Mapping[str, Any]) -> nn.Module:
     """The bare network of a component's ``config.json``, with random weights.
 
     Args:
-        config: a dict with ``_class_name``; what is left out has diffusers' default.
+        config: a dict with ``_class_name``; other options have diffusers' defaults.
 
     Raises:
         ValueError: the class is unknown, or an option cannot be reproduced.

@@ -126,7 +126,7 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
 
 
 def _common(options: Options, attention: str, resample: bool) -> dict[str, Any]:
-    """What the two classes have in common."""
+    """The arguments that the two classes have in common."""
     widths = list(options.take("block_out_channels"))
     options.must_be("time_embedding_dim", None, 4 * widths[0])
     down, down_resnet = _kinds(options, "down", attention, len(widths), resample)
