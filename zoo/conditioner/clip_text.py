@@ -79,7 +79,7 @@ class CLIPTextNetwork(nn.Module):
             }
         )
         tower.encoder = nn.ModuleDict(
-            {"layers": nn.ModuleList(_Layer(width, heads, inner) for _ in range(layers))}
+            {"layers": nn.ModuleList(_CausalLayer(width, heads, inner) for _ in range(layers))}
         )
         tower.final_layer_norm = nn.LayerNorm(width)
         self.text_model = tower
@@ -96,7 +96,7 @@ class CLIPTextNetwork(nn.Module):
         return tower.final_layer_norm(x)
 
 
-class _Layer(nn.Module):
+class _CausalLayer(nn.Module):
     """Causal attention and a feed-forward layer, each behind a norm and added."""
 
     def __init__(self, width: int, heads: int, inner: int) -> None:

@@ -63,9 +63,9 @@ def choose(name: object, possible: Mapping[str, T], what: str) -> T:
     Raises:
         ValueError: there is no such name.
     """
-    if name not in possible:
+    if not isinstance(name, str) or name not in possible:
         raise ValueError(f"there is no {what} '{name}': possible are {', '.join(possible)}")
-    return possible[str(name)]
+    return possible[name]
 
 
 def numbers(text: Any, kind: type = int) -> tuple[Any, ...]:

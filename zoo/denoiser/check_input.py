@@ -11,7 +11,7 @@ from zoo.layers.stage import check_sides
 from zoo.records import Condition
 
 
-class Sizes(Protocol):
+class InputSizes(Protocol):
     """The sizes of a ``UNet`` that its inputs must have; see there."""
 
     downsampling: int
@@ -21,7 +21,7 @@ class Sizes(Protocol):
     num_classes: int | None
 
 
-def check_input(sizes: Sizes, x: Tensor, condition: Condition) -> None:
+def check_input(sizes: InputSizes, x: Tensor, condition: Condition) -> None:
     """Raises ValueError for a noisy x (B, C, H, W) or a condition that does not fit the network."""
     check_sides(x.shape[2], x.shape[3], sizes.downsampling)
     if x.shape[1] != sizes.in_channels:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.draw import Draw
-from zoo.first_stage.encoder_decoder import Decoder, Encoder, Sizes
+from zoo.first_stage.encoder_decoder import AutoencoderSizes, Decoder, Encoder
 from zoo.layers.stage import check_attention_at, check_sides
 from zoo.part import Part
 
@@ -85,7 +85,7 @@ class ConvAutoencoder(Part, nn.Module):
         check_attention_at(self.attention_at, len(self.channel_mult))
         z = latent_channels if z_channels is None else z_channels
         widths = [int(mult * channels) for mult in self.channel_mult]
-        sizes = Sizes(
+        sizes = AutoencoderSizes(
             widths, num_res_blocks, self.attention_at, mid_attention, dropout, norm_groups
         )
         k = self.moments_per_latent

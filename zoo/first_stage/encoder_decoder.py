@@ -14,7 +14,7 @@ from zoo.layers.stage import Stage, stages
 _EPS = 1e-6  # of every norm in LDM's autoencoders; its U-Nets have 1e-5
 
 
-class Sizes(NamedTuple):
+class AutoencoderSizes(NamedTuple):
     """Of both halves; see ``ConvAutoencoder``, except for the widths of the levels."""
 
     widths: list[int]
@@ -47,7 +47,7 @@ class Sizes(NamedTuple):
 class Encoder(nn.Module):
     """Images (B, C, H, W) to (B, out_channels, h, w)."""
 
-    def __init__(self, in_channels: int, out_channels: int, sizes: Sizes) -> None:
+    def __init__(self, in_channels: int, out_channels: int, sizes: AutoencoderSizes) -> None:
         super().__init__()
         widths = sizes.widths
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """(B, in_channels, h, w) to images (B, C, H, W)."""
 
-    def __init__(self, in_channels: int, out_channels: int, sizes: Sizes) -> None:
+    def __init__(self, in_channels: int, out_channels: int, sizes: AutoencoderSizes) -> None:
         super().__init__()
         widths = sizes.widths
         width = widths[-1]
