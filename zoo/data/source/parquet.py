@@ -59,15 +59,13 @@ def read_parquet(path: Path, image: str, label: str | None, caption: str | None)
     check_columns(names, columns(path), path)
     table = parquet.read_table(path, columns=names)
     images = table[image]
-
+    values = {name: check_complete(table[name].to_pylist(), path, name) for name in names[1:]}
     return Rows(
         count=table.num_rows,
         read=lambda index: image_bytes(images[index].as_py()),
         where=lambda index: f"{path}, row {index}",
-        labels=None if label is None else check_complete(table[label].to_pylist(), path, label),
-        captions=None
-        if caption is None
-        else check_complete(table[caption].to_pylist(), path, caption),
+        labels=None if label is None else values[label],
+        captions=None if caption is None else values[caption],
     )
 
 
