@@ -136,16 +136,20 @@ def check_network(module: Model, name: str, network: Network) -> None:
 
 
 def _check_space(module: Model, name: str, network: Network) -> None:
+    channels = module.image_shape[0]
     if list(network.image_shape) != list(module.image_shape):
         raise ValueError(
             f"guidance.{name} is for images {tuple(network.image_shape)}, the model draws "
             f"{tuple(module.image_shape)}: train one with data.image_size={module.image_shape[-1]}"
-            + _channels(network, module)
+            + (f" data.channels={channels}" if network.image_shape[0] != channels else "")
         )
     if tuple(network.latent_shape) != tuple(module.latent_shape):
+        remedy = "without an autoencoder"
+        if isinstance(module.first_stage, nn.Module):
+            remedy = "with model.first_stage=null autoencoder=FILE of the model's"
         raise ValueError(
             f"guidance.{name} knows {_space(network)}, the model works in {_space(module)}: train "
-            f"one in that space, {_remedy(module)}"
+            f"one in that space, {remedy}"
         )
     if not same_first_stage(network.first_stage, module.first_stage):
         raise ValueError(
@@ -187,8 +191,8 @@ def same_levels(a: NoiseSchedule, b: NoiseSchedule) -> bool:
     pairs = zip(a.levels(times.tolist()), b.levels(times.tolist()), strict=True)
     return all(
         math.isclose(x, y, rel_tol=1e-6)
-        for level, other_level in pairs
-        for x, y in ((level.alpha, other_level.alpha), (level.sigma, other_level.sigma))
+        for p, q in pairs
+        for x, y in ((p.alpha, q.alpha), (p.sigma, q.sigma))
     )
 
 
@@ -209,18 +213,6 @@ def same_first_stage(a: FirstStage, b: FirstStage) -> bool:
 def _space(network: Network) -> str:
     kind = "latents" if isinstance(network.first_stage, nn.Module) else "pixels"
     return f"{kind} {tuple(network.latent_shape)}"
-
-
-def _remedy(module: Model) -> str:
-    if isinstance(module.first_stage, nn.Module):
-        return "with model.first_stage=null autoencoder=FILE of the model's"
-    return "without an autoencoder"
-
-
-def _channels(network: Network, module: Model) -> str:
-    if network.image_shape[0] == module.image_shape[0]:
-        return ""
-    return f" data.channels={module.image_shape[0]}"
 
 
 def _schedule(schedule: NoiseSchedule) -> str:

@@ -19,16 +19,12 @@ class BERTText(TextConditioner):
     padded with [PAD], and all ``max_length`` tokens are attended to, padding included.
 
     Args:
-        vocab_size: rows of the token table.
         width: of the tokens, D.
         layers: of the transformer, each an attention and a feed-forward layer.
         heads: of each attention.
-        max_length: tokens of every caption.
         head_channels: width of one head.
         embedding_dropout: of the embedded tokens, in training.
-        dropout: the share of training captions that is replaced by the empty one.
-        trainable: whether the network learns with the denoiser.
-        tokenizer_bytes: length of the tokenizer; ``set_tokenizer`` sets it.
+        vocab_size, max_length, ...: see ``TextConditioner``.
     """
 
     train_tokenizer = staticmethod(train_bert_tokenizer)

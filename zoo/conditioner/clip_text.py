@@ -20,15 +20,11 @@ class CLIPText(TextConditioner):
     token, and all ``max_length`` tokens are attended to.
 
     Args:
-        vocab_size: rows of the token table.
         width: of the tokens, D.
         layers: of the transformer.
         heads: of each attention.
-        max_length: tokens of every caption.
         feed_forward: width within the feed-forward layers; four times ``width`` when None.
-        dropout: the share of training captions that is replaced by the empty one.
-        trainable: whether the network learns with the denoiser.
-        tokenizer_bytes: length of the tokenizer; ``set_tokenizer`` sets it.
+        vocab_size, max_length, ...: see ``TextConditioner``.
 
     Attributes:
         network: its state dict has the keys of the published files, ``text_model.*``.

@@ -26,7 +26,7 @@ class TextConditioner(Part, nn.Module):
         max_length: tokens of every caption, L; longer ones lose words but keep their end token.
         dropout: the share of training captions that is replaced by the empty one.
         trainable: whether the network learns with the denoiser, or stays as it is.
-        tokenizer_bytes: length of the tokenizer in bytes; 0 until there is one.
+        tokenizer_bytes: length of the tokenizer in bytes, which ``set_tokenizer`` sets; 0 before.
 
     Attributes:
         network: ids (B, L) int64 to (B, L, D).

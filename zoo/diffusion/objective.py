@@ -55,11 +55,8 @@ class Simple(Part):
         return {"loss": diffusion.mse(noised, output)}
 
 
-class SimpleL1(Part):
+class SimpleL1(Simple):
     """L_simple with the absolute in place of the squared error (latent diffusion's churches)."""
-
-    def check(self, variance: Variance) -> None:
-        _needs_fixed(variance, "L_simple")
 
     def __call__(self, diffusion: Terms, noised: Noised, output: Tensor) -> dict[str, Tensor]:
         return {"loss": mean_flat(diffusion.error(noised, output).abs())}

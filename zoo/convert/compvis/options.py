@@ -90,8 +90,7 @@ def fraction(v_posterior: float) -> float:
 
 def objective(loss_type: str) -> Objective:
     """The objective that the model was trained by."""
-    kinds: dict[str, type[Simple] | type[SimpleL1]] = {"l1": SimpleL1, "l2": Simple}
-    return choose(loss_type, kinds, "loss_type")()
+    return choose(loss_type, {"l1": SimpleL1, "l2": Simple}, "loss_type")()
 
 
 def guidance(conditioner: Any) -> ClassifierFree:
