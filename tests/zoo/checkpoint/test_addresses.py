@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from zoo import checkpoint, paths
 from zoo.checkpoint.build import build, check
 from zoo.diffusion.objective import Hybrid, Simple
 
@@ -75,3 +76,8 @@ def test_a_moved_module_builds_the_class_of_its_new_place() -> None:
     assert isinstance(hybrid, Hybrid)
     with pytest.raises(ValueError, match=r"no such class"):
         check({"_target_": "zoo.diffusion.weighting.Nothing"})
+
+
+def test_a_config_is_read_at_the_addresses_of_today() -> None:
+    saved = checkpoint.config(paths.checkpoints() / "digits" / "ddpm.safetensors")
+    assert saved["diffusion"]["objective"]["_target_"] == "zoo.diffusion.objective.Simple"
