@@ -11,12 +11,12 @@ _PACKAGE = Path(__file__).resolve().parent
 
 def configs() -> Path:
     """The folder of the hydra configs: inside the package in a wheel, beside it in a checkout."""
-    return _shipped("configs")
+    return _folder("configs")
 
 
 def checkpoints() -> Path:
     """The folder of the small weights that ship, found as ``configs`` are."""
-    return _shipped("checkpoints")
+    return _folder("checkpoints")
 
 
 def cache() -> Path:
@@ -48,6 +48,6 @@ def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
     )
 
 
-def _shipped(name: str) -> Path:
+def _folder(name: str) -> Path:
     in_wheel, in_checkout = _PACKAGE / name, _PACKAGE.parent / name
     return in_wheel if in_wheel.is_dir() else in_checkout

@@ -104,10 +104,10 @@ class Condition:
                 if any(value is None for value in values):
                     raise ValueError(f"cannot join conditions: only some have '{name}'")
                 joined[name] = torch.cat(values)
-        return Condition(**joined, raw=_joined([part.raw for part in parts]))
+        return Condition(**joined, raw=_cat_raw([part.raw for part in parts]))
 
 
-def _joined(raws: list[Any]) -> Raw:
+def _cat_raw(raws: list[Any]) -> Raw:
     if all(isinstance(raw, Tensor) for raw in raws):
         return torch.cat(raws)
     if all(isinstance(raw, list) for raw in raws):

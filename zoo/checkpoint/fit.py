@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MOST = 5  # names that a message shows of each kind
 
 
-def listed(names: Iterable[str], most: int = MOST) -> str:
+def name_list(names: Iterable[str], most: int = MOST) -> str:
     """The first names in quotes, and how many more there are."""
     ordered = sorted(names)
     first = ", ".join(f"'{name}'" for name in ordered[:most])
@@ -45,7 +45,7 @@ def refuse_misfits(
 ) -> None:
     """Raises ValueError where keys are missing or surplus, or lines say what is wrong."""
     absent = {"missing": list(missing), "surplus": list(surplus)}
-    problems = [f"{kind} {listed(keys)}" for kind, keys in absent.items() if keys]
+    problems = [f"{kind} {name_list(keys)}" for kind, keys in absent.items() if keys]
     problems += sorted(wrong)[:MOST]
     problems += [f"{len(wrong) - MOST} more are wrongly shaped"] if len(wrong) > MOST else []
     if problems:

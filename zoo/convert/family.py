@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from zoo.checkpoint.fit import listed
+from zoo.checkpoint.fit import name_list
 
 FAMILIES = ("openai", "compvis", "diffusers")
 
@@ -112,7 +112,7 @@ def resemblance(keys: Iterable[str]) -> tuple[Layout, list[str]]:
     if not matches[best]:
         inside = {name.partition(".")[2] for name in names if name.startswith("module.")}
         hint = "; take 'module.' off the keys first" if inside and _have_layout(inside) else ""
-        got = listed(names) if names else "no keys at all"
+        got = name_list(names) if names else "no keys at all"
         raise ValueError(f"these keys are of no known layout ({', '.join(FAMILIES)}): {got}{hint}")
     return _LAYOUTS[best], matches[best]
 
@@ -137,5 +137,5 @@ def expect(keys: Iterable[str], family: str) -> None:
         )
         raise ValueError(
             f"these are not {family}'s weights: they resemble {layout.what} (family "
-            f"{layout.family}), decided by {listed(deciding, 3)}: {remedy}"
+            f"{layout.family}), decided by {name_list(deciding, 3)}: {remedy}"
         )

@@ -120,7 +120,7 @@ def fill(
     return load_state(module, tensors | {key: ours[key] for key in own}, what)
 
 
-def renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
+def rename(name: str, rules: Iterable[tuple[str, str]]) -> str:
     """A name after all rules, pattern and replacement, in their order."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)

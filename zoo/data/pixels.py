@@ -22,7 +22,7 @@ def pixels(image: Image.Image, image_size: int, channels: int) -> Tensor:
     Returns:
         (channels, image_size, image_size) uint8.
     """
-    image = _coloured(image, _MODES[channels])
+    image = _in_mode(image, _MODES[channels])
     width, height = image.size
     if (width, height) != (image_size, image_size):
         scale = image_size / min(width, height)
@@ -45,7 +45,7 @@ def decoded_pixels(encoded: bytes, image_size: int, channels: int) -> Tensor:
         return pixels(image, image_size, channels)
 
 
-def _coloured(image: Image.Image, mode: str) -> Image.Image:
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode:
         return image
     if image.mode.startswith("I;16"):

@@ -53,7 +53,7 @@ class LPIPS(nn.Module):
         """The distance of images a and b, (B, 1 or 3, H, W) in [-1, 1]: (B,)."""
         distance = a.new_zeros(len(a))
         for linear, f, g in zip(self.linear, self._stages(a), self._stages(b), strict=True):
-            difference = (_normalized(f) - _normalized(g)).square()
+            difference = (_unit(f) - _unit(g)).square()
             distance = distance + linear(difference).mean((1, 2, 3))
         return distance
 
@@ -90,7 +90,7 @@ def lpips(vgg_file: str | None, linear_file: str | None) -> LPIPS:
     return network
 
 
-def _normalized(features: Tensor) -> Tensor:
+def _unit(features: Tensor) -> Tensor:
     return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 

@@ -127,18 +127,19 @@ def respaced(schedule: NoiseSchedule, num_steps: int, sections: str | None = Non
         raise ValueError(
             f"the respacing '{text}' has {sum(counts)} steps, but num_steps is {num_steps}"
         )
-    indices = _strided(total, counts[0]) if text.startswith("ddim") else _sections(total, counts)
+    ddim = text.startswith("ddim")
+    indices = _by_stride(total, counts[0]) if ddim else _by_section(total, counts)
     return _with_stop(torch.tensor(indices[::-1], dtype=torch.float64) + 1, 0.0)
 
 
-def _strided(total: int, count: int) -> list[int]:
+def _by_stride(total: int, count: int) -> list[int]:
     for stride in range(1, total + 1):
         if len(range(0, total, stride)) == count:
             return list(range(0, total, stride))
     raise ValueError(f"no integer stride keeps exactly {count} of {total} times")
 
 
-def _sections(total: int, counts: list[int]) -> list[int]:
+def _by_section(total: int, counts: list[int]) -> list[int]:
     indices, start = [], 0
     for part, count in enumerate(counts):
         size = total // len(counts) + (part < total % len(counts))

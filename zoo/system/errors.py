@@ -25,11 +25,11 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
         if unknown:
             return _unknown_key(unknown.group(1), known_keys())
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
-        return (f"cannot read '{override}': " if override else "") + _condensed(str(error))
+        return (f"cannot read '{override}': " if override else "") + _one_line(str(error))
     if isinstance(error, ValueError):
-        return _condensed(str(error))
+        return _one_line(str(error))
     if isinstance(error, OSError):
-        return _condensed(str(error)) or kind
+        return _one_line(str(error)) or kind
     return None
 
 
@@ -48,7 +48,7 @@ def _unknown_config(error: Exception) -> str:
     options = sorted(getattr(error, "options", None) or [])
     group, _, name = missing.strip("/").rpartition("/")
     if not group:
-        return f"no config called '{missing or name}'" if missing else _condensed(str(error))
+        return f"no config called '{missing or name}'" if missing else _one_line(str(error))
     if not options:
         return f"no config group '{group}' (requested: '{missing}'); `zoo list` shows what exists"
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
@@ -74,16 +74,16 @@ def _not_built(error: Exception) -> str | None:
     place = re.search(r"full_key: (\S+)", str(error))
     where = f" (building '{place.group(1)}')" if place else ""
     if isinstance(cause, ValueError | OSError):
-        return _condensed(str(cause)) + where
+        return _one_line(str(cause)) + where
     if isinstance(cause, TypeError) and "argument" not in str(cause):
         return None  # not a wrong key but a mistake of ours inside a constructor
     if cause is None or isinstance(cause, TypeError | ImportError):
         message = str(cause) if isinstance(cause, TypeError) else str(error).split("full_key")[0]
-        return _condensed(message.split(", set env var")[0]) + where
+        return _one_line(message.split(", set env var")[0]) + where
     return None
 
 
-def _condensed(message: str) -> str:
+def _one_line(message: str) -> str:
     """One line of a message of several, without omegaconf's postscript and hydra's links."""
     lines = []
     for line in message.removeprefix("ValueError raised while resolving interpolation: ").split(

@@ -129,7 +129,7 @@ def names(module: nn.Module) -> keys.Table:
     table: keys.Table = {}
     for key in ours:
         level = re.sub(r"\bup\.(\d+)", lambda m: f"up.{last - int(m[1])}", key)
-        their = keys.renamed(level, _RULES)
+        their = keys.rename(level, _RULES)
         parts = [their.replace(".attention.qkv.", f".{letter}.") for letter in "qkv"]
         table[key] = parts if ".attention.qkv." in their else [their]
     return table

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.checkpoint.fit import listed
+from zoo.checkpoint.fit import name_list
 from zoo.conditioner import BERTText, ClassToken, CLIPText, Unconditional
 from zoo.convert import keys
 from zoo.convert.arguments import need, with_defaults
@@ -110,7 +110,7 @@ def _clip(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> CLIPText:
     table, places = (f"{embeddings}.{n}_embedding.weight" for n in ("token", "position"))
     inner = "text_model.encoder.layers.0.mlp.fc1.weight"
     if missing := [f"transformer.{key}" for key in (table, places, inner) if key not in weights]:
-        raise ValueError(f"FrozenCLIPEmbedder: the weights lack {listed(missing)}")
+        raise ValueError(f"FrozenCLIPEmbedder: the weights lack {name_list(missing)}")
     layers = {key.split(".")[3] for key in weights if key.startswith("text_model.encoder.layers.")}
     width = weights[table].shape[1]
     module = CLIPText(

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.checkpoint.fit import listed
+from zoo.checkpoint.fit import name_list
 from zoo.convert.arguments import need, numbers, with_defaults
 from zoo.convert.compvis.autoencoder import autoencoder, load_autoencoder, scale_of
 from zoo.convert.compvis.conditioner import conditioner
@@ -126,7 +126,7 @@ def model_node(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     raise ValueError(
         "the config describes no model that is known here: possible are a node with unet_config "
         "(latent diffusion), ddconfig (autoencoder), model_channels (U-Net) or ch (DDPM), got "
-        f"{listed(map(str, params))}"
+        f"{name_list(map(str, params))}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.checkpoint.fit import listed
+from zoo.checkpoint.fit import name_list
 from zoo.convert.keys import without
 from zoo.schedule import NoiseSchedule
 
@@ -56,7 +56,7 @@ def parts(state: Mapping[str, Tensor]) -> Parts:
         if key not in _BUFFERS and not key.startswith((UNET, FIRST, CONDITION))
     ]
     if strays:
-        raise ValueError(f"compvis checkpoint: surplus {listed(strays)}")
+        raise ValueError(f"compvis checkpoint: surplus {name_list(strays)}")
     return Parts(
         without(weights, UNET),
         without(weights, FIRST, drop=(_LOSS,)),
@@ -101,8 +101,8 @@ def with_averages(
                 missing.append(name)
     surplus = [key for key in averages if not key.startswith(f"{_EMA}loss")]
     if missing or surplus:
-        problems = [f"missing {listed(missing)}"] if missing else []
-        problems += [f"surplus {listed(surplus)}"] if surplus else []
+        problems = [f"missing {name_list(missing)}"] if missing else []
+        problems += [f"surplus {name_list(surplus)}"] if surplus else []
         raise ValueError(f"compvis checkpoint: averages are {'; '.join(problems)}")
     return current, {"weights": "the averages (model_ema)"}
 

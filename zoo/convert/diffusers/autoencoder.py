@@ -71,10 +71,10 @@ def _common(options: Options) -> dict[str, Any]:
     down = _attention(options, "down_block_types", "DownEncoderBlock2D", len(widths))
     up = _attention(options, "up_block_types", "UpDecoderBlock2D", len(widths))
     if up != down[::-1]:
-        raise options.refused("up_block_types", "attention must be at the levels where it is down")
+        raise options.refusal("up_block_types", "attention must be at the levels where it is down")
     channels = options.take("in_channels")
     if options.take("out_channels") != channels:
-        raise options.refused("out_channels", f"images have in_channels={channels}")
+        raise options.refusal("out_channels", f"images have in_channels={channels}")
     return {
         "image_channels": channels,
         "channels": widths[0],
@@ -89,7 +89,7 @@ def _common(options: Options) -> dict[str, Any]:
 def _attention(options: Options, name: str, plain: str, levels: int) -> list[bool]:
     blocks = options.take(name)
     if len(blocks) != levels or any(block not in (plain, f"Attn{plain}") for block in blocks):
-        raise options.refused(name, f"possible are {levels} of {plain}, Attn{plain}")
+        raise options.refusal(name, f"possible are {levels} of {plain}, Attn{plain}")
     return [block.startswith("Attn") for block in blocks]
 
 

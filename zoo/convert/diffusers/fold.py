@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.checkpoint.fit import listed
+from zoo.checkpoint.fit import name_list
 
 UNFOLDED = "unfolded.safetensors"
 _WEIGHTS = (
@@ -102,7 +102,7 @@ def read_unfolded(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor
         raise ValueError(f"{path}: {error}") from error
     after = unfolded(state)
     if before.keys() != after.keys() or any(before[k].shape != after[k].shape for k in after):
-        raise ValueError(f"{path}: is not for this autoencoder, holds {listed(before)}")
+        raise ValueError(f"{path}: is not for this autoencoder, holds {name_list(before)}")
     again, common = folded(before)
     scales = {"shift": torch.zeros_like(before["shift"]), "scale": before["scale"] * 0 + common}
     same = all(torch.equal(after[k], (again | scales)[k]) for k in (again | scales))

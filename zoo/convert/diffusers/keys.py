@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from zoo.convert.keys import Table, renamed, translate
+from zoo.convert.keys import Table, rename, translate
 from zoo.layers.attention import AttentionBlock, SpatialTransformer
 
 _RULES = [  # ours to theirs, in this order
@@ -58,7 +58,7 @@ def _their_names(network: nn.Module, name: str) -> list[str]:
         network.get_submodule(owner), AttentionBlock
     ):
         name = name.replace(".norm.", ".group_norm.")
-    name = renamed(name, _RULES)
+    name = rename(name, _RULES)
     layer = name.split(".")[-2]
     if layer not in ("q", "kv", "qkv"):
         return [name]
@@ -76,7 +76,7 @@ def our_weights(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> 
     Raises:
         ValueError: weights are missing, surplus or of a wrong shape; named as diffusers names them.
     """
-    current = {renamed(key, _OLD): tensor for key, tensor in theirs.items()}
+    current = {rename(key, _OLD): tensor for key, tensor in theirs.items()}
     return translate(network, current, key_table(network), what)
 
 

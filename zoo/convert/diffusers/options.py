@@ -43,7 +43,7 @@ class Options:
         self._read.add(name)
         value = self.values.get(name, possible[0])
         if not any(value == choice and (value is None) == (choice is None) for choice in possible):
-            raise self.refused(name, "possible is " + " or ".join(map(repr, possible)))
+            raise self.refusal(name, "possible is " + " or ".join(map(repr, possible)))
 
     def ignore(self, *names: str) -> None:
         """Options that do not change a number that the model computes."""
@@ -59,7 +59,7 @@ class Options:
         if not isinstance(value, list):
             return value
         if any(item != value[0] for item in value):
-            raise self.refused(name, "possible is one value for all levels")
+            raise self.refusal(name, "possible is one value for all levels")
         return value[0] if value else None
 
     def finish(self) -> None:
@@ -73,7 +73,7 @@ class Options:
             shown = ", ".join(f"{name}={value!r}" for name, value in sorted(unread.items())[:5])
             raise ValueError(f"{self.what}: unknown options are not skipped: {shown}")
 
-    def refused(self, name: str, why: str) -> ValueError:
+    def refusal(self, name: str, why: str) -> ValueError:
         """The error that names an option and its value."""
         value = self.values.get(name, self._defaults.get(name))
         return ValueError(f"{self.what}: option {name}={value!r} is not supported: {why}")

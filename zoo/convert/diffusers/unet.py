@@ -117,7 +117,7 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
     arguments["context_dim"] = options.single("cross_attention_dim")
     depth = options.single("transformer_layers_per_block")
     if isinstance(depth, list):
-        raise options.refused("transformer_layers_per_block", "possible is one depth for all")
+        raise options.refusal("transformer_layers_per_block", "possible is one depth for all")
     if depth != 1:
         arguments["transformer_depth"] = depth
     arguments |= _heads(options, arguments)
@@ -132,23 +132,23 @@ def _common(options: Options, attention: str, resample: bool) -> dict[str, Any]:
     down, down_resnet = _kinds(options, "down", attention, len(widths), resample)
     up, up_resnet = _kinds(options, "up", attention, len(widths), resample)
     if down != up[::-1]:
-        raise options.refused("up_block_types", "attention must be at the levels where it is down")
+        raise options.refusal("up_block_types", "attention must be at the levels where it is down")
     kinds = {*down_resnet[:-1], *up_resnet[:-1]}
     if len(kinds) > 1:
         types = [f"{n}={options.take(n)!r}" for n in ("downsample_type", "upsample_type")]
-        raise options.refused(
+        raise options.refusal(
             "up_block_types",
             "all levels must resample alike, by convolutions or residual blocks "
             f"({', '.join(types)})",
         )
     padding = options.take("downsample_padding")
     if padding not in (0, 1):
-        raise options.refused("downsample_padding", "possible is 0 or 1")
+        raise options.refusal("downsample_padding", "possible is 0 or 1")
     shift = options.take("resnet_time_scale_shift")
     if shift not in ("default", "scale_shift"):
-        raise options.refused("resnet_time_scale_shift", "possible is 'default' or 'scale_shift'")
+        raise options.refusal("resnet_time_scale_shift", "possible is 'default' or 'scale_shift'")
     if options.take("norm_num_groups") is None:
-        raise options.refused("norm_num_groups", "possible is a number of groups")
+        raise options.refusal("norm_num_groups", "possible is a number of groups")
     return {
         **{ours: options.single(theirs) for ours, theirs in NAMES.items()},
         "channels": widths[0],
@@ -174,10 +174,10 @@ def _kinds(
         f"Resnet{title}sampleBlock2D": (False, True),
     }
     if resample and options.take(f"{side}sample_type") not in ("conv", "resnet", None):
-        raise options.refused(f"{side}sample_type", "possible is 'conv' or 'resnet'")
+        raise options.refusal(f"{side}sample_type", "possible is 'conv' or 'resnet'")
     blocks = [block.removeprefix("UNetRes") for block in options.take(name)]
     if any(block not in kinds for block in blocks) or len(blocks) != levels:
-        raise options.refused(name, f"possible are {levels} of {', '.join(kinds)}")
+        raise options.refusal(name, f"possible are {levels} of {', '.join(kinds)}")
     return [kinds[block][0] for block in blocks], [kinds[block][1] for block in blocks]
 
 
@@ -187,7 +187,7 @@ def _check_mid_norm(options: Options, arguments: dict[str, Any]) -> None:
     if groups is None and not arguments["scale_shift_norm"]:
         groups = arguments["norm_groups"]
     if arguments.get("mid_attention", True) and groups != arguments["norm_groups"]:
-        raise options.refused(
+        raise options.refusal(
             "attn_norm_num_groups",
             f"the middle's attention has a norm of norm_num_groups={arguments['norm_groups']} "
             "groups here (in diffusers none where resnet_time_scale_shift is not 'default')",
@@ -200,13 +200,13 @@ def _heads(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"num_heads": heads[0] if isinstance(heads, list) else heads}
     widths = options.take("block_out_channels")
     if len(heads) != len(widths):
-        raise options.refused("attention_head_dim", f"possible is a number or {len(widths)}")
+        raise options.refusal("attention_head_dim", f"possible is a number or {len(widths)}")
     attention = [2**level in arguments["attention_at"] for level in range(len(widths))]
     attention[-1] = True  # the middle has attention
     sizes = {w / h for w, h, attends in zip(widths, heads, attention, strict=True) if attends}
     size = sizes.pop()
     if sizes or not size.is_integer():
-        raise options.refused(
+        raise options.refusal(
             "attention_head_dim", "heads must be equally many or equally wide at all levels"
         )
     return {"head_channels": int(size)}

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.checkpoint.fit import listed
+from zoo.checkpoint.fit import name_list
 from zoo.convert.weights.pickle import read_pickle
 
 _INDEX = ".safetensors.index.json"
@@ -53,7 +53,7 @@ def state_of(content: object, what: str) -> dict[str, Tensor]:
         if _is_state(content):
             return dict(content)
     got = (
-        f"it holds {listed(map(str, content))}"
+        f"it holds {name_list(map(str, content))}"
         if isinstance(content, Mapping)
         else "it holds no dict"
     )
@@ -95,5 +95,5 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
             raise ValueError(f"{index}: the shard {name} is missing")
         tensors |= _read_safetensors(index.parent / name)
     if missing := shards.keys() - tensors.keys():
-        raise ValueError(f"{index}: the shards lack {listed(missing)}")
+        raise ValueError(f"{index}: the shards lack {name_list(missing)}")
     return tensors
