@@ -19,11 +19,8 @@ def accelerator(name: str = "auto") -> str:
     Raises:
         ValueError: this machine lacks the device.
     """
-    devices = {
-        "gpu": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    gpu, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    devices = {"gpu": gpu, "mps": mps, "cpu": True}
     if name == "auto":
         return next(device for device, present in devices.items() if present)
     choice, name = name, {"cuda": "gpu"}.get(name, name)
