@@ -1,4 +1,4 @@
-"""Extractors that were trained on the data set at hand; their weights are files of the zoo."""
+"""Extractors trained on the data set at hand; their weights are files of the zoo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Small:
     """64 features of a ``SmallExtractor``: FID without Inception, for small images.
 
     Args:
-        path: what ``zoo train model=small_extractor data=...`` wrote.
+        path: the file that ``zoo train model=small_extractor data=...`` wrote.
         name: what results call it.
         device: where it computes.
 
@@ -47,10 +47,10 @@ class Small:
 
 
 class SmallClip:
-    """Image and caption features of a small CLIP that was trained on the data set's captions.
+    """Image and caption features of a small CLIP trained on the data set's captions.
 
     Args:
-        path: what ``zoo train model=small_clip data=...`` wrote.
+        path: the file that ``zoo train model=small_clip data=...`` wrote.
         name: what results call it.
         device: where it computes.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eval.metric.metric import Metric
 from eval.metric.rows import RowsMetric
-from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
+from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, without_interval
 from eval.source.batch import Images
 
 
@@ -86,7 +86,7 @@ class Blocks:
         """
         self._check()
         if len(self.bounds) == 1:
-            return {name: unknown(value) for name, value in self.numbers().items()}
+            return {name: without_interval(value) for name, value in self.numbers().items()}
         own_error = 0.0
         if self._rows is not None:
             whole, without = self._rows.leave_out(self._rows.features, self.bounds)
@@ -94,7 +94,7 @@ class Blocks:
         else:
             whole, without = self.numbers(), [self._without(r) for r in range(len(self._parts))]
         return {
-            name: jackknife(value, [numbers[name] for numbers in without]).widened(own_error)
+            name: jackknife(value, [numbers[name] for numbers in without]).plus_error(own_error)
             for name, value in whole.items()
         }
 
@@ -158,7 +158,7 @@ class Sets:
         numbers = [metric.compute() for metric in self.sets]
         each = {name: tuple(number[name] for number in numbers) for name in numbers[0]}
         return {
-            name: unknown(sum(values) / len(values), values if len(values) > 1 else ())
+            name: without_interval(sum(values) / len(values), values if len(values) > 1 else ())
             for name, values in each.items()
         }
 

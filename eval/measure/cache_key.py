@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from eval.extractor.extractor import Extractor
 from eval.measure.plan import Plan
 from eval.measure.setting import Setting
-from eval.result.describe import all_settings, config_hash
+from eval.result.describe import all_settings, config_hash, version_of
 from eval.source.reference_set import ReferenceSet
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
@@ -108,13 +107,8 @@ def extractor(network: Extractor) -> list[str]:
 @functools.cache
 def _versions() -> str:
     """Of what features are computed with."""
-    versions = []
-    for library in ("torch", "pillow", "timm", "open_clip_torch", "torch-fidelity"):
-        try:
-            versions.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            versions.append(f"{library} absent")
-    return ", ".join(versions)
+    libraries = ("torch", "pillow", "timm", "open_clip_torch", "torch-fidelity")
+    return ", ".join(f"{library} {version_of(library)}" for library in libraries)
 
 
 def _modules(config: object) -> Iterator[str]:

@@ -111,8 +111,7 @@ class ReferenceFeatures:
         for feature, kinds in self.needs(extractor).items():
             key = (extractor.name, feature)
             if "statistics" in kinds:
-                with replacing(folder / f"{feature}.npz") as part:
-                    self.moments[key].save(part)
+                self.moments[key].save(folder / f"{feature}.npz")
             if "rows" in kinds:
                 with replacing(folder / f"{feature}.npy") as part, open(part, "wb") as file:
                     np.save(file, self.rows[key].numpy())

@@ -9,7 +9,7 @@ from eval.metric.frechet import frechet_distance
 from eval.metric.kernel import AllPairs
 from eval.metric.rows import check_pair
 from eval.moments.feature_statistics import FeatureStatistics
-from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
+from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, without_interval
 
 
 class Few:
@@ -44,7 +44,7 @@ class Few:
         """
         blocks = _blocks(features, self.features)
         whole, without = self._all_pairs.of(features, blocks)
-        return unknown(whole) if len(blocks) == 1 else jackknife(whole, without)
+        return without_interval(whole) if len(blocks) == 1 else jackknife(whole, without)
 
     def fid(self, features: Tensor) -> Estimate:
         """FID at this count: biased upward, the more so the fewer images, and never corrected.
@@ -58,7 +58,7 @@ class Few:
         blocks = _blocks(features, self.features)
         whole = self._distance(features)
         if len(blocks) == 1:
-            return unknown(whole)
+            return without_interval(whole)
         rest = [torch.cat([features[:first], features[last:]]) for first, last in blocks]
         return jackknife(whole, [self._distance(some) for some in rest])
 

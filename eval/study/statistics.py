@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from eval.extractor.extractor import Extractor, provided
 from eval.measure.evaluation import resize_of
-from eval.moments import file
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.moments.file import write_statistics
 from eval.source.dataset import from_dataset
 from eval.source.reference_set import SPLITS
 from eval.source.stored import open_images
@@ -80,4 +80,4 @@ def write(
         },
         "versions": versions(),
     }
-    return file.write(path, moments, facts)
+    return write_statistics(path, moments, facts)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from eval.result.record import Environment, FirstStageUsed, Result, Subject, Value
+from eval.result.record import Environment, Result, Value
+from eval.result.subject import FirstStageRecord, Subject
 from eval.result.uncertainty import over_trainings
 from eval.table.table import Difference, differences
 from zoo.system.text import csv_text
@@ -127,7 +128,7 @@ def _subject(subjects: Sequence[Subject], name: str) -> Subject:
         weights_sha256=_joined([one.weights_sha256 for one in subjects]),
         config_hash=_joined([one.config_hash for one in subjects]),
         training_seconds=_known_mean([one.training_seconds for one in subjects]),
-        first_stage=FirstStageUsed(
+        first_stage=FirstStageRecord(
             _joined([stage.sha256 for stage in stages]) or "",
             stages[0].parameters,
             stages[0].images_seen,

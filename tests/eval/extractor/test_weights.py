@@ -149,10 +149,8 @@ def test_hugging_faces_cache_is_looked_into_wherever_it_is(
     no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = "models--someone--toy/snapshots/abc/model.bin"
-    weights = Weights(
-        *("toy", "toy.bin", DIGEST, "https://nowhere", "this test"),
-        elsewhere=(f".cache/huggingface/hub/{place}",),
-    )
+    address = "https://huggingface.co/someone/toy/resolve/abc/model.bin"
+    weights = Weights("toy", "toy.bin", DIGEST, address, "this test")
     monkeypatch.setitem(KNOWN_WEIGHTS, "toy", weights)
     for root in (tmp_path / "home" / ".cache" / "huggingface" / "hub", tmp_path / "hub"):
         (root / place).parent.mkdir(parents=True)

@@ -157,7 +157,7 @@ def test_a_verdict_is_of_the_difference_that_is_shown() -> None:
 
 def test_what_the_blocks_do_not_show_widens_interval_and_test() -> None:
     plain = jackknife(1.0, [1.0 + 0.01 * r for r in range(10)])
-    wide = plain.widened(0.5)
+    wide = plain.plus_error(0.5)
     assert wide.standard_error == pytest.approx(math.hypot(plain.standard_error, 0.5))
     assert wide.high - wide.value == pytest.approx(t_quantile(9) * wide.standard_error)
     assert wide.pseudo == plain.pseudo
