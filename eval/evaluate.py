@@ -1,4 +1,4 @@
-"""``zoo evaluate``, and in Python ``evaluate``: a saved model or images, measured."""
+"""``zoo evaluate``, and in Python ``evaluate``: measures a saved model or stored images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``zoo reproduce``: measures what a paper's table says again, and compares."""
+"""``zoo reproduce``: measures the rows of a paper's table again, and compares the numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``zoo rosetta``: one set of images under every FID protocol at hand."""
+"""``zoo rosetta``: one set of images under every available FID protocol."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Extractors: images to features, the same for an image whatever batch it comes in."""
 
-from __future__ import annotations
-
 from eval.extractor.clip import CroppedClip as CroppedClip
 from eval.extractor.clip import OpenClip as OpenClip
 from eval.extractor.dino import DinoV2 as DinoV2

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -89,7 +90,6 @@ class DinoV2:
 
     def resized(self, images: Tensor) -> Tensor:
         """Images (B, 3, 224, 224) float32 in [0, 255] of uint8 ones (B, 3, H, W)."""
-        from PIL import Image
 
         def resize(image: Tensor) -> np.ndarray:
             picture = Image.fromarray(image.permute(1, 2, 0).numpy())
@@ -131,7 +131,7 @@ def _find(size: str, path: str | Path | None, sha256: str | None, download: bool
         return find("dinov2", path, sha256=sha256, download=download)
     if path is None:
         page = _PAGE.format(size[0])
-        raise ValueError(f"the weights of DINOv2 {size} need a path; they are at {page}")
+        raise ValueError(f"weights of DINOv2 {size} are not searched for: name their path; {page}")
     return own(path, sha256)
 
 

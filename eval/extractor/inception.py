@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -113,8 +114,6 @@ class CleanInception(Inception):
     resize = "bicubic with antialiasing to 299x299 in float32 by Pillow, as clean-fid does it"
 
     def resized(self, images: Tensor) -> Tensor:
-        from PIL import Image
-
         def channel(plane: np.ndarray) -> np.ndarray:
             # mode F: an 8-bit image would be rounded after the resize
             image = Image.fromarray(plane).resize((_SIZE, _SIZE), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""One pass: images through extractors into metrics, into one result."""
+"""Evaluations: images, in one pass through extractors and metrics, into one result."""
 
 from eval.measure.evaluation import Evaluation, evaluate
 from eval.measure.reconstruction import reconstruct

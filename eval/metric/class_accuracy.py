@@ -1,4 +1,4 @@
-"""How often a classifier sees in a generated image what it was generated for."""
+"""How often a classifier recognises the class that an image was generated for."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def clip_score(image_features: Tensor, text_features: Tensor, weight: float = 10
     """
     if image_features.shape != text_features.shape or image_features.ndim != 2:
         raise ValueError(
-            f"one caption feature per image feature is needed, (B, D) both, got "
+            f"one caption feature per image feature is needed, both (B, D), got "
             f"{tuple(image_features.shape)} and {tuple(text_features.shape)}"
         )
     images, texts = image_features.double(), text_features.to(image_features.device).double()
@@ -42,11 +42,11 @@ class ClipScore(MeanMetric):
     """The mean of ``weight max(cos, 0)`` between images and their captions.
 
     Args:
-        text: captions in, their features (B, D) out: ``extractor.text``.
+        text: maps captions to features (B, D): ``extractor.text``.
         extractor: its name.
-        feature: which image feature shares the captions' space.
+        feature: the image feature that shares the captions' space.
         weight: of the cosine.
-        prefix: words that are put before each caption.
+        prefix: words put before each caption.
     """
 
     stem, title = "clip_score", "CLIP score"
@@ -75,7 +75,7 @@ class ClipScore(MeanMetric):
     def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
         return (
             "How well images fit their captions, from 0 to 100, judged by a network "
-            f"({self.extractor}) that was trained to match images with captions. Read it between "
+            f"({self.extractor}) that was trained to match images with captions. Compare it with "
             "its chance (shuffled captions) and its ceiling (real images)."
         )
 
@@ -92,7 +92,7 @@ class ClipScore(MeanMetric):
 
 
 class ClipScoreW25(ClipScore):
-    """CLIPScore as its paper gives it: weight 2.5, the caption after "A photo depicts"."""
+    """CLIPScore as in its paper: weight 2.5, the caption after "A photo depicts"."""
 
     stem, title = "clip_score_w25", "CLIPScore (w = 2.5)"
     definition = (

@@ -1,4 +1,4 @@
-"""KID and FID of as few images as a training can afford on its way, each with its interval."""
+"""KID and FID of as few images as fit into a training, each with its interval."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from eval.moments.feature_statistics import FeatureStatistics
 from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, without_interval
 
 
-class Few:
-    """A reference that sets of few images are compared with, again and again.
+class FewImagesReference:
+    """A reference for repeated comparisons with sets of few images.
 
     Args:
         features: of the reference, (M, D) with M at least 2.
 
     Raises:
-        ValueError: fewer features than two.
+        ValueError: there are fewer than two features.
 
     Attributes:
-        features: as given.
+        features: of the reference.
         statistics: their moments, for the Fréchet distance.
     """
 
@@ -34,7 +34,7 @@ class Few:
         self._all_pairs = AllPairs(features)
 
     def kid(self, features: Tensor) -> Estimate:
-        """KID over all pairs (arXiv:1801.01401, eq. 4): no subsets, and so none of their chance.
+        """KID over all pairs (arXiv:1801.01401, eq. 4), without the randomness of subsets.
 
         Args:
             features: of the images, (N, D) with N at least 2.
@@ -47,7 +47,7 @@ class Few:
         return without_interval(whole) if len(blocks) == 1 else jackknife(whole, without)
 
     def fid(self, features: Tensor) -> Estimate:
-        """FID at this count: biased upward, the more so the fewer images, and never corrected.
+        """FID at this count: biased upward, more so for fewer images, and never corrected.
 
         Args:
             features: of the images, (N, D) with N at least 2.
@@ -67,7 +67,7 @@ class Few:
 
 
 def _blocks(features: Tensor, reference: Tensor) -> list[tuple[int, int]]:
-    """Ten blocks for the jackknife, or one where a block would have a single image."""
+    """Ten blocks for the jackknife, or one where blocks would have a single image."""
     check_pair(features, reference)
     if len(features) < 2:
         raise ValueError(f"KID and FID need at least 2 images, got {len(features)}")

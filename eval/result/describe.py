@@ -91,12 +91,7 @@ def autoencoder(
 ) -> Subject:
     """Describes an autoencoder, which has no sampler and takes no steps.
 
-    Args:
-        module: an ``Autoencoder``, or its first stage.
-        name: the row's name.
-        shape: (C, H, W) of its images.
-        facts: the checkpoint's provenance; empty for a model that was never saved.
-        sha256: of the checkpoint file.
+    ``module`` is an ``Autoencoder`` or its first stage, ``shape`` is (C, H, W).
     """
     first_stage, weights = getattr(module, "first_stage", module), facts.get("weights")
     device = next(first_stage.parameters()).device

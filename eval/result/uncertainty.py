@@ -16,6 +16,7 @@ from itertools import pairwise
 
 LEVEL = 0.95
 BLOCKS = 10
+EQUAL = "not distinguishable"
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Difference:
     def verdict(self, higher_is_better: bool) -> str:
         """Of the first: "better", "worse" or "not distinguishable"."""
         if self.adjusted >= 1 - LEVEL or self.value == 0:
-            return "not distinguishable"
+            return EQUAL
         return "better" if (self.value > 0) == higher_is_better else "worse"
 
 

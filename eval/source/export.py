@@ -20,13 +20,8 @@ def exported(batches: Iterator[Images], path: Path, num_images: int) -> Iterator
     An ``.npz`` has the layout of OpenAI's evaluator, ``arr_0`` (N, H, W, C) uint8 and labels in
     ``arr_1``, and appears when it is whole. A folder gets ``000000.png`` and following.
 
-    Args:
-        batches: of images.
-        path: ends in ``.npz``, or is a folder that is made where it is absent.
-        num_images: how many will come.
-
     Raises:
-        ValueError: the folder holds something else already.
+        ValueError: the folder already holds other files.
     """
     if path.suffix == ".npz":
         yield from _npz(batches, path, num_images)

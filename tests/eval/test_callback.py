@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 import zoo
 from eval.callback import EvaluateWhileTraining
 from eval.extractor import Small
-from eval.metric.few_images import Few
+from eval.metric.few_images import FewImagesReference
 from zoo.entry import compose
 from zoo.paths import checkpoints
 from zoo.training.train import train
@@ -99,7 +99,7 @@ def test_the_last_numbers_are_those_of_the_saved_model(tmp_path: Path) -> None:
     small = Small(checkpoints() / "digits" / "small_extractor.safetensors")
     split = instantiate(compose("train", TINY).data).load()[0]
     kept = torch.linspace(0, len(split) - 1, 50, dtype=torch.float64).round().long()
-    few = Few(small(split.gather(kept))["pool"])
+    few = FewImagesReference(small(split.gather(kept))["pool"])
     features = small(model.generate(21, torch.arange(21) % 10))["pool"]
     last = measured(tmp_path)[2]
     for name, found in zip(NAMES, (few.kid(features), few.fid(features)), strict=True):

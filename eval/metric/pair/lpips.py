@@ -1,4 +1,4 @@
-"""LPIPS: how different a reconstruction looks to a network (arXiv:1801.03924)."""
+"""LPIPS: how much a reconstruction differs in a network's features (arXiv:1801.03924)."""
 
 from __future__ import annotations
 
@@ -43,12 +43,14 @@ def lpips(network: perceptual.LPIPS, originals: Tensor, reconstructions: Tensor)
     device = network.shift.device
     with torch.inference_mode():
         pieces = zip(originals.split(_PIECE), reconstructions.split(_PIECE), strict=True)
-        found = [network(to_float(a.to(device)), to_float(b.to(device))).cpu() for a, b in pieces]
-    return torch.cat(found)
+        distances = [
+            network(to_float(a.to(device)), to_float(b.to(device))).cpu() for a, b in pieces
+        ]
+    return torch.cat(distances)
 
 
 class VGG:
-    """LPIPS's network and where its weights come from.
+    """LPIPS's network and the hashes of its weights.
 
     Args:
         network: with its weights.
@@ -77,14 +79,14 @@ def published(
     """LPIPS 0.1 with VGG16, its files' sha256 checked.
 
     Args:
-        vgg_file: torchvision's VGG16; where it is looked for when None, ``zoo doctor`` shows.
-        linear_file: the linear layers; torchmetrics brings them along.
-        download: fetch what is nowhere.
+        vgg_file: torchvision's VGG16; searched in the places that ``zoo doctor`` shows when None.
+        linear_file: the linear layers; torchmetrics' copy when None.
+        download: fetch what is missing.
 
     Raises:
         ValueError: a file is missing, torn or another one; the message says what to put where.
     """
-    linear = _brought_along() if linear_file is None else Path(linear_file).expanduser()
+    linear = _torchmetrics_copy() if linear_file is None else Path(linear_file).expanduser()
     if not linear.is_file() or sha256(linear) != LINEAR_SHA256:
         raise ValueError(
             f"{linear} is not LPIPS's linear layers: give linear_file=FILE, the "
@@ -94,7 +96,7 @@ def published(
     return VGG(perceptual.lpips(str(vgg), str(linear)), sha256(vgg), LINEAR_SHA256)
 
 
-def _brought_along() -> Path:
+def _torchmetrics_copy() -> Path:
     import torchmetrics
 
     return Path(torchmetrics.__file__).parent / "functional/image/lpips_models/vgg.pth"
@@ -110,7 +112,7 @@ class PerceptualDistance(PairMetric):
     stem, title = "lpips", "LPIPS"
     definition = (
         "How different reconstructions look: the distance of an image to its original in the "
-        "features of a network, weighted as people judged; 0 for the same image."
+        "features of a network, weighted by people's judgements; 0 for the same image."
     )
     higher_is_better = False
     settings = (

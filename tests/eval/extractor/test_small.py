@@ -64,7 +64,7 @@ def test_texts_beyond_the_limit_are_encoded_anew() -> None:
     texts = DistinctTexts(lambda captions: torch.tensor([[float(c)] for c in captions]), limit=2)
     assert texts(["1", "2"]).tolist() == [[1.0], [2.0]]
     assert texts(["2", "3", "3"]).tolist() == [[2.0], [3.0], [3.0]]
-    assert len(texts._known) == 2
+    assert len(texts._cache) == 2
 
 
 def test_refusals(tmp_path, small_extractor, small_clip, images) -> None:
