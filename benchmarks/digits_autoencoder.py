@@ -1,4 +1,4 @@
-"""How well the shipped autoencoder gives digits back: what `zoo evaluate` says, of both splits.
+"""How well the shipped autoencoder reconstructs digits: what `zoo evaluate` says, of both splits.
 
 python benchmarks/digits_autoencoder.py
 """
@@ -11,8 +11,8 @@ from _table import write
 
 import zoo
 from eval.extractor import Small
-from eval.measure.reconstruction import reconstruct
-from eval.metric import PSNR, SSIM
+from eval.measure import Generation, Setting, reconstruct
+from eval.metric import PSNR, SSIM, ReconstructionDistance
 from zoo import paths
 from zoo.data.source.digits import Digits
 
@@ -30,11 +30,13 @@ def main() -> None:
         if name == "train":
             data.test = data.train
         count = len(data.test)
-        found = reconstruct(module, data, [small], [PSNR, SSIM], num_images=count).result.values
+        metrics = [ReconstructionDistance, PSNR, SSIM]
+        setting = Setting(module, data, metrics, [small], Generation(count))
+        values = reconstruct(setting).result.values
         row: dict[str, Any] = {"split": name, "images": count}
         for key, stem in (("psnr_db", "psnr"), ("ssim", "ssim"), ("rfid", f"rfid_small_{count}")):
-            low, high = found[stem].interval or (None, None)
-            row |= {key: found[stem].value, f"{key}_from": low, f"{key}_to": high}
+            low, high = values[stem].interval or (None, None)
+            row |= {key: values[stem].value, f"{key}_from": low, f"{key}_to": high}
         rows.append(row)
     write(__file__, rows)
 

@@ -12,6 +12,7 @@ square difference, 8-bit steps) of generated images stand beside those of held-o
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 import zoo
-from eval.evaluate import evaluate
 from eval.extractor import Small
-from eval.measure.reference import Yardstick, measure
+from eval.measure import Generation, Setting, evaluate
+from eval.measure.reference import measure_reference
+from eval.metric import FrechetDistance, NearestImage
+from eval.result.record import Result
 from zoo import paths
+from zoo.data import ImageSet
 from zoo.data.source.digits import Digits
 from zoo.guidance import Unguided
 from zoo.models.ddpm import DDPM
@@ -33,16 +37,19 @@ MODELS = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion"
 FLOOR_COUNT = 360
 
 
-def row(name: str, subject: Any, yardstick: Yardstick, num_images: int, **options: Any) -> dict:
+def rows(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """A line of the table each; they differ in subject and name alone."""
+    first = settings[0]
+    reference = measure_reference(first.reference_set, first.plan())
+    return [row(setting, evaluate(setting, reference).result) for setting in settings]
+
+
+def row(setting: Setting, result: Result) -> dict[str, Any]:
     """One line of the table."""
-    result = evaluate(
-        subject, yardstick.data, yardstick.fid, num_images=num_images,
-        fid_counts=yardstick.counts, yardstick=yardstick, name=name, **options,
-    ).result  # fmt: skip
     small, *larger = (v for key, v in result.values.items() if key.startswith("fid_"))
     near = result.values["nearest_training_image"].detail
     return {
-        "subject": name,
+        "subject": setting.name,
         f"fid_{FLOOR_COUNT}": small.value,
         "sets": small.num_sets,
         "floor": small.floor,
@@ -52,7 +59,7 @@ def row(name: str, subject: Any, yardstick: Yardstick, num_images: int, **option
         "nearest_p50": near["p50"],
         "held_out_p5": near["test_p5"],
         "held_out_p50": near["test_p50"],
-        "images": num_images,
+        "images": setting.num_images,
     }
 
 
@@ -80,16 +87,14 @@ def main() -> None:
     data = Digits()
     data.setup()
     extractor = Small(paths.checkpoints() / "digits/small_extractor.safetensors")
-    both = measure(data, [extractor], [], [FLOOR_COUNT, 1000])
-    few = measure(data, [extractor], [], [FLOOR_COUNT])
-    rows = [
-        row(
-            name,
-            zoo.load(folder / f"{name}.safetensors"),
-            both,
-            options.images,
-            guidance=Unguided(),
-        )
+
+    def setting(name: str, subject: Any, generation: Generation, counts: list[int]) -> Setting:
+        metrics = [FrechetDistance, NearestImage]
+        return Setting(subject, data, metrics, [extractor], generation, counts, name)
+
+    unguided = Generation(options.images, guidance=Unguided())
+    models = [
+        setting(name, zoo.load(folder / f"{name}.safetensors"), unguided, [FLOOR_COUNT, 1000])
         for name in MODELS
     ]
     untrained = zoo.load(folder / "ddpm.safetensors")
@@ -98,10 +103,11 @@ def main() -> None:
     for layer in untrained.denoiser.modules():
         if hasattr(layer, "reset_parameters"):
             layer.reset_parameters()
-    rows.append(row("untrained DDPM", untrained, few, FLOOR_COUNT))
-    for name, images in controls(data.test.images).items():
-        rows.append(row(name, StoredImages(images, name), few, FLOOR_COUNT))
-    write(__file__, rows)
+    subjects = {"untrained DDPM": untrained}
+    subjects |= {name: ImageSet(images) for name, images in controls(data.test.images).items()}
+    few = Generation(FLOOR_COUNT)
+    others = [setting(name, subject, few, [FLOOR_COUNT]) for name, subject in subjects.items()]
+    write(__file__, [*rows(models), *rows(others)])
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from _inception import random_inception, write_pngs
 from _table import write
 from torch import nn
 
-from eval.evaluate import evaluate
 from eval.extractor import CleanInception, Inception
-from eval.metric import InceptionScore, KernelDistance, PrecisionRecall
+from eval.measure import Setting, evaluate
+from eval.metric import FrechetDistance, InceptionScore, KernelDistance, PrecisionRecall
 from eval.source.reference_set import reference_set
 from eval.source.stored import open_images
 from zoo.checkpoint import sha256
@@ -31,15 +31,14 @@ KID = {"subsets": 100, "subset_size": 32, "seed": 2020}
 
 
 def ours(generated: Path, real: Path, weights: Path) -> dict[str, float]:
-    result = evaluate(
-        stored(generated),
-        compared(str(real)),
-        fid=[kind(weights, sha256=sha256(weights)) for kind in (Inception, CleanInception)],
-        metrics=[partial(KernelDistance, **KID), InceptionScore, PrecisionRecall],
+    setting = Setting(
+        open_images(generated),
+        reference_set(str(real)),
+        [FrechetDistance, partial(KernelDistance, **KID), InceptionScore, PrecisionRecall],
+        [kind(weights, sha256=sha256(weights)) for kind in (Inception, CleanInception)],
         fid_counts=[COUNT],
-        nearest_images=0,
-    ).result
-    return {name: value.value for name, value in result.values.items()}
+    )
+    return {name: value.value for name, value in evaluate(setting).result.values.items()}
 
 
 def torch_fidelitys(generated: Path, real: Path, weights: Path) -> dict[str, float]:

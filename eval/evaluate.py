@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from zoo import entry
 
 if TYPE_CHECKING:
-    from eval.measure.evaluation import Evaluation as Evaluation
-    from eval.measure.evaluation import evaluate as evaluate
+    from eval.measure import Evaluation as Evaluation
+    from eval.measure import Generation as Generation
+    from eval.measure import Setting as Setting
+    from eval.measure import evaluate as evaluate
+
+_FACE = ("Evaluation", "Generation", "Setting", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -18,11 +22,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("Evaluation", "evaluate"):
+    if name not in _FACE:
         raise AttributeError(f"module 'eval.evaluate' has no attribute {name!r}")
-    from eval.measure import evaluation  # torch would slow `zoo evaluate --help` down
+    from eval import measure  # torch would slow `zoo evaluate --help` down
 
-    return getattr(evaluation, name)
+    return getattr(measure, name)
 
 
 if __name__ == "__main__":

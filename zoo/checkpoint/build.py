@@ -122,6 +122,29 @@ def _is_part(thing: type) -> bool:
     return True  # somebody trusted its package
 
 
+def current(config: Any) -> Any:
+    """The same config with the addresses that this version has for what it names.
+
+    Raises:
+        ValueError: it is nested too deeply.
+    """
+    try:
+        return _renamed(config)
+    except RecursionError:
+        raise ValueError("the config is nested too deeply") from None
+
+
+def _renamed(config: Any) -> Any:
+    if isinstance(config, list):
+        return [_renamed(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    values = {key: _renamed(value) for key, value in config.items()}
+    if isinstance(values.get("_target_"), str):
+        values["_target_"] = _current(values["_target_"])
+    return values
+
+
 def _current(target: str) -> str:
     """Where a class is now that an earlier version kept elsewhere."""
     module, _, name = target.rpartition(".")

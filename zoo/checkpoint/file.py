@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.checkpoint.build import build, check
+from zoo.checkpoint.build import build, check, current
 from zoo.checkpoint.header import read_header
 from zoo.part import config_of
 from zoo.system.files import replacing
@@ -102,8 +102,12 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
 
 
 def config(path: str | Path) -> dict[str, Any]:
-    """The saved module's config, read from the file's header alone."""
-    return _json(path, "config")
+    """The saved module's config, read from the file's header alone, at this version's addresses."""
+    saved = _json(path, "config")
+    try:
+        return dict(current(saved))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def provenance(path: str | Path) -> dict[str, Any]:

@@ -131,8 +131,8 @@ def test_a_model_is_measured_on_all_held_out_images_unless_fewer_are_asked_for(s
 
 @pytest.mark.parametrize("count", [1, 21])
 def test_another_count_than_there_are_images_is_refused(split, count) -> None:
-    told = rf"metric.bits_per_dim.num_images is 2 to 20, the held-out .* numbers, got {count}"
-    with pytest.raises(ValueError, match=told):
+    message = rf"metric.bits_per_dim.num_images is 2 to 20, the held-out .* numbers, got {count}"
+    with pytest.raises(ValueError, match=message):
         evaluated(model(), split, count)
 
 

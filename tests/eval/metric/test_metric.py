@@ -98,8 +98,8 @@ def test_no_metric_is_left_out_here() -> None:
 def test_every_metric_says_what_it_is(kind: type[Metric]) -> None:
     metric = fresh(kind)
     title = metric.heading(metric.name)
-    said = (metric.name, title, kind.higher_is_better, kind.against, kind.reads)
-    assert said == ENTRIES[kind]
+    entry = (metric.name, title, kind.higher_is_better, kind.against, kind.reads)
+    assert entry == ENTRIES[kind]
     assert kind.definition and metric.define(metric.name, 360)
     low, high = metric.limits(metric.name)
     assert low < high
@@ -213,7 +213,7 @@ def test_a_mean_metric_of_nothing_and_of_another_feature_is_refused() -> None:
         Brightness("toy").update({"logits": torch.zeros(2, 2)}, blank(2))
 
 
-def test_a_metric_alone_reads_images_and_not_captions() -> None:
+def test_each_metric_suits_the_extractors_that_give_what_it_reads() -> None:
     pictures: Extractor = SimpleNamespace(provides=("pool", "logits"), num_classes=3)
     captions: Extractor = SimpleNamespace(text=lambda captions: None)
     suited = {kind for kind in KINDS if kind.suits(pictures, None)}

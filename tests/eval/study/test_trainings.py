@@ -244,3 +244,17 @@ def test_another_schedule_or_objective_is_another_model() -> None:
     assert unlike_model(config("Linear"), {**config("Linear"), "_target_": "zoo.Other"}) == []
     found = unlike_model(config("Cosine"), config("Linear"))
     assert found == ["model.diffusion.schedule._target_ is Linear, not Cosine"]
+
+
+@pytest.mark.parametrize(
+    "model", ["ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion"]
+)
+def test_the_weights_that_ship_are_those_of_the_experiment_of_digits(
+    model: str, tmp_path: Path
+) -> None:
+    overrides = ["experiment=digits", f"run_dir={tmp_path}"]
+    study = Trainings(compose("compare", overrides), overrides, "digits")
+    cfg = study.config(model)
+    data = loading.dataset(cfg)
+    shipped = paths.checkpoints() / "digits" / f"{model}.safetensors"
+    assert study.existing(model, cfg, data) == shipped
