@@ -19,10 +19,7 @@ _PIECE = 256  # images at a time: their activations stay in the cache
 class Small:
     """64 features of a ``SmallExtractor``: FID without Inception, for small images.
 
-    Args:
-        path: the file that ``zoo train model=small_extractor data=...`` wrote.
-        name: what results call it.
-        device: where it computes.
+    ``path`` is the file that ``zoo train model=small_extractor data=...`` wrote.
 
     Raises:
         ValueError: there is no such file, or another model in it.
@@ -49,10 +46,7 @@ class Small:
 class SmallClip:
     """Image and caption features of a small CLIP trained on the data set's captions.
 
-    Args:
-        path: the file that ``zoo train model=small_clip data=...`` wrote.
-        name: what results call it.
-        device: where it computes.
+    ``path`` is the file that ``zoo train model=small_clip data=...`` wrote.
 
     Raises:
         ValueError: there is no such file, or another model in it.

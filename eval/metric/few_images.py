@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from eval.metric.frechet import frechet_distance
 from eval.metric.kernel import AllPairs
-from eval.metric.rows import check_pair
+from eval.metric.rows import check_pair, without_blocks
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, without_interval
 
@@ -59,8 +58,7 @@ class FewImagesReference:
         whole = self._distance(features)
         if len(blocks) == 1:
             return without_interval(whole)
-        rest = [torch.cat([features[:first], features[last:]]) for first, last in blocks]
-        return jackknife(whole, [self._distance(some) for some in rest])
+        return jackknife(whole, [self._distance(r) for r in without_blocks(features, blocks)])
 
     def _distance(self, features: Tensor) -> float:
         return frechet_distance(FeatureStatistics(features), self.statistics)

@@ -134,12 +134,7 @@ def _statistics(features: Tensor, rows: Tensor) -> FeatureStatistics:
 class FidInfinity(RowsMetric):
     """FID-infinity of the images.
 
-    Args:
-        reference: statistics of the reference.
-        extractor: the name of the extractor that made them.
-        feature: which of its features.
-        points: how many counts the line goes through.
-        seed: of the subsets.
+    The line goes through ``points`` counts; ``seed`` is of the subsets.
     """
 
     stem, title = "fid_infinity", "FID∞"
@@ -156,7 +151,7 @@ class FidInfinity(RowsMetric):
         self,
         reference: FeatureStatistics,
         extractor: str,
-        feature: str = "pool",
+        feature: str | None = None,
         points: int = 15,
         seed: int = 0,
     ) -> None:

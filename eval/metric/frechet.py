@@ -28,10 +28,7 @@ class FrechetDistance(Metric):
     At 2,048 dimensions they take 18 MiB, and up to 16 MiB more hold features that are not summed
     yet; ten blocks of a jackknife take 180 to 340 MiB, whatever the number of images.
 
-    Args:
-        reference: the statistics of the set to compare with.
-        extractor: the name of the extractor that made them.
-        feature: which of its features.
+    ``reference`` is the statistics of the extractor's ``feature`` in the set to compare with.
     """
 
     stem, title = "fid", "FID"
@@ -46,7 +43,9 @@ class FrechetDistance(Metric):
     summed: Tensor
     rows: list[Tensor] | Tensor  # one tensor where processes have been gathered
 
-    def __init__(self, reference: FeatureStatistics, extractor: str, feature: str = "pool") -> None:
+    def __init__(
+        self, reference: FeatureStatistics, extractor: str, feature: str | None = None
+    ) -> None:
         super().__init__(extractor, feature)
         self.reference = reference
         size = reference.dimensions
@@ -158,11 +157,6 @@ class SpatialFrechetDistance(FrechetDistance):
     )
     reads = "spatial"
     needs = "an extractor with spatial features (inception)"
-
-    def __init__(
-        self, reference: FeatureStatistics, extractor: str, feature: str = "spatial"
-    ) -> None:
-        super().__init__(reference, extractor, feature)
 
 
 class ClipFrechetDistance(FrechetDistance):

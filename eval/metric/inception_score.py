@@ -43,12 +43,7 @@ def _score(p: Tensor, negative_entropy: Tensor, count: int) -> Tensor:
 
 
 class InceptionScore(Metric):
-    """The score of the images as one split; a score over several splits is the metrics' mean.
-
-    Args:
-        extractor: the name of a classifier.
-        feature: its logits.
-    """
+    """The score of the images as one split; a score over several splits is the metrics' mean."""
 
     stem, title = "inception_score", "Inception Score"
     definition = (
@@ -62,7 +57,7 @@ class InceptionScore(Metric):
     negative_entropy: Tensor
     count: Tensor
 
-    def __init__(self, extractor: str, feature: str = "logits") -> None:
+    def __init__(self, extractor: str, feature: str | None = None) -> None:
         super().__init__(extractor, feature)
         for name in ("p", "negative_entropy"):
             zero = torch.zeros((), dtype=torch.float64)

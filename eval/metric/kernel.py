@@ -7,14 +7,13 @@ depend on the number of images, unlike FID's; it may be negative.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from eval.extractor.extractor import Extractor, is_of_text
-from eval.metric.rows import RowsMetric, check_pair
+from eval.metric.rows import RowsMetric, check_pair, parts_between
 
 _CHUNK = 2048  # rows of a kernel matrix at once
 
@@ -93,8 +92,7 @@ class AllPairs:
 
     def of(self, features: Tensor, bounds: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
         """The estimate of features (N, D), and without those of each block ``[first, last)``."""
-        edges = sorted({0, len(features), *(edge for block in bounds for edge in block)})
-        parts = list(pairwise(edges))
+        parts = parts_between(len(features), bounds)
         rows = [features[first:last] for first, last in parts]
         own = torch.zeros(len(parts), len(parts), dtype=torch.float64)
         for i, x in enumerate(rows):
@@ -165,8 +163,8 @@ class KernelDistance(RowsMetric):
 
     Args:
         reference: features (M, D) of the reference.
-        extractor: the name of the extractor that made them.
-        feature: which of its features.
+        extractor: the name of their extractor.
+        feature: of the extractor.
         subsets: how many subsets.
         subset_size: images of each side in a subset; all where there are fewer.
         seed: of the subsets.
@@ -186,7 +184,7 @@ class KernelDistance(RowsMetric):
         self,
         reference: Tensor,
         extractor: str,
-        feature: str = "pool",
+        feature: str | None = None,
         subsets: int = 100,
         subset_size: int = 1000,
         seed: int = 0,

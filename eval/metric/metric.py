@@ -27,7 +27,7 @@ class Metric(torchmetrics.Metric):
 
     Args:
         extractor: the name of the extractor whose features it reads; "" for pixels alone.
-        feature: the feature that it reads.
+        feature: the feature that it reads; ``reads`` when None.
 
     Attributes:
         stem: its name in results; its numbers are named ``<stem>_<extractor>``.
@@ -68,10 +68,10 @@ class Metric(torchmetrics.Metric):
     full_state_update = False  # two batches' states may be summed
     is_differentiable = False
 
-    def __init__(self, extractor: str = "", feature: str = "pool") -> None:
+    def __init__(self, extractor: str = "", feature: str | None = None) -> None:
         super().__init__()
         self.extractor = extractor
-        self.feature = feature
+        self.feature = feature or self.reads or "pool"
 
     @property
     def name(self) -> str:
@@ -180,7 +180,7 @@ class MeanMetric(Metric):
     squares: Tensor
     count: Tensor
 
-    def __init__(self, extractor: str = "", feature: str = "pool") -> None:
+    def __init__(self, extractor: str = "", feature: str | None = None) -> None:
         super().__init__(extractor, feature)
         for name in ("total", "squares"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

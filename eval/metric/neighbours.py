@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from eval.metric.metric import NotEstimable, heading
-from eval.metric.rows import RowsMetric, check_pair
+from eval.metric.rows import RowsMetric, check_pair, parts_between
 
 _CHUNK = 1024  # rows of a distance matrix at once
 
@@ -107,9 +106,7 @@ class _Pass:
 
     def _own_radius(self, k: int) -> Tensor:
         """Squared radii of the generated balls, (1 + R, N): of all, and without each block."""
-        count = len(self.features)
-        edges = sorted({0, count, *(edge for block in self.blocks for edge in block)})
-        parts = [pair for pair in pairwise(edges) if pair[0] < pair[1]]
+        parts = parts_between(len(self.features), self.blocks)
         near = _nearest(self.features, parts, k)  # (N, parts, k)
         radii = [near.flatten(1).kthvalue(k).values]
         for first, last in self.blocks:

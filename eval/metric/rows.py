@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ class RowsMetric(Metric):
     Args:
         reference: features (M, D) of the reference, perhaps memory-mapped; subclasses with another
             kind of reference override ``check`` and ``against``.
-        extractor: the name of the extractor that made them.
-        feature: which of its features.
+        extractor: the name of their extractor.
+        feature: of the extractor.
     """
 
     against = "rows"
@@ -54,7 +55,7 @@ class RowsMetric(Metric):
 
     reference: Any
 
-    def __init__(self, reference: Any, extractor: str, feature: str = "pool") -> None:
+    def __init__(self, reference: Any, extractor: str, feature: str | None = None) -> None:
         super().__init__(extractor, feature)
         self.reference = reference
         self.add_state("rows", [], dist_reduce_fx="cat")
@@ -94,8 +95,21 @@ class RowsMetric(Metric):
         self, features: Tensor, bounds: Sequence[tuple[int, int]]
     ) -> tuple[dict[str, float], list[dict[str, float]]]:
         """The numbers of all features, and of all but those of each block ``[first, last)``."""
-        rest = (torch.cat([features[:first], features[last:]]) for first, last in bounds)
-        return self.of(features), [self.of(rows) for rows in rest]
+        return self.of(features), [self.of(rows) for rows in without_blocks(features, bounds)]
+
+
+def without_blocks(features: Tensor, bounds: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+    """All features (N, D) but those of each block ``[first, last)`` in turn."""
+    return (torch.cat([features[:first], features[last:]]) for first, last in bounds)
+
+
+def parts_between(count: int, bounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts ``[first, last)`` into which the ends of blocks divide ``count`` rows.
+
+    >>> parts_between(9, [(2, 4), (4, 6)])
+    [(0, 2), (2, 4), (4, 6), (6, 9)]
+    """
+    return list(pairwise(sorted({0, count, *(end for block in bounds for end in block)})))
 
 
 def check_pair(features: Tensor, reference: Tensor, name: str = "two sets of features") -> None:

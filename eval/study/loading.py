@@ -138,8 +138,8 @@ def _entries(cfg: DictConfig, group: str) -> list[DictConfig]:
     nodes = cfg.get(group) or {}
     if "_target_" in nodes:
         raise ValueError(
-            f"the yaml of {nodes['_target_']} in {group}=[...] cannot be combined with others: its "
-            f"first line should be '# @package {group}.NAME'"
+            f"the yaml of {nodes['_target_']} in {group}=[...] has no place of its own: its "
+            f"first line is '# @package {group}.NAME'"
         )
     return list(nodes.values())
 

@@ -70,7 +70,7 @@ def assert_equal(a: Any, b: Any) -> None:
         assert a == b
 
 
-def test_training_goes_on_bit_for_bit_whole_or_resumed(tmp_path: Path) -> None:
+def test_training_continues_bit_for_bit_whole_or_resumed(tmp_path: Path) -> None:
     without = trained(tmp_path / "without", "trainer.max_steps=5")
     whole = trained(tmp_path / "with", "trainer.max_steps=5", *FEW)
     trained(tmp_path / "parts", "trainer.max_steps=3", *FEW)
@@ -139,7 +139,7 @@ def test_an_evaluation_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(seen) == 3  # 21 images by 8
 
 
-def test_with_every_validation_and_for_those_who_keep_the_best(tmp_path: Path) -> None:
+def test_with_every_validation_and_a_checkpoint_of_the_best(tmp_path: Path) -> None:
     trained(
         tmp_path, "trainer.max_steps=5", *FEW, "callbacks.evaluation.every_n_steps=null",
         "trainer.limit_val_batches=1", "trainer.val_check_interval=2",
@@ -165,7 +165,7 @@ def test_what_cannot_be_measured_is_heard_of_before_the_training(
         EvaluateWhileTraining(Small, num_images=1)
 
 
-def test_what_does_not_generate_is_passed_over() -> None:
+def test_modules_that_do_not_generate_are_skipped() -> None:
     callback, module = EvaluateWhileTraining(Small), torch.nn.Linear(1, 1)
     callback.on_fit_start(None, module)  # type: ignore[arg-type]
     assert callback.measure(None, module) == {}  # type: ignore[arg-type]

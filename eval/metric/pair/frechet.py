@@ -21,9 +21,6 @@ class ReconstructionDistance(RowsMetric):
 
     An image is left out together with its reconstruction, so that a jackknife shows how the choice
     of images moves the distance, and nothing else.
-
-    Args:
-        extractor: the name of the extractor that makes the features.
     """
 
     stem, title = "rfid", "rFID"

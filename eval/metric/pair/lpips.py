@@ -50,13 +50,7 @@ def lpips(network: perceptual.LPIPS, originals: Tensor, reconstructions: Tensor)
 
 
 class VGG:
-    """LPIPS's network and the hashes of its weights.
-
-    Args:
-        network: with its weights.
-        vgg_sha256: of the file of VGG16.
-        linear_sha256: of the file of the linear layers.
-    """
+    """LPIPS's network and the hashes of the files of VGG16 and of the linear layers."""
 
     def __init__(self, network: perceptual.LPIPS, vgg_sha256: str, linear_sha256: str) -> None:
         self.network = network.eval()
@@ -103,11 +97,7 @@ def _torchmetrics_copy() -> Path:
 
 
 class PerceptualDistance(PairMetric):
-    """The mean over images of their learned distances.
-
-    Args:
-        vgg: the network; the ``published`` one when None.
-    """
+    """The mean over images of their learned distances; ``vgg`` is the published network if None."""
 
     stem, title = "lpips", "LPIPS"
     definition = (

@@ -29,9 +29,6 @@ class PairMetric(MeanMetric):
     network: str | None = None
     sha256: str | None = None
 
-    def __init__(self) -> None:
-        super().__init__()
-
     @classmethod
     def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
         """Never: no extractor makes a reconstruction."""

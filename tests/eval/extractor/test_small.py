@@ -58,7 +58,7 @@ def test_clip_pairs_share_a_space_and_captions_are_encoded_once(
     torch.testing.assert_close(pool.norm(dim=1), torch.ones(5))
 
 
-def test_texts_beyond_the_limit_are_encoded_anew() -> None:
+def test_texts_beyond_the_limit_are_encoded_again() -> None:
     from eval.extractor.extractor import DistinctTexts
 
     texts = DistinctTexts(lambda captions: torch.tensor([[float(c)] for c in captions]), limit=2)

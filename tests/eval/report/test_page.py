@@ -37,7 +37,7 @@ def test_the_page_needs_nothing_but_itself(results, samples, pairs):
         assert f'id="{anchor[1:]}"' in text
 
 
-def test_the_page_escapes_whatever_it_is_given(results, samples):
+def test_the_page_escapes_every_text(results, samples):
     evil = '"><img src=x onerror=alert(1)>'
     subject = replace(results[0].subject, name=evil, sampler=evil, guidance=evil)
     environment = replace(results[0].environment, machine=evil)
@@ -56,7 +56,7 @@ def test_the_page_escapes_whatever_it_is_given(results, samples):
     assert "script" in found.tags and found.tags.count("script") == 1
 
 
-def test_forced_rows_are_told_apart_and_none_is_the_best(results):
+def test_forced_rows_are_marked_and_none_is_the_best(results):
     other = replace(results[1], budget=replace(results[1].budget, seed=7))
     rows = [results[0], other]
     text = page(compare(rows, force=True), rows, {}, "t", "c")

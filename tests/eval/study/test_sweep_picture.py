@@ -40,7 +40,7 @@ def test_every_point_has_its_step_count_and_its_interval(cells):
     ]  # fmt: skip
 
 
-def test_a_cell_without_the_value_leaves_the_others_theirs(cells):
+def test_a_point_without_the_value_is_left_out(cells):
     result = cells[1].result
     values = {k: v for k, v in result.values.items() if k != "fid_small_1000"}
     cells[1] = replace(cells[1], result=replace(result, values=values))

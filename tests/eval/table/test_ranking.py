@@ -19,7 +19,7 @@ def column(table, key=NAME):
     return ranks(table, [column.key for column in table.columns].index(key))
 
 
-def test_level_is_what_cannot_be_told_from_the_best(make_result):
+def test_level_is_not_distinguishable_from_the_best(make_result):
     results = [make_result(name) for name in "abc"]
     rows = list(map(sure, results, (2.001, 2.0, 3.0), (1, 3, 7)))
     level, best, worse = column(compare(rows))

@@ -118,7 +118,7 @@ def test_trainings_that_differ_in_more_than_the_seed_are_named(
         combined([one, wider], "a")
 
 
-def test_who_shares_an_autoencoder_is_told(make_result: Callable[..., Result]) -> None:
+def test_a_shared_autoencoder_is_warned_about(make_result: Callable[..., Result]) -> None:
     own = [method(make_result, name, [2.0, 2.1], latent=True) for name in ("a", "b")]
     assert own[0].subject.first_stage is not None
     assert own[0].subject.first_stage.sha256 == f"{'5' * 64}, {'6' * 64}"

@@ -67,15 +67,17 @@ def test_what_is_said_of_weights_is_never_worded_as_said_of_methods() -> None:
     ]
 
 
-def test_the_note_says_what_verdicts_are_of() -> None:
+def test_the_note_says_what_verdicts_are_about() -> None:
     assert note([]) == ""
-    assert note([verdict(WEIGHTS, "better")]).startswith("About these weights, not of the method")
+    assert note([verdict(WEIGHTS, "better")]).startswith(
+        "About these weights, not about the method"
+    )
     of_method = note([verdict(METHOD, "better", 3)])
     assert of_method.startswith("About the methods: each was trained 3 times")
     assert "these weights" not in of_method and "advisable" not in of_method
-    assert "Three trainings or more are advisable" in note([verdict(METHOD, "better", 2)])
+    assert "At least three trainings are advisable" in note([verdict(METHOD, "better", 2)])
     both = note([verdict(WEIGHTS, "better"), verdict(METHOD, "better", 3)])
-    assert "these weights" in both and "of the methods: each" in both
+    assert "these weights" in both and "the methods: each" in both
 
 
 def test_directionless_values_are_not_judged(make_result: Callable[..., Result]) -> None:
