@@ -109,8 +109,9 @@ def _panels(points: Sequence[Point]) -> list[tuple[Quantity, Quantity]]:
         pairs.append((time, main))
     trades = _trades(points, metrics, main)
     pairs += [(_quantity(x, metrics[x]), y) for x, y in trades]
-    shown = {main, *(name for trade in trades for name in trade)}
-    pairs += [(cost, name) for name in metrics if name not in shown]
+    in_panels = {main, *(name for trade in trades for name in trade)}
+    rest = sorted(metrics.keys() - in_panels, key=list(metrics).index)
+    pairs += [(cost, name) for name in sorted(rest, key=lambda name: metrics[name].distance)]
     return [(x, _quantity(name, metrics[name])) for x, name in pairs[:_MOST]]
 
 
