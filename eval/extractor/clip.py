@@ -27,7 +27,7 @@ class OpenClip:
     Args:
         model: open_clip's name of the architecture, such as "ViT-B-32".
         pretrained: open_clip's name of the weights, such as "laion2b_s34b_b79k"; they are
-            looked for in the zoo's cache and Hugging Face's.
+            searched in the zoo's cache and Hugging Face's.
         path: the weights' file instead; ``pretrained`` still says what they are.
         sha256: expected instead of the published file's, for weights of your own.
         download: fetch the weights if they are missing.

@@ -28,8 +28,7 @@ from eval.metric import (
     PerceptualDistance,
     ReconstructionDistance,
 )
-from eval.result import describe
-from eval.result.record import Protocol, Result
+from eval.result import Protocol, Result, describe
 from eval.source.dataset import mixed
 from eval.source.reconstructed import LATENTS, first_stage_of, reconstructed
 from zoo.data.image_set import ImageSet

@@ -11,8 +11,8 @@ from eval.measure.one_pass import Tallies
 from eval.measure.plan import Measurement
 from eval.metric import Metric, NotEstimable
 from eval.metric.pair.pair import PairMetric
-from eval.result.record import Value
-from eval.result.uncertainty import BLOCKS, Estimate, estimable
+from eval.result import Estimate, Value
+from eval.result.uncertainty import BLOCKS, estimable
 
 
 def values_of(tallies: Tallies, baselines: Baselines) -> tuple[dict[str, Value], dict[str, str]]:

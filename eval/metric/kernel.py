@@ -40,7 +40,7 @@ def kernel_distance(
     fewest = min(len(features), len(reference))
     if not 2 <= subset_size <= fewest:
         raise ValueError(
-            f"KID's subsets of {subset_size} need 2 to {fewest} features, for there are "
+            f"KID's subsets of {subset_size} need 2 to {fewest} features, because there are "
             f"{len(features)} and {len(reference)}"
         )
     distances = []

@@ -156,7 +156,7 @@ class NearestImage(Metric):
         return {**percentiles(distances), "least": float(distances.min())}
 
     def beside(self, held_out: dict[str, float]) -> dict[str, float]:
-        """The held-out images' percentiles, and how many images lie closer than any of them."""
+        """The held-out images' percentiles, and how many images are closer than any of them."""
         closer = (self._neighbours().distances < held_out["least"]).sum()
         return {
             **{f"test_p{p}": held_out[f"p{p}"] for p in PERCENTILES},

@@ -76,7 +76,7 @@ def _either(numbers: Iterable[int]) -> str:
 
 
 def _in_words(record: Mapping[str, Any]) -> dict[str, str]:
-    """The texts by field; a hash by its first digits, for the records have the whole of it."""
+    """The texts by field; a hash by its first digits, because the records have the whole of it."""
     texts = {field.replace("_", " "): text_of(value) for field, value in record.items()}
     return {
         field: f"{text[:16]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text

@@ -29,7 +29,7 @@ styled = matplotlib.style.context(["default", _STYLE])
 
 
 def paint(name: str) -> str:
-    """A colour that stands for the style sheet's variable ``--name`` until the SVG is written."""
+    """A placeholder colour, which becomes the style sheet's variable ``--name`` in the SVG."""
     return f"#fe00{_PAINTS.index(name):02x}"
 
 

@@ -36,7 +36,7 @@ def build(kind: type[T], value: Any, where: str) -> T:
     ValueError: counts[1]: expected int, got str '2'
     """
     try:
-        # as text, for pydantic's strict mode makes a dataclass of JSON's objects, not of a dict
+        # as text, because pydantic's strict mode builds dataclasses from JSON, not from dicts
         text = json.dumps(value, allow_nan=False)
         adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]
         return adapter.validate_json(text, strict=True, extra="forbid")

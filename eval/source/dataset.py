@@ -25,7 +25,7 @@ def mixed(count: int, first: int | None = None) -> Tensor:
 def order_of(split: ImageSet) -> Tensor:
     """The order in which stored images are measured: their own, unless it is by class.
 
-    Images whose labels are sorted, or which lie in several folders, are ``mixed``.
+    Images whose labels are sorted, or which are in several folders, are ``mixed``.
     """
     labels = split.labels
     by_class = labels is not None and bool((labels.diff() >= 0).all()) and labels[0] != labels[-1]

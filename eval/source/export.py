@@ -27,7 +27,7 @@ def exported(batches: Iterator[Images], path: Path, num_images: int) -> Iterator
         yield from _npz(batches, path, num_images)
         return
     foreign = [] if path.is_dir() else [path] if path.exists() else []
-    if path.is_dir():  # an interrupted evaluation's own images may lie there
+    if path.is_dir():  # it may hold an interrupted evaluation's own images
         own = {f"{number:06d}.png" for number in range(num_images)}
         foreign = [file for file in path.iterdir() if file.name not in own]
     if foreign:

@@ -13,10 +13,8 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from eval.extractor.extractor import Extractor
-from eval.measure.evaluation import Evaluation, evaluate
+from eval.measure import Evaluation, Reference, Setting, evaluate, measure_reference
 from eval.measure.plan import plan
-from eval.measure.reference import Reference, measure_reference
-from eval.measure.setting import Setting
 from eval.report.picture import pair_sheets
 from eval.report.wandb_run import log_to_wandb
 from eval.report.write import write_report
@@ -26,8 +24,8 @@ from eval.study import loading
 from eval.study import protocol as protocols
 from eval.study.evaluation import of_checkpoint, real_grid, sample_grid, save
 from eval.study.trainings import Trainings
+from eval.table import compare as tabulate
 from eval.table import trainings
-from eval.table.table import compare as tabulate
 from zoo import entry, paths
 from zoo.checkpoint.build import build
 from zoo.command.overrides import key_of, quoted

@@ -12,15 +12,11 @@ from omegaconf import DictConfig
 from torch import nn
 
 from eval.extractor.extractor import Extractor
-from eval.measure.evaluation import Evaluation
-from eval.measure.evaluation import evaluate as measure
-from eval.measure.reconstruction import reconstruct
-from eval.measure.reference import Reference
-from eval.measure.setting import Setting
+from eval.measure import Evaluation, Reference, Setting, reconstruct
+from eval.measure import evaluate as measure
 from eval.report.picture import png, tile
+from eval.source import ReferenceSet, open_images
 from eval.source.parallel import Parallel, devices
-from eval.source.reference_set import ReferenceSet
-from eval.source.stored import open_images
 from eval.study import loading
 from eval.study import protocol as protocols
 from eval.study.loading import plain

@@ -16,9 +16,9 @@ from torch import nn
 from eval.extractor.extractor import Extractor
 from eval.measure.cache import Cache
 from eval.measure.plan import MetricFactory
-from eval.source.reference_set import SPLITS, ReferenceSet
-from eval.source.reference_set import reference_set as open_reference
-from eval.source.stored import open_images
+from eval.source import ReferenceSet, open_images
+from eval.source import reference_set as open_reference
+from eval.source.reference_set import SPLITS
 from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData

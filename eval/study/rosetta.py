@@ -12,10 +12,9 @@ from omegaconf import DictConfig
 from eval.extractor.extractor import Extractor
 from eval.metric.frechet import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.source import ReferenceSet, open_images
 from eval.source.dataset import order_of
 from eval.source.generated import conditions_of, generated
-from eval.source.reference_set import ReferenceSet
-from eval.source.stored import open_images
 from eval.study import loading
 from eval.study import protocol as protocols
 from eval.study.evaluation import chosen_parts

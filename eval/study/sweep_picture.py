@@ -194,7 +194,7 @@ def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: 
         if quantity.logarithmic and min(values) > 0:
             _log(axes, axis, values)
     axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(  # below, for within it would cover points
+    axes.legend(  # below the axes, where it covers no points
         fontsize=7, title="" if along is None else f"along {along}", title_fontsize=7,
         loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False,
     )  # fmt: skip

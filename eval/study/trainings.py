@@ -192,7 +192,7 @@ def budget_mismatches(config: dict[str, Any], facts: dict[str, Any], fingerprint
     }
     if ema is None or "decay" in ema:
         expected["ema"] = "none" if ema is None else f"decay {ema['decay']:g}"
-    if "-" in str(trainer["precision"]):  # "auto" is whatever suits the machine
+    if "-" in str(trainer["precision"]):  # "auto" depends on the machine
         expected["precision"] = str(trainer["precision"])
     return _field_mismatches(facts.get("budget") or {}, expected)
 

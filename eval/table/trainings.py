@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from eval.result.record import Environment, Result, Value
-from eval.result.subject import FirstStageRecord, Subject
+from eval.result import Environment, Result, Subject, Value
+from eval.result.subject import FirstStageRecord
 from eval.result.uncertainty import over_trainings
 from eval.table.table import Mismatch, mismatches
 from zoo.system.text import csv_text

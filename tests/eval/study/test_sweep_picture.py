@@ -63,9 +63,10 @@ def panels(cells, **further):
 
 def test_a_users_metric_with_a_direction_has_a_panel_over_network_evaluations(cells):
     value = Value(0.5, "How sure.", True, "own", title="confidence")
-    found = panels(cells, confidence=value)
-    assert ("network evaluations", "confidence") in found[2:]
-    assert len(panels(cells, **{f"own_{i}": replace(value, title=f"own {i}") for i in range(9)})) == 5
+    assert ("network evaluations", "confidence") in panels(cells, confidence=value)[2:]
+    assert (
+        len(panels(cells, **{f"own_{i}": replace(value, title=f"own {i}") for i in range(9)})) == 5
+    )
     without = panels(cells, confidence=replace(value, higher_is_better=None))
     assert "confidence" not in {title for pair in without for title in pair}
 
