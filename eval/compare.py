@@ -12,7 +12,7 @@ _LISTS = ("train_seeds", "models")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
+    """Runs the verb."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     entry.run("compare", "compare", "eval.study.comparison:compare", bracketed(arguments))
 

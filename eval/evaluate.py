@@ -17,7 +17,7 @@ _FACE = ("Evaluation", "Generation", "Setting", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
+    """Runs the verb."""
     entry.run("evaluate", "evaluate", "eval.study.evaluation:evaluate", argv)
 
 

@@ -8,7 +8,7 @@ from zoo import entry
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
+    """Runs the verb."""
     entry.run("rosetta", "rosetta", "eval.study.rosetta:rosetta", argv)
 
 

@@ -10,7 +10,7 @@ from zoo.command.overrides import quoted, split_list
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb: comma lists among the overrides are its axes, which hydra does not see."""
+    """Runs the verb: comma lists among the overrides are its axes, which hydra does not see."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     fixed, axes = axes_of(arguments)
     if axes:

@@ -115,7 +115,7 @@ class OpenClip:
 
 
 class CroppedClip(OpenClip):
-    """``OpenClip`` of images cropped to the middle square, which CMMD's own code resizes then.
+    """``OpenClip`` after a crop to the middle square, as in CMMD's own code.
 
     For square images the two are the same; open_clip resizes others first and crops afterwards.
     """

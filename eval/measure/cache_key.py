@@ -28,7 +28,7 @@ def evaluation(setting: Setting, plan: Plan) -> dict[str, Any]:
     """Everything that could move a number of this evaluation; the batch size could not."""
     return {
         **generation(setting),
-        **_measured(setting.reference_set, plan),
+        **_measurements(setting.reference_set, plan),
         "num_images": setting.num_images,
         "labels": setting.generation.labels,
     }
@@ -36,10 +36,10 @@ def evaluation(setting: Setting, plan: Plan) -> dict[str, Any]:
 
 def baselines(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
     """Everything that could move a number of the held-out images."""
-    return {"data": data.fingerprint, "flip": data.flip, **_measured(data, plan)}
+    return {"data": data.fingerprint, "flip": data.flip, **_measurements(data, plan)}
 
 
-def _measured(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
+def _measurements(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
     """The metrics, their counts, and the extractors."""
     kinds = [*map(type, plan.extractors), *(m.kind for m in plan.measurements)]
     return {

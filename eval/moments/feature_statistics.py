@@ -16,7 +16,7 @@ _ROWS = 1024  # one product of 1,024 rows costs a third of sixteen products of 6
 
 
 class FeatureStatistics:
-    """What a Fréchet distance knows of a set of images: their features' first two moments.
+    """The first two moments of a set of features, all that a Fréchet distance depends on.
 
     Rows are gathered before they are multiplied into the scatter matrix. While there are no more
     of them than dimensions, they are kept: a covariance of that rank loses digits that the rows

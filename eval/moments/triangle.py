@@ -16,7 +16,7 @@ _PANEL = 256
 
 
 def scatter_length(size: int) -> int:
-    """How many numbers the triangle of a (size, size) matrix has here."""
+    """The length of the triangle of a (size, size) matrix."""
     return sum(rows * columns for _, rows, columns in _shapes(size))
 
 

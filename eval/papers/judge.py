@@ -101,7 +101,7 @@ def value_at(name: str, images: int | None, result: Result) -> Value | None:
 
 
 def unmatched(row: PaperRow, result: Result) -> list[str]:
-    """The facts that differ between row and evaluation, that the row omits, or is known to miss.
+    """The facts that differ between row and evaluation, or that the row does not state.
 
     Fields of the protocol are compared with the result's, and network evaluations with its count.
     """

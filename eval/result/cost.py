@@ -67,7 +67,7 @@ def flops(call: Callable[[], object]) -> int:
 
 
 def parameters(module: object) -> int:
-    """Number of parameters; 0 for a part that is no ``nn.Module``."""
+    """Number of parameters; 0 for a part that is not an ``nn.Module``."""
     if not isinstance(module, nn.Module):
         return 0
     shared: set[Tensor] = set(module.parameters())

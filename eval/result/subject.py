@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FirstStageRecord:
-    """The autoencoder inside a latent model, with what it cost."""
+    """The autoencoder inside a latent model, with its cost."""
 
     sha256: str
     parameters: int
@@ -37,7 +37,7 @@ class GuidingNetwork:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is compared.
+    """The model or images that a result is about.
 
     Attributes:
         name: the row's name.

@@ -223,7 +223,7 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def t_quantile(degrees: int, level: float = LEVEL) -> float:
-    """Student's t that a two-sided interval of this level reaches to."""
+    """Student's t at the end of a two-sided interval of this level."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.5 + level / 2))

@@ -65,7 +65,7 @@ def generated_in_parallel(
     guidance: Guidance | None = None,
     first: int = 0,
 ) -> Iterator[Images]:
-    """The batches of ``generated``, made by a worker process for each device.
+    """The batches of ``generated``, from a worker process for each device.
 
     Batches are dealt in turn, so batch k is the one that a single process would make: the same
     noise bit for bit, the same images up to the networks' rounding on another device or with

@@ -111,6 +111,5 @@ def _part(name: str, part: str) -> Callable[[Result], Cell]:
 
 def _empty_column(name: str) -> Column:
     """A metric of the protocol that no row has; the reason is in every cell."""
-    definition = "A metric of the protocol that could not be computed for any row; the cells say "
-    definition += "why."
+    definition = "A metric of the protocol that no row has; the cells say why."
     return Column(name, title_of(name, Value(0.0, "")), definition, _value(name))

@@ -40,7 +40,7 @@ class ReconstructionDistance(RowsMetric):
 
     @property
     def dimensions(self) -> int | None:
-        """The length of a feature, once one has been seen."""
+        """The length of a feature, once there is one."""
         parts = parts_of(self.rows)
         return parts[0].shape[1] // 2 if parts else None
 
