@@ -37,36 +37,11 @@ _HOME = {
     "load": "zoo.checkpoint",
 }
 _MODULES = (
-    "callbacks",
-    "checkpoint",
-    "classifier",
-    "conditioner",
-    "convert",
-    "data",
-    "denoiser",
-    "diffusion",
-    "first_stage",
-    "guidance",
-    "models",
-    "paths",
-    "records",
-    "sampler",
-    "schedule",
-)
+    "callbacks", "checkpoint", "classifier", "conditioner", "convert", "data", "denoiser",
+    "diffusion", "first_stage", "guidance", "models", "paths", "records", "sampler", "schedule",
+)  # fmt: skip
 
-__all__ = [
-    "DDPM",
-    "Autoencoder",
-    "Draw",
-    "GuidedLatentDiffusion",
-    "ImprovedDDPM",
-    "LatentDiffusion",
-    "NoisyClassifier",
-    "Part",
-    "Recipe",
-    "config_of",
-    "load",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

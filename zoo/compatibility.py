@@ -1,17 +1,37 @@
-"""Which parts go together: refused here, when a model is put together, with the remedy."""
+"""Checks that parts go together, when a model is built; errors name the remedy."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.first_stage import FirstStage
 from zoo.generation import Model
 from zoo.guidance import Guidance, networks
+from zoo.schedule import NoiseSchedule
 
 _LEVELS = 9  # of two schedules that are compared
+
+
+class Network(Protocol):
+    """A classifier or a weaker model, as the checks of a guidance see it."""
+
+    first_stage: FirstStage
+    diffusion: GaussianDiffusion
+
+    @property
+    def image_shape(self) -> Sequence[int]:
+        """(C, H, W)."""
+
+    @property
+    def latent_shape(self) -> Sequence[int]:
+        """(C, h, w)."""
 
 
 def check_parts(module: Model) -> None:
@@ -38,7 +58,7 @@ def check_guidance(module: Model, guidance: Guidance, negative: bool = False) ->
     Args:
         module: the model that is guided.
         guidance: how predictions are mixed.
-        negative: whether conditions are given in place of the null condition.
+        negative: whether conditions stand in place of the null condition.
     """
     if guidance.needs_null and module.conditioner.dropout == 0 and not negative:
         raise ValueError(
@@ -52,22 +72,21 @@ def check_guidance(module: Model, guidance: Guidance, negative: bool = False) ->
 
 def _check_latents(module: Model) -> None:
     channels, *size = module.latent_shape
-    denoiser = module.denoiser
+    denoiser, variance = module.denoiser, module.diffusion.variance
     beside = getattr(module.conditioner, "image_channels", 0)
-    _same(
-        "denoiser.in_channels",
-        getattr(denoiser, "in_channels", None),
-        channels + beside,
-        "the channels of what is diffused" + (" and of the condition's image" if beside else ""),
-    )
-    factor = module.diffusion.variance.channels_factor
-    _same(
-        "denoiser.out_channels",
-        getattr(denoiser, "out_channels", None),
-        channels * factor,
-        f"{channels} channels with {type(module.diffusion.variance).__name__}",
-    )
-    downsampling = getattr(denoiser, "downsampling", 1)
+    image = " and of the condition's image" if beside else ""
+    outputs = f"{channels} channels with {type(variance).__name__}"
+    for name, expected, reason in (
+        ("in_channels", channels + beside, f"the channels of what is diffused{image}"),
+        ("out_channels", channels * variance.channels_factor, outputs),
+    ):
+        value = getattr(denoiser, name, None)
+        if value is not None and value != expected:
+            raise ValueError(
+                f"denoiser.{name} is {value} but must be {expected} ({reason}): "
+                f"set denoiser.{name}={expected}"
+            )
+    downsampling: int = getattr(denoiser, "downsampling", 1)
     if any(edge % downsampling for edge in size):
         raise ValueError(
             f"the denoiser halves its input {int(np.log2(downsampling))} times, which {size[0]} x "
@@ -98,12 +117,7 @@ def _check_conditions(module: Model) -> None:
         )
 
 
-def _same(name: str, got: Any, wanted: int, why: str) -> None:
-    if got is not None and got != wanted:
-        raise ValueError(f"{name} is {got} but must be {wanted} ({why}): set {name}={wanted}")
-
-
-def check_network(module: Model, name: str, network: Any) -> None:
+def check_network(module: Model, name: str, network: Network) -> None:
     """Refuses a guiding network, a classifier or a weaker model, that is for another model.
 
     It has to know the model's images, latent space, noise levels and labels.
@@ -121,17 +135,21 @@ def check_network(module: Model, name: str, network: Any) -> None:
     _check_labels(module, name, network)
 
 
-def _check_space(module: Model, name: str, network: Any) -> None:
+def _check_space(module: Model, name: str, network: Network) -> None:
+    channels = module.image_shape[0]
     if list(network.image_shape) != list(module.image_shape):
         raise ValueError(
             f"guidance.{name} is for images {tuple(network.image_shape)}, the model draws "
             f"{tuple(module.image_shape)}: train one with data.image_size={module.image_shape[-1]}"
-            + _channels(network, module)
+            + (f" data.channels={channels}" if network.image_shape[0] != channels else "")
         )
     if tuple(network.latent_shape) != tuple(module.latent_shape):
+        remedy = "without an autoencoder"
+        if isinstance(module.first_stage, nn.Module):
+            remedy = "with model.first_stage=null autoencoder=FILE of the model's"
         raise ValueError(
             f"guidance.{name} knows {_space(network)}, the model works in {_space(module)}: train "
-            f"one in that space, {_remedy(module)}"
+            f"one in that space, {remedy}"
         )
     if not same_first_stage(network.first_stage, module.first_stage):
         raise ValueError(
@@ -140,7 +158,7 @@ def _check_space(module: Model, name: str, network: Any) -> None:
         )
 
 
-def _check_schedule(module: Model, name: str, network: Any) -> None:
+def _check_schedule(module: Model, name: str, network: Network) -> None:
     ours, theirs = module.diffusion.schedule, network.diffusion.schedule
     if not same_levels(ours, theirs):
         raise ValueError(
@@ -149,7 +167,7 @@ def _check_schedule(module: Model, name: str, network: Any) -> None:
         )
 
 
-def _check_labels(module: Model, name: str, network: Any) -> None:
+def _check_labels(module: Model, name: str, network: Network) -> None:
     own = getattr(module.conditioner, "num_classes", None)
     reads = getattr(network, "conditioner", network)
     classes = getattr(reads, "num_classes", None)
@@ -157,7 +175,7 @@ def _check_labels(module: Model, name: str, network: Any) -> None:
         raise ValueError(
             f"guidance.{name} knows {classes} classes, the model {own}: use one of the same labels"
         )
-    texts = [getattr(reads, "reads_captions", False), _reads_captions(module)]
+    texts = [getattr(c, "reads_captions", False) for c in (reads, module.conditioner)]
     if (classes is not None and texts[1]) or (texts[0] and own is not None):
         kinds = [f"captions, guidance.{name} labels", f"labels, guidance.{name} captions"]
         raise ValueError(
@@ -165,25 +183,24 @@ def _check_labels(module: Model, name: str, network: Any) -> None:
         )
 
 
-def same_levels(a: Any, b: Any) -> bool:
+def same_levels(a: NoiseSchedule, b: NoiseSchedule) -> bool:
     """Whether two schedules have the same noise at the same times."""
     if a.end != b.end:
         return False
-    for t in torch.linspace(0.1, 1.0, _LEVELS, dtype=torch.float64) * a.end:
-        one, other = a(float(t)), b(float(t))
-        for x, y in ((one.alpha, other.alpha), (one.sigma, other.sigma)):
-            if abs(x - y) > 1e-6 * max(abs(x), abs(y)):
-                return False
-    return True
+    times = torch.linspace(0.1, 1.0, _LEVELS, dtype=torch.float64) * a.end
+    pairs = zip(a.levels(times.tolist()), b.levels(times.tolist()), strict=True)
+    return all(
+        math.isclose(x, y, rel_tol=1e-6)
+        for p, q in pairs
+        for x, y in ((p.alpha, q.alpha), (p.sigma, q.sigma))
+    )
 
 
-def same_first_stage(a: Any, b: Any) -> bool:
+def same_first_stage(a: FirstStage, b: FirstStage) -> bool:
     """Whether two first stages have one latent space; weights kept in half precision count too."""
     if a is b:
         return True
-    if isinstance(a, nn.Module) != isinstance(b, nn.Module):
-        return False
-    if not isinstance(a, nn.Module):
+    if not isinstance(a, nn.Module) or not isinstance(b, nn.Module):
         return type(a) is type(b)
     ours, theirs = a.state_dict(), b.state_dict()
     return ours.keys() == theirs.keys() and all(
@@ -193,26 +210,10 @@ def same_first_stage(a: Any, b: Any) -> bool:
     )
 
 
-def _reads_captions(module: Model) -> bool:
-    return bool(getattr(module.conditioner, "reads_captions", False))
-
-
-def _space(network: Any) -> str:
+def _space(network: Network) -> str:
     kind = "latents" if isinstance(network.first_stage, nn.Module) else "pixels"
     return f"{kind} {tuple(network.latent_shape)}"
 
 
-def _remedy(module: Model) -> str:
-    if isinstance(module.first_stage, nn.Module):
-        return "with model.first_stage=null autoencoder=FILE of the model's"
-    return "without an autoencoder"
-
-
-def _channels(network: Any, module: Model) -> str:
-    if network.image_shape[0] == module.image_shape[0]:
-        return ""
-    return f" data.channels={module.image_shape[0]}"
-
-
-def _schedule(schedule: Any) -> str:
+def _schedule(schedule: NoiseSchedule) -> str:
     return f"{type(schedule).__name__} with {schedule.end:g} times"

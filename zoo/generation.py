@@ -1,20 +1,22 @@
-"""How images come about: the order of draws, condition, guidance, walk and decoding."""
+"""Generation of images, and the bound on their likelihood, by any ``Model``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from zoo.conditioner import Conditioner
+from zoo.diffusion.bound import Bound, variational_bound
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
 from zoo.first_stage import FirstStage
-from zoo.guidance import Guidance, num_classes
+from zoo.guidance import Guidance, Unguided, networks, num_classes
 from zoo.records import Condition, Level, Prediction, Raw
-from zoo.sampler import Sampler
+from zoo.sampler import Sampler, grid
+from zoo.trainable import evaluation_mode
 
 
 class Model(Protocol):
@@ -32,25 +34,66 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device it computes on."""
 
     def train(self, mode: bool = True) -> object:
         """Training or evaluation mode."""
 
-    def eval(self) -> object:
-        """Evaluation mode."""
-
     def predict(
         self, x: Tensor, t: float | Tensor | Level, condition: Condition | None = None
     ) -> Prediction:
-        """What it believes at x and a noise level; x0 is not clipped."""
+        """Its estimate at x and a noise level; x0 is not clipped."""
 
     def clip(self, x0: Tensor) -> Tensor:
         """x0 within the first stage's bounds."""
 
+    def check_guidance(self, guidance: Guidance, negative: bool = False) -> None:
+        """Raises ValueError where ``guidance`` needs what this model lacks."""
+
+
+def generate_batches(
+    module: Model,
+    num_images: int,
+    condition: Raw | Condition = None,
+    sampler: Sampler | None = None,
+    guidance: Guidance | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    *,
+    indices: Sequence[int] | None = None,
+    negative: Raw = None,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[Tensor]:
+    """``DiffusionModule.generate``, a batch at a time."""
+    sampler = sampler if sampler is not None else module.sampler
+    guidance = guidance if guidance is not None else module.guidance
+    module.check_guidance(guidance, negative is not None)
+    for _, network in networks(guidance):
+        network.to(module.device)
+    indices = list(range(num_images) if indices is None else indices)
+    per_image = {"indices": indices, "condition": condition, "negative": negative}
+    for name, values in per_image.items():
+        if values is None or isinstance(values, Condition):
+            continue
+        if len(values) != num_images:
+            raise ValueError(f"{num_images} images need as many {name}, got {len(values)}")
+    size = batch_size or max(1, num_images)
+    for first in range(0, num_images, size):
+        rows = slice(first, min(first + size, num_images))
+        yield _batch(
+            module,
+            indices[rows],
+            None if condition is None else condition[rows],
+            None if negative is None else negative[rows],
+            sampler,
+            guidance,
+            seed,
+            on_step,
+        )
+
 
 @torch.inference_mode()
-def one_batch(
+def _batch(
     module: Model,
     indices: Sequence[int],
     raw: Raw | Condition,
@@ -58,60 +101,42 @@ def one_batch(
     sampler: Sampler,
     guidance: Guidance,
     seed: int,
-    on_step: Callable[[], None] | None = None,
+    on_step: Callable[[], None] | None,
 ) -> Tensor:
     """Images (B, C, H, W) uint8 on the CPU: draws, condition, levels, walk, decode.
-
-    Args:
-        module: the model; left in the mode it was in.
-        indices: of the images, which with the seed fix every draw.
-        raw: their conditions; drawn when None.
-        negative: raw conditions in place of the null one, or None.
-        sampler: the walk.
-        guidance: how predictions are mixed.
-        seed: of every draw.
-        on_step: called once after every step of the sampler.
 
     Raises:
         BrokenImages: an image holds NaN.
     """
-    was_training = module.training
-    module.eval()
-    try:
-        condition = condition_of(module, raw, indices, seed, num_classes(guidance))
+    schedule = module.diffusion.schedule
+    with evaluation_mode(module):
+        condition = _condition(module, raw, indices, seed, num_classes(guidance))
         null = None
         if guidance.needs_null:
-            null = (
-                module.conditioner.null(len(indices))
-                if negative is None
-                else module.conditioner(negative)
-            )
+            conditioner = module.conditioner
+            null = conditioner.null(len(indices)) if negative is None else conditioner(negative)
             null = null.to(module.device)
         predict = guidance(module.predict, condition, null, module.clip)
-        levels = sampler.levels(module.diffusion.schedule)
+        levels = sampler.levels(schedule)
         like = torch.empty(len(indices), *module.latent_shape, device=module.device)
         x = sampler.start(Draw(seed, indices, "start").normal(like), levels[0])
-        walk = sampler.steps(
-            predict, x, levels, Draw(seed, indices, "steps"), module.diffusion.schedule
-        )
+        walk = sampler.steps(predict, x, levels, Draw(seed, indices, "steps"), schedule)
         for latents in walk:  # noqa: B007 (the last is decoded)
             if on_step is not None:
                 on_step()
         images = module.first_stage.decode(latents)
         _check(images, indices, seed)
         return to_uint8(images).cpu()
-    finally:
-        module.train(was_training)
 
 
-def condition_of(
+def _condition(
     module: Model,
     raw: Raw | Condition,
     indices: Sequence[int],
     seed: int,
     num_classes: int | None = None,
 ) -> Condition:
-    """What the denoiser reads for images of these indices, on the model's device.
+    """The condition that the denoiser reads for images of these indices, on the model's device.
 
     Args:
         module: the model.
@@ -130,12 +155,49 @@ def condition_of(
     return module.conditioner(raw).to(module.device)
 
 
+@torch.inference_mode()
+def bound(
+    module: Model,
+    images: Tensor,
+    condition: Raw | Condition = None,
+    num_steps: int | None = None,
+    seed: int = 0,
+    *,
+    indices: Sequence[int] | None = None,
+) -> Bound:
+    """The variational bound term by term, in bits per dimension of 8-bit images.
+
+    x0 is clipped to [-1, 1] as in the papers' evaluations.
+
+    Args:
+        module: the model.
+        images: (B, C, H, W) in [-1, 1].
+        condition: B labels or captions, for a conditional model.
+        num_steps: of the chain (trailing grid); the schedule's own T when None.
+        seed: of the noise.
+        indices: the images' indices, which with the seed fix their noise.
+
+    Raises:
+        ValueError: the model diffuses latents, which have no bins.
+    """
+    if module.first_stage.bounds is None:
+        raise ValueError("bits per dimension need a pixel model: latents are not 8-bit values")
+    schedule = module.diffusion.schedule
+    levels = schedule.levels(grid.trailing(schedule, num_steps or int(schedule.end)))
+    indices = list(range(len(images)) if indices is None else indices)
+    with evaluation_mode(module):
+        conditions = _condition(module, condition, indices, seed)
+        predict = Unguided()(module.predict, conditions, None, module.clip)
+        draw = Draw(seed, indices, "likelihood")
+        return variational_bound(module.diffusion, predict, images.to(module.device), levels, draw)
+
+
 class BrokenImages(ValueError):
     """Generated images hold NaN."""
 
 
 def _check(images: Tensor, indices: Sequence[int], seed: int) -> None:
-    """Refuses NaN, which as a pixel would be black and go unseen."""
+    """Refuses NaN, which would be an inconspicuous black pixel."""
     broken = images.isnan().flatten(1).any(dim=1)
     if broken.any():
         first = indices[int(broken.nonzero()[0])]

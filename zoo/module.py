@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from zoo import generation
 from zoo.compatibility import check_guidance, check_own_guidance, check_parts
 from zoo.conditioner import Conditioner, Unconditional
-from zoo.diffusion.bound import Bound, variational_bound
-from zoo.diffusion.clock import DiscreteClock
+from zoo.diffusion.clock import Clock, DiscreteClock, times
 from zoo.diffusion.gaussian import GaussianDiffusion
-from zoo.draw import Draw
 from zoo.first_stage import FirstStage
-from zoo.generation import condition_of, one_batch
-from zoo.guidance import Guidance, Unguided, networks
+from zoo.guidance import Guidance, Unguided
 from zoo.recipe import Recipe
 from zoo.records import Batch, Condition, Level, Prediction, Raw
-from zoo.sampler import Sampler, grid
-from zoo.trainable import Trainable
+from zoo.sampler import Sampler
+from zoo.trainable import Draws, Trainable, latents
 
 
 class DiffusionModule(Trainable):
@@ -42,6 +40,8 @@ class DiffusionModule(Trainable):
         ValueError: the parts do not go together; the message names the remedy.
     """
 
+    frozen_parts = ("first_stage",)
+
     def __init__(
         self,
         denoiser: nn.Module,
@@ -51,9 +51,10 @@ class DiffusionModule(Trainable):
         sampler: Sampler,
         conditioner: Conditioner | None = None,
         guidance: Guidance | None = None,
-        clock: Callable[[Level], float | Tensor] | None = None,
+        clock: Clock | None = None,
         recipe: Recipe | None = None,
     ) -> None:
+        self.check_kind(diffusion, first_stage, conditioner)
         super().__init__(recipe)
         self.denoiser = denoiser
         self.diffusion = diffusion
@@ -61,13 +62,23 @@ class DiffusionModule(Trainable):
         self.image_shape = list(image_shape)
         self.latent_shape: tuple[int, int, int] = first_stage.latent_shape(image_shape)
         self.sampler = sampler
-        self.conditioner: Any = conditioner if conditioner is not None else Unconditional()
-        self.guidance: Any = guidance if guidance is not None else Unguided()
-        self.clock = clock if clock is not None else DiscreteClock()
+        self.conditioner: Conditioner = conditioner if conditioner is not None else Unconditional()
+        self.guidance: Guidance = guidance if guidance is not None else self.default_guidance()
+        self.clock: Clock = clock if clock is not None else DiscreteClock()
         self._rows_evaluated = [0]  # in a list: setting a module's attribute takes microseconds
         if isinstance(first_stage, nn.Module):
             first_stage.requires_grad_(False).eval()
         check_parts(self)
+
+    @classmethod
+    def check_kind(
+        cls, diffusion: GaussianDiffusion, first_stage: FirstStage, conditioner: Conditioner | None
+    ) -> None:
+        """Raises ValueError where a part is of another kind than this class is made for."""
+
+    def default_guidance(self) -> Guidance:
+        """The guidance when None is given."""
+        return Unguided()
 
     # Prediction
 
@@ -84,7 +95,7 @@ class DiffusionModule(Trainable):
 
     @property
     def network_evaluations(self) -> int:
-        """How many rows the denoiser has evaluated since this was last set to 0."""
+        """The rows that the denoiser has evaluated since this was last set to 0."""
         return self._rows_evaluated[0]
 
     @network_evaluations.setter
@@ -92,18 +103,12 @@ class DiffusionModule(Trainable):
         self._rows_evaluated[0] = value
 
     def _output(self, x: Tensor, level: Level, condition: Condition) -> Tensor:
-        time = self.clock(level)
-        times = (
-            time.to(x.device, torch.float32)
-            if isinstance(time, Tensor)
-            else x.new_full((x.shape[0],), time, dtype=torch.float32)
-        )
         alpha, sigma = level.alpha, level.sigma
         if isinstance(alpha, Tensor):
             alpha, sigma = (v.to(x).reshape(-1, 1, 1, 1) for v in (alpha, sigma))
         self._rows_evaluated[0] += x.shape[0]
-        seen = self.diffusion.parameterization.input(x, alpha, sigma)
-        output = self.denoiser(seen, times, condition)
+        network_input = self.diffusion.parameterization.input(x, alpha, sigma)
+        output = self.denoiser(network_input, times(self.clock, level, x), condition)
         return output if output.dtype == torch.float64 else output.float()
 
     # Training
@@ -130,37 +135,18 @@ class DiffusionModule(Trainable):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss with draws that are the same in every validation."""
-        size = len(batch)
-        indices = range(batch_idx * size, (batch_idx + 1) * size)
-
-        def draws(purpose: str) -> Draw:
-            return Draw(0, indices, f"validation/{purpose}")
-
-        end = self.diffusion.schedule.end
-        t = (draws("time").uniform() * end).floor() + 1
+        draws = self.validation_draws(len(batch), batch_idx)
+        t = (draws("time").uniform() * self.diffusion.schedule.end).floor() + 1
         loss = self._losses(batch, t, draws, drop=False)["loss"].mean()
-        self.log("validation/loss", loss, batch_size=size, sync_dist=True)
+        self.log("validation/loss", loss, batch_size=len(batch), sync_dist=True)
         return loss
 
-    def _losses(
-        self, batch: Batch, t: Tensor, draws: Callable[[str], Draw], drop: bool
-    ) -> dict[str, Tensor]:
-        moments = batch.moments
-        if moments is None:
-            assert batch.images is not None
-            with torch.no_grad():
-                moments = self.first_stage.moments(batch.images)
-        x0 = self.first_stage.draw(moments, draws("posterior")).float()
+    def _losses(self, batch: Batch, t: Tensor, draws: Draws, drop: bool) -> dict[str, Tensor]:
+        x0 = latents(self.first_stage, batch, draws)
         condition = self.conditioner(batch.condition, draws("dropout") if drop else None)
         noised = self.diffusion.noise(x0, t, draws("noise").normal(x0))
         output = self._output(noised.x, noised.level, condition.to(self.device))
         return self.diffusion.losses(noised, output)
-
-    def train(self, mode: bool = True) -> DiffusionModule:
-        super().train(mode)
-        if isinstance(self.first_stage, nn.Module):  # frozen, dropout and norms included
-            self.first_stage.eval()
-        return self
 
     def save(
         self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
@@ -216,45 +202,11 @@ class DiffusionModule(Trainable):
         empty = torch.empty(0, *self.image_shape, dtype=torch.uint8)
         return torch.cat([empty, *batches])
 
-    def generate_batches(
-        self,
-        num_images: int,
-        condition: Raw | Condition = None,
-        sampler: Sampler | None = None,
-        guidance: Guidance | None = None,
-        seed: int = 0,
-        batch_size: int | None = None,
-        *,
-        indices: Sequence[int] | None = None,
-        negative: Raw = None,
-        on_step: Callable[[], None] | None = None,
-    ) -> Iterator[Tensor]:
-        """``generate``, a batch at a time."""
-        sampler = sampler if sampler is not None else self.sampler
-        guidance = guidance if guidance is not None else self.guidance
-        check_guidance(self, guidance, negative is not None)
-        for _, network in networks(guidance):
-            network.to(self.device)
-        indices = list(range(num_images) if indices is None else indices)
-        per_image = {"indices": indices, "condition": condition, "negative": negative}
-        for name, values in per_image.items():
-            if values is None or isinstance(values, Condition):
-                continue
-            if len(values) != num_images:
-                raise ValueError(f"{num_images} images need as many {name}, got {len(values)}")
-        size = batch_size or max(1, num_images)
-        for first in range(0, num_images, size):
-            rows = slice(first, min(first + size, num_images))
-            yield one_batch(
-                self,
-                indices[rows],
-                None if condition is None else condition[rows],
-                None if negative is None else negative[rows],
-                sampler,
-                guidance,
-                seed,
-                on_step,
-            )
+    generate_batches = generation.generate_batches
+
+    def check_guidance(self, guidance: Guidance, negative: bool = False) -> None:
+        """Raises ValueError where ``guidance`` needs what this model lacks."""
+        check_guidance(self, guidance, negative)
 
     def clip(self, x0: Tensor) -> Tensor:
         """x0 within the first stage's bounds, where it has any."""
@@ -278,42 +230,4 @@ class DiffusionModule(Trainable):
         """
         return self.bound(images, condition, num_steps, seed, indices=indices).total
 
-    @torch.inference_mode()
-    def bound(
-        self,
-        images: Tensor,
-        condition: Raw | Condition = None,
-        num_steps: int | None = None,
-        seed: int = 0,
-        *,
-        indices: Sequence[int] | None = None,
-    ) -> Bound:
-        """The variational bound term by term, in bits per dimension of 8-bit images.
-
-        x0 is clipped to [-1, 1] as in the papers' evaluations.
-
-        Args:
-            images: (B, C, H, W) in [-1, 1].
-            condition: B labels or captions, for a conditional model.
-            num_steps: of the chain (trailing grid); the schedule's own T when None.
-            seed: of the noise.
-            indices: the images' indices, which with the seed fix their noise.
-
-        Raises:
-            ValueError: the model diffuses latents, which have no bins.
-        """
-        if self.first_stage.bounds is None:
-            raise ValueError("bits per dimension need a pixel model: latents are not 8-bit values")
-        schedule = self.diffusion.schedule
-        levels = schedule.levels(grid.trailing(schedule, num_steps or int(schedule.end)))
-        indices = list(range(len(images)) if indices is None else indices)
-        was_training = self.training
-        self.eval()
-        try:
-            predict = Unguided()(
-                self.predict, condition_of(self, condition, indices, seed), None, self.clip
-            )
-            draw = Draw(seed, indices, "likelihood")
-            return variational_bound(self.diffusion, predict, images.to(self.device), levels, draw)
-        finally:
-            self.train(was_training)
+    bound = generation.bound

@@ -1,4 +1,4 @@
-"""A part remembers how it was built, so that a live object can be written down as a config."""
+"""A part records its arguments, so that a live object can be written down as a config."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Part:
         # pickle (they call __new__ without arguments).
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
-            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = _recorder(cls.__init__)  # type: ignore[method-assign]
 
 
-def _recording(init: Callable[..., None]) -> Callable[..., None]:
+def _recorder(init: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(init)
 
     @functools.wraps(init)
@@ -63,12 +63,14 @@ def config_of(part: Part) -> dict[str, Any]:
         ValueError: an argument is neither plain, nor a part, nor a named function.
     """
     config: dict[str, Any] = {"_target_": _address(type(part))}
-    for name, recorded in part.__dict__["_arguments"].items():
+    if type(part).__init__ is object.__init__:  # nothing was recorded, for there are no arguments
+        return config
+    for name, argument in part.__dict__["_arguments"].items():
         if name in part.not_saved:
             continue
-        live = getattr(part, name, recorded)
-        value = live if _is_writable(live) else recorded
-        config[name] = _written(value, f"{type(part).__name__}.{name}")
+        live = getattr(part, name, argument)
+        value = live if _is_writable(live) else argument
+        config[name] = _plain_value(value, f"{type(part).__name__}.{name}")
     return config
 
 
@@ -80,7 +82,7 @@ def _is_writable(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(_is_writable(item) for item in value)
 
 
-def _written(value: Any, where: str) -> Any:
+def _plain_value(value: Any, where: str) -> Any:
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Part):
@@ -88,14 +90,14 @@ def _written(value: Any, where: str) -> Any:
     if isinstance(value, functools.partial):
         if value.args:
             raise ValueError(f"{where}: a partial is written with keyword arguments only")
-        keywords = {k: _written(v, f"{where}.{k}") for k, v in value.keywords.items()}
+        keywords = {k: _plain_value(v, f"{where}.{k}") for k, v in value.keywords.items()}
         return {"_target_": _address(value.func), "_partial_": True, **keywords}
     if inspect.isfunction(value):
         return {"_target_": _address(value), "_partial_": True}
     if isinstance(value, Mapping):
-        return {str(k): _written(v, f"{where}.{k}") for k, v in value.items()}
+        return {str(k): _plain_value(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, Sequence):
-        return [_written(v, where) for v in value]
+        return [_plain_value(v, where) for v in value]
     raise ValueError(
         f"{where}: cannot write a {type(value).__name__} into a config: make it a subclass of "
         "zoo.Part; possible are plain values, lists, parts and named functions"

@@ -1,4 +1,4 @@
-"""Where things lie: configs, shipped weights, the cache and the user's data."""
+"""The folders of configs, shipped weights, the cache and the user's data."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ _PACKAGE = Path(__file__).resolve().parent
 
 def configs() -> Path:
     """The folder of the hydra configs: inside the package in a wheel, beside it in a checkout."""
-    return _shipped("configs")
+    return _folder("configs")
 
 
 def checkpoints() -> Path:
     """The folder of the small weights that ship, found as ``configs`` are."""
-    return _shipped("checkpoints")
+    return _folder("checkpoints")
 
 
 def cache() -> Path:
-    """Where downloads go: ``ZOO_CACHE``, or ``~/.cache/diffusion-zoo``; it need not exist yet."""
-    named = os.environ.get("ZOO_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "diffusion-zoo"
+    """The folder of downloads: ``ZOO_CACHE``, or ``~/.cache/diffusion-zoo``; it may be missing."""
+    folder = os.environ.get("ZOO_CACHE")
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "diffusion-zoo"
 
 
 def data_root() -> Path | None:
     """The user's folder of data sets, ``ZOO_DATA``, or None where it is not set."""
-    named = os.environ.get("ZOO_DATA")
-    return Path(named).expanduser() if named else None
+    folder = os.environ.get("ZOO_DATA")
+    return Path(folder).expanduser() if folder else None
 
 
 def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
-    """Data of the user's as named, or under ``ZOO_DATA``; ``what`` it is, for the message.
+    """The user's data by a path, also under ``ZOO_DATA``; ``what`` they are, for the message.
 
     Raises:
-        ValueError: neither is there.
+        ValueError: neither exists.
     """
     path, root = Path(name).expanduser(), data_root()
     candidates = [path] if path.is_absolute() or root is None else [path, root / path]
@@ -48,6 +48,6 @@ def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
     )
 
 
-def _shipped(name: str) -> Path:
+def _folder(name: str) -> Path:
     in_wheel, in_checkout = _PACKAGE / name, _PACKAGE.parent / name
     return in_wheel if in_wheel.is_dir() else in_checkout

@@ -1,4 +1,4 @@
-"""How to train: never part of a saved model."""
+"""The settings of a training: never part of a saved model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recipe:
         self.time_sampler = time_sampler if time_sampler is not None else Uniform()
 
     def configure(self, parameters: Iterable[Tensor]) -> Any:
-        """What ``LightningModule.configure_optimizers`` returns for these parameters."""
+        """The result of ``LightningModule.configure_optimizers`` for these parameters."""
         optimizer = self.optimizer(parameters)
         if self.lr_scheduler is None:
             return optimizer

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+N = TypeVar("N", float, Tensor)
+"""A number: a Python float in a sampler, a (B,) float64 tensor in training."""
+
 Raw = Tensor | list[str] | None
-"""A condition as a user gives it: labels (B,) int64, captions, or nothing."""
+"""A user's condition: labels (B,) int64, captions, or nothing."""
 
 
 class Batch(NamedTuple):
-    """What a data module hands to a training step.
+    """The examples that a data module hands to a training step.
 
     Attributes:
         images: (B, C, H, W) float32 in [-1, 1], or None where ``moments`` stand for them.
@@ -32,29 +35,29 @@ class Batch(NamedTuple):
         return len(first)
 
 
-class Level(NamedTuple):
+class Level(NamedTuple, Generic[N]):
     """One noise level: ``x = alpha x0 + sigma noise``.
 
     Python floats in a sampler (made once per run), (B,) float64 tensors in training.
     ``log_snr = log(alpha^2 / sigma^2)`` is inf at t = 0.
     """
 
-    t: Any
-    alpha: Any
-    sigma: Any
-    log_snr: Any
+    t: N
+    alpha: N
+    sigma: N
+    log_snr: N
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a conditioner makes of a raw condition, and what a denoiser reads.
+    """A conditioner's output, which a denoiser reads.
 
     Attributes:
         vector: labels (B,) int64 for a denoiser with a label table, or (B, D) float.
         tokens: (B, L, D) for cross-attention.
         mask: (B, L) bool, True where a token counts.
         image: (B, C, H, W), concatenated to the input's channels.
-        raw: the condition as it was given, for guidance by another network.
+        raw: the condition as the user has it, for guidance by another network.
     """
 
     vector: Tensor | None = None
@@ -67,7 +70,7 @@ class Condition:
         """Moves every tensor to ``device``."""
         return self._map(lambda value: value.to(device))
 
-    def __getitem__(self, rows: Any) -> Condition:
+    def __getitem__(self, rows: slice | Tensor) -> Condition:
         """Selects rows: a slice, or a tensor of indices."""
         return self._map(
             lambda value: value[rows],
@@ -101,10 +104,10 @@ class Condition:
                 if any(value is None for value in values):
                     raise ValueError(f"cannot join conditions: only some have '{name}'")
                 joined[name] = torch.cat(values)
-        return Condition(**joined, raw=_joined([part.raw for part in parts]))
+        return Condition(**joined, raw=_cat_raw([part.raw for part in parts]))
 
 
-def _joined(raws: list[Any]) -> Raw:
+def _cat_raw(raws: list[Any]) -> Raw:
     if all(isinstance(raw, Tensor) for raw in raws):
         return torch.cat(raws)
     if all(isinstance(raw, list) for raw in raws):
@@ -122,7 +125,7 @@ class Noised(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a model believes at one level.
+    """A model's estimate at one level.
 
     Attributes:
         x0: the predicted clean data, the shape of x, float32.
@@ -143,7 +146,7 @@ Predict = Callable[[Tensor, Level], Prediction]
 """Noisy x (B, C, H, W) and its level in, a prediction out."""
 
 RawPredict = Callable[[Tensor, Level, Condition], Prediction]
-"""As ``Predict``, with the condition still open and x0 not clipped: what a guidance is given."""
+"""As ``Predict``, with the condition still open and x0 not clipped: what a guidance gets."""
 
 Clip = Callable[[Tensor], Tensor]
 """x0 to x0: bounds, dynamic threshold, or the identity."""

@@ -1,22 +1,29 @@
-"""What every LightningModule of the zoo shares: a recipe to train by, and a file to be saved in."""
+"""The base of every LightningModule of the zoo: it trains by a recipe and saves itself."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
-from lightning import Callback, LightningModule
-from torch import Tensor
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from zoo import checkpoint
 from zoo.draw import Draw
+from zoo.first_stage import FirstStage
 from zoo.part import Part
 from zoo.recipe import Recipe
+from zoo.records import Batch
+
+Draws = Callable[[str], Draw]
+"""A purpose to the streams of a batch's images."""
 
 
 class Trainable(Part, LightningModule):
@@ -29,11 +36,20 @@ class Trainable(Part, LightningModule):
     not_saved: ClassVar[tuple[str, ...]] = ("recipe",)
     takes_first_stage: ClassVar[bool] = False
     """Whether a ``first_stage`` that the config does not name comes from autoencoder=FILE."""
+    frozen_parts: ClassVar[tuple[str, ...]] = ()
+    """Parts that are never trained: their dropout and norms stay in evaluation mode."""
     recipe: Recipe | None
 
     def __init__(self, recipe: Recipe | None = None) -> None:
         super().__init__()
         self.recipe = recipe
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for name in self.frozen_parts:
+            if isinstance(part := getattr(self, name), nn.Module):
+                part.eval()
+        return self
 
     def configure_optimizers(self) -> Any:
         return self._recipe().configure(p for p in self.parameters() if p.requires_grad)
@@ -70,7 +86,7 @@ class Trainable(Part, LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seeds torch's global stream, of which dropout draws its masks, for this batch.
 
-        So they too depend on seed and batch alone: a resumed training goes on bit for bit, and
+        So they too depend on seed and batch alone: a resumed training repeats them bit for bit, and
         whatever else draws numbers between two batches changes nothing.
         """
         batches, _, rank = self._position()
@@ -93,6 +109,12 @@ class Trainable(Part, LightningModule):
         first = (batches * world + rank) * size
         return Draw(self.training_seed, range(first, first + size), f"train/{purpose}")
 
+    @staticmethod
+    def validation_draws(size: int, batch_idx: int) -> Draws:
+        """The streams of a validation step, which are the same in every validation."""
+        indices = range(batch_idx * size, (batch_idx + 1) * size)
+        return lambda purpose: Draw(0, indices, f"validation/{purpose}")
+
     def _log(self, values: dict[str, Tensor], batch_size: int, sync_dist: bool = False) -> None:
         """Logs where there is a trainer: a step may be called without one."""
         if self._trainer is not None:
@@ -104,20 +126,56 @@ class Trainable(Part, LightningModule):
         if trainer is None:
             return 0, 1, 0
         # total_batch_idx is one too high after a resume from a file written in the middle of a step
-        total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
-        batches = total.processed
-        return batches, trainer.world_size, trainer.global_rank
+        return processed_batches(trainer), trainer.world_size, trainer.global_rank
 
     training_seed: int = 0
     """The seed of the training draws; set by the entry point, never saved in the config."""
 
     origin: Mapping[str, Any] = MappingProxyType({})
-    """Where weights that were not trained here come from; goes into a saved file's provenance."""
+    """The origin of weights that were not trained here; goes into a saved file's provenance."""
 
     def save(
         self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
     ) -> Path:
         """Writes weights, config and provenance into one file; see ``zoo.checkpoint.save``."""
-        from zoo.checkpoint import save
+        return checkpoint.save(self, path, {**self.origin, **(provenance or {})}, **options)
 
-        return save(self, path, {**self.origin, **(provenance or {})}, **options)
+
+def processed_batches(trainer: Trainer) -> int:
+    """Training batches that are finished, those of the run that is resumed included.
+
+    Not those that are "ready": a state that is written while a step runs (Ctrl-C) counts its batch
+    as ready, but the resumed run must do it again.
+    """
+    total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+    return total.processed
+
+
+class Modal(Protocol):
+    """An object with a training and an evaluation mode."""
+
+    training: bool
+
+    def train(self, mode: bool = True) -> object:
+        """Training or evaluation mode."""
+
+
+@contextmanager
+def evaluation_mode(module: Modal) -> Iterator[None]:
+    """Within, ``module`` is in evaluation mode; afterwards in the mode it was in."""
+    was_training = module.training
+    module.train(False)
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+def latents(first_stage: FirstStage, batch: Batch, draws: Draws) -> Tensor:
+    """x0 of a batch, float32: drawn from the first stage's posterior, without a gradient of it."""
+    moments = batch.moments
+    if moments is None:
+        assert batch.images is not None
+        with torch.no_grad():
+            moments = first_stage.moments(batch.images)
+    return first_stage.draw(moments, draws("posterior")).float()

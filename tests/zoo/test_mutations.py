@@ -284,7 +284,7 @@ MUTATIONS = {
         (recursion(Heun), conforms(convergence.order, Heun(5))),
     ),
     "UniPC's factorial": Mutation(
-        unipc._solved, "psi / -h - 1 / math.factorial(n + 1)", "psi / -h - 1 / math.factorial(n)",
+        unipc._solution, "psi / -h - 1 / math.factorial(n + 1)", "psi / -h - 1 / math.factorial(n)",
         (recursion(UniPC), conforms(convergence.order, UniPC(5, order=3))),
     ),
     "PLMS without its first Heun step": Mutation(

@@ -1,10 +1,9 @@
-"""What happens beside a training: averages, pictures, curves, the state to resume from."""
+"""Callbacks of a training: averages, pictures, curves, the state to resume from."""
 
 from zoo.callbacks.ema import EMA, averaged
-from zoo.callbacks.gradient_norm import GradientNorm
-from zoo.callbacks.learning_rate import LearningRate
 from zoo.callbacks.loss import Loss
 from zoo.callbacks.loss_by_quartile import LossByQuartile
+from zoo.callbacks.optimizer import GradientNorm, LearningRate
 from zoo.callbacks.progress import Progress
 from zoo.callbacks.sample_grid import SampleGrid
 from zoo.callbacks.scale_by_std import ScaleByStd
@@ -12,15 +11,6 @@ from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.training_state import TrainingState
 
 __all__ = [
-    "EMA",
-    "GradientNorm",
-    "LearningRate",
-    "Loss",
-    "LossByQuartile",
-    "Progress",
-    "SampleGrid",
-    "ScaleByStd",
-    "Throughput",
-    "TrainingState",
-    "averaged",
-]
+    "EMA", "GradientNorm", "LearningRate", "Loss", "LossByQuartile", "Progress", "SampleGrid",
+    "ScaleByStd", "Throughput", "TrainingState", "averaged",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the callbacks share: one call per optimizer step, and a way to the loggers."""
+"""The base of the callbacks: one call per optimizer step, and rows for the loggers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from zoo.records import Batch
+
+Outputs = Mapping[str, Tensor]
+"""The result of a training step: "loss" and perhaps more."""
 
 
 class AfterStep(Callback):
@@ -13,11 +19,13 @@ class AfterStep(Callback):
 
     _last_step = 0
 
-    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
-        """Called after every batch, before ``after_step``, with what the training step gave."""
+    def after_batch(
+        self, trainer: Trainer, module: LightningModule, outputs: Outputs, batch: Batch
+    ) -> None:
+        """Called after every batch, before ``after_step``, with the training step's outputs."""
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
-        """Called when ``trainer.global_step`` steps are done."""
+        """Called once ``trainer.global_step`` steps are done."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last_step = trainer.global_step
@@ -31,10 +39,10 @@ class AfterStep(Callback):
             self.after_step(trainer, pl_module)
 
 
-def is_logging(trainer: Trainer, coming: bool = False) -> bool:
-    """Whether the loggers get a row for the step just made, or for the coming one."""
+def is_logging(trainer: Trainer, next_step: bool = False) -> bool:
+    """Whether the loggers get a row for the step just made, or for the next one."""
     interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-    return (trainer.global_step + coming) % max(1, interval) == 0
+    return (trainer.global_step + next_step) % max(1, interval) == 0
 
 
 def log(trainer: Trainer, values: Mapping[str, float], step: int | None = None) -> None:

@@ -16,11 +16,11 @@ from zoo.callbacks.after_step import AfterStep
 class EMA(AfterStep):
     """Averages the trained parameters after every optimizer step, in float32.
 
-    Frozen parameters and buffers are left alone: a frozen first stage is neither copied nor
+    Frozen parameters and buffers are left out: a frozen first stage is neither copied nor
     averaged. Validation and sample grids see the averages.
 
     Args:
-        decay: the average's share of the old value in one step; DDPM uses 0.9999.
+        decay: the share of the old average that one step keeps; DDPM uses 0.9999.
         warmup: start with ``min(decay, (1 + n) / (10 + n))`` after ``n`` steps, so that a short
             training is not dominated by the initial weights.
 
@@ -35,45 +35,43 @@ class EMA(AfterStep):
         self.warmup = warmup
         self.num_updates = 0
         self.averages: dict[str, Tensor] = {}
-        self._held: list[tuple[nn.Parameter, Tensor]] = []  # while the averages are applied
+        self._originals: list[tuple[nn.Parameter, Tensor]] = []  # while the averages are applied
         self._depth = 0
 
     def decay_at(self, num_updates: int) -> float:
         """The decay of the next update after ``num_updates`` of them."""
-        return (
-            min(self.decay, (1 + num_updates) / (10 + num_updates)) if self.warmup else self.decay
-        )
+        early = (1 + num_updates) / (10 + num_updates)
+        return min(self.decay, early) if self.warmup else self.decay
 
     @torch.no_grad()
     def start(self, module: nn.Module) -> None:
-        """Takes the trained parameters as first averages, or moves restored ones to their place."""
-        trained = _trained(module)
+        """Begins with the trained parameters, or moves restored averages to their devices."""
+        parameters = _parameters(module)
         if not self.averages:
-            self.averages = {name: p.detach().float().clone() for name, p in trained.items()}
-        if self.averages.keys() != trained.keys():
-            changed = sorted(self.averages.keys() ^ trained.keys())
+            self.averages = {name: p.detach().float().clone() for name, p in parameters.items()}
+        if difference := sorted(self.averages.keys() ^ parameters.keys()):
             raise ValueError(
-                f"the averages are of other parameters than those trained now: {changed[:3]} ...; "
-                "resume with the model the training began with"
+                f"the averages are of other parameters than those trained now: {difference[:3]} "
+                "...; resume with the model the training began with"
             )
-        for name, parameter in trained.items():
+        for name, parameter in parameters.items():
             self.averages[name] = self.averages[name].to(parameter.device)
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """One step of the averages towards ``module``'s trained parameters."""
-        trained = _trained(module)
-        averages = [self.averages[name] for name in trained]
-        values = [parameter.detach().float() for parameter in trained.values()]
+        parameters = _parameters(module)
+        averages = [self.averages[name] for name in parameters]
+        values = [parameter.detach().float() for parameter in parameters.values()]
         torch._foreach_lerp_(averages, values, 1 - self.decay_at(self.num_updates))
         self.num_updates += 1
 
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
-        """Within, ``module`` holds the averages; may be nested.
+        """Within, ``module`` has the averages as weights; may be nested.
 
         Raises:
-            ValueError: nothing has been averaged yet.
+            ValueError: there are no averages yet.
         """
         self._swap_in(module)
         try:
@@ -87,18 +85,18 @@ class EMA(AfterStep):
             raise ValueError("there are no averages yet: train first")
         self._depth += 1
         if self._depth == 1:
-            trained = _trained(module)
-            self._held = [(p, p.detach().clone()) for p in trained.values()]
-            for name, parameter in trained.items():
+            parameters = _parameters(module)
+            self._originals = [(p, p.detach().clone()) for p in parameters.values()]
+            for name, parameter in parameters.items():
                 parameter.copy_(self.averages[name])
 
     @torch.no_grad()
     def _swap_out(self) -> None:
         self._depth -= 1
         if self._depth == 0:
-            for parameter, value in self._held:
+            for parameter, value in self._originals:
                 parameter.copy_(value)
-            self._held = []
+            self._originals = []
 
     def state_dict(self) -> dict[str, Any]:
         return {"num_updates": self.num_updates, "averages": dict(self.averages)}
@@ -114,7 +112,7 @@ class EMA(AfterStep):
         self.update(module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.averages:  # trainer.validate alone sees the weights it was given
+        if self.averages:  # trainer.validate alone sees the model's own weights
             self._swap_in(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -124,16 +122,16 @@ class EMA(AfterStep):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        if self._depth:  # a validation that was broken off
+        if self._depth:  # in the middle of a validation
             self._depth = 1
             self._swap_out()
 
 
-def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+def _parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def averaged(module: Any) -> AbstractContextManager[None]:
-    """Within, a module whose recipe averages weights holds the averages; others are unchanged."""
+def averaged(module: nn.Module) -> AbstractContextManager[None]:
+    """Within, a module whose recipe averages weights has the averages; others are unchanged."""
     ema = getattr(getattr(module, "recipe", None), "ema", None)
     return nullcontext() if ema is None or not ema.averages else ema.applied(module)

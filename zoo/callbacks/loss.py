@@ -8,7 +8,8 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from zoo.callbacks.after_step import AfterStep, is_logging, log
+from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log
+from zoo.records import Batch
 
 
 class Loss(AfterStep):
@@ -28,7 +29,9 @@ class Loss(AfterStep):
         self._sum: Tensor | None = None
         self._count = 0
 
-    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
+    def after_batch(
+        self, trainer: Trainer, module: LightningModule, outputs: Outputs, batch: Batch
+    ) -> None:
         loss = outputs["loss"].detach().double()
         self._sum = loss if self._sum is None else self._sum + loss
         self._count += 1

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 
-from zoo.callbacks.after_step import AfterStep, is_logging, log
-from zoo.diffusion.quartile import QUARTILES, quartile
+from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log
+from zoo.diffusion.time_sampler import QUARTILES, quartile
+from zoo.records import Batch
 
 
 class LossByQuartile(AfterStep):
@@ -21,7 +22,7 @@ class LossByQuartile(AfterStep):
     def __init__(self) -> None:
         self._sums = torch.zeros(2, QUARTILES, dtype=torch.float64)  # losses, counts
 
-    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
+    def after_batch(self, trainer: Trainer, module: Any, outputs: Outputs, batch: Batch) -> None:
         if "t" in outputs and "loss_per_image" in outputs:
             loss = outputs["loss_per_image"].detach().double()
             bins = quartile(outputs["t"], module.diffusion.schedule.end).to(loss.device)

@@ -1,8 +1,6 @@
-"""How far the training is, with its rate and the time left."""
+"""The progress of a training, with its rate and the time left."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from lightning import LightningModule, Trainer
 
@@ -40,7 +38,7 @@ class Progress(AfterStep):
     ) -> None:
         self._close()
 
-    def _close(self, *_: Any) -> None:
+    def _close(self) -> None:
         if self._meter is not None:
             self._meter.__exit__(None, None, None)
             self._meter = None

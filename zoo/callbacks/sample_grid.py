@@ -1,4 +1,4 @@
-"""A picture of what the model makes, from the same noise every time."""
+"""A picture of the model's images, from the same noise every time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -15,9 +16,11 @@ from zoo.callbacks.ema import averaged
 from zoo.data import ImageSet
 from zoo.data.stream import to_float
 from zoo.generation import BrokenImages, to_uint8
+from zoo.models.autoencoder import Autoencoder
 from zoo.records import Raw
 from zoo.system.picture import image_grid, save_png
 from zoo.system.progress import sampling
+from zoo.trainable import evaluation_mode
 
 
 class SampleGrid(AfterStep):
@@ -45,7 +48,7 @@ class SampleGrid(AfterStep):
         self.every_n_steps = every_n_steps
         self.num_images = num_images
         self.seed = seed
-        self._drawn_at = -1
+        self._grid_step = -1
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.global_step % self.every_n_steps == 0:
@@ -53,14 +56,14 @@ class SampleGrid(AfterStep):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # not on_train_end: there an autoencoder still measures the scale of its latents
-        if self._drawn_at != trainer.global_step:
+        if self._grid_step != trainer.global_step:
             self.draw(trainer, pl_module)
 
     def draw(self, trainer: Trainer, module: LightningModule) -> None:
         """Makes the grid of this step, writes it and hands it to the trackers."""
         if not trainer.is_global_zero:
             return
-        self._drawn_at = trainer.global_step
+        self._grid_step = trainer.global_step
         try:
             with averaged(module), trainer.precision_plugin.forward_context():
                 grid = self._grid(module, getattr(trainer, "datamodule", None))
@@ -81,13 +84,13 @@ class SampleGrid(AfterStep):
                     self.num_images, condition, seed=self.seed, batch_size=rows, on_step=on_step
                 )
             return image_grid(images, columns=_columns(self.num_images, data))
-        if hasattr(module, "reconstruct") and data is not None:
+        if isinstance(module, Autoencoder) and data is not None:
             return _reconstructions(module, data.test, self.num_images)
         return None
 
 
 def fixed_condition(module: Any, data: object, num_images: int) -> Raw:
-    """A grid's conditions: classes in turn, the first captions, or None where none are needed."""
+    """A grid's conditions: classes in turn, the first captions, or None without conditions."""
     if getattr(module.conditioner, "num_classes", None) is not None:
         return torch.arange(num_images) % module.conditioner.num_classes
     captions = getattr(getattr(data, "test", None), "captions", None)
@@ -102,22 +105,17 @@ def _columns(num_images: int, data: object) -> int | None:
     return classes if classes and classes <= num_images and classes <= 20 else None
 
 
-def _reconstructions(module: Any, images: ImageSet, num_images: int) -> Tensor:
+def _reconstructions(module: Autoencoder, images: ImageSet, num_images: int) -> Tensor:
     count = min(num_images // 2 or 1, len(images))
     originals = images.gather(torch.arange(count))
-    was_training = module.training
-    module.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluation_mode(module):
         copies = to_uint8(module.reconstruct(to_float(originals).to(module.device))).cpu()
-    module.train(was_training)
     columns = min(16, count)
     bands = zip(originals.split(columns), copies.split(columns), strict=True)
     return image_grid(torch.cat([row for band in bands for row in band]), columns=columns)
 
 
 def _track(trainer: Trainer, grid: Tensor, path: Path) -> None:
-    from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
-
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image("samples", [str(path)], step=trainer.global_step)

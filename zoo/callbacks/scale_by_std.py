@@ -8,10 +8,11 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from zoo.draw import Draw
+from zoo.trainable import processed_batches
 
 
 class ScaleByStd(Callback):
-    """Sets the first stage's scale when a latent model begins to train (LDM's ``scale_by_std``).
+    """Sets the first stage's scale at the start of a latent model's training (``scale_by_std``).
 
     One number for all channels, from the first process' share of the first batch, and no shift. A
     resumed training keeps the scale of its first step.
@@ -24,8 +25,7 @@ class ScaleByStd(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
-        if total.processed:
+        if processed_batches(trainer):
             return
         first_stage: Any = getattr(pl_module, "first_stage", None)
         if not hasattr(first_stage, "set_scale"):

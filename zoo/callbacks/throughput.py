@@ -1,4 +1,4 @@
-"""Images per second, images seen and the time a training took."""
+"""Images per second, images seen and the duration of a training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 
-from zoo.callbacks.after_step import AfterStep, is_logging, log
+from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log
+from zoo.records import Batch
 
 
 class Throughput(AfterStep):
@@ -29,7 +30,9 @@ class Throughput(AfterStep):
         self._mark = time.monotonic()
         self._logged = (self.images_seen, self.seconds)
 
-    def after_batch(self, trainer: Trainer, module: Any, outputs: Any, batch: Any) -> None:
+    def after_batch(
+        self, trainer: Trainer, module: LightningModule, outputs: Outputs, batch: Batch
+    ) -> None:
         self.images_seen += len(batch) * trainer.world_size
         self._count_time()
 
@@ -38,8 +41,8 @@ class Throughput(AfterStep):
             images, seconds = self._logged
             rate = (self.images_seen - images) / max(self.seconds - seconds, 1e-9)
             self._logged = (self.images_seen, self.seconds)
-            seen = float(self.images_seen)
-            log(trainer, {"train/images_per_second": rate, "train/images_seen": seen})
+            total = float(self.images_seen)
+            log(trainer, {"train/images_per_second": rate, "train/images_seen": total})
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._count_time()

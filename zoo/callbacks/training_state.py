@@ -15,8 +15,8 @@ from zoo.system.files import replacing
 class TrainingState(AfterStep, Checkpoint):
     """Writes ``last.ckpt`` every N steps and at the end; Lightning calls it after all others.
 
-    The file is written beside the old one and moved over it, so a full disk or Ctrl-C leaves the
-    old one whole. It holds tensors and plain containers only: ``weights_only=True`` reads it.
+    The new file replaces the old one when it is complete, so a full disk or Ctrl-C leaves the old
+    one intact. It holds tensors and plain containers only: ``weights_only=True`` reads it.
 
     Args:
         path: the file.

@@ -1,6 +1,6 @@
 """Builds what a saved config describes, and nothing else.
 
-A config inside a weights file is somebody else's text. If it could name any ``_target_``, loading
+A config inside a weights file is a stranger's text. If it could name any ``_target_``, loading
 weights would run code; a test of the name's prefix is not enough, because modules re-export what
 they import (``torch.nn.modules.module.torch.load`` unpickles). So each node is resolved here, and
 only classes that live exactly where the config says, and are parts of models, are called.
@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from zoo.part import Part
+
 _MOVED = {"zoo.diffusion.weighting": "zoo.diffusion.objective"}
 """Modules that files of earlier versions name, and where their classes are now."""
 
@@ -28,18 +30,18 @@ def build(config: object, /, trust: Sequence[str] | None = (), **objects: object
         config: what ``config_of`` wrote: nested dicts with ``_target_``, lists, plain values.
         trust: packages, beside ``zoo`` and ``torch.nn``, whose classes may be named; None trusts
             every package, and is for a user's own text only.
-        objects: arguments of the outermost object that are there already, in place of those that
+        objects: built arguments of the outermost object, in place of those that
             ``config`` describes.
 
     Raises:
         ValueError: a target may not be built, an interpolation or an unknown directive stands in
             the config, or a constructor refuses its arguments.
     """
-    check(config, trust)
-    return _built(config, objects)
+    check_config(config, trust)
+    return _object(config, objects)
 
 
-def check(config: object, trust: Sequence[str] | None = ()) -> None:
+def check_config(config: object, trust: Sequence[str] | None = ()) -> None:
     """Raises what ``build`` would raise for any text in ``config``; nothing is called.
 
     Args:
@@ -68,13 +70,13 @@ def _check(config: object, trust: Sequence[str] | None) -> None:
         raise ValueError(f"the config's interpolation '{config}' is refused: it is not resolved")
 
 
-def _built(config: object, objects: Mapping[str, object] = MappingProxyType({})) -> Any:
+def _object(config: object, objects: Mapping[str, object] = MappingProxyType({})) -> Any:
     if isinstance(config, list):
-        return [_built(value) for value in config]
+        return [_object(value) for value in config]
     if not isinstance(config, dict):
         return config
     apart = ("_target_", "_partial_", *objects)
-    arguments = {k: _built(v) for k, v in config.items() if k not in apart} | dict(objects)
+    arguments = {k: _object(v) for k, v in config.items() if k not in apart} | dict(objects)
     if "_target_" not in config:
         return arguments
     target = _look_up(_current(config["_target_"]))
@@ -89,37 +91,35 @@ def _built(config: object, objects: Mapping[str, object] = MappingProxyType({}))
 
 
 def _resolve(target: object, partial: bool, trust: Sequence[str] | None) -> None:
-    """Refuses a target that is not a part of models, living exactly at the path asked for."""
+    """Refuses a target that is not a part of models, defined exactly at this path."""
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
-        raise _refused(target, "it is not a dotted path")
+        raise _refusal(target, "it is not a dotted path")
     target = _current(target)
     if trust is not None and not _inside(target, ("zoo", "torch.nn", *trust)):
-        raise _refused(target, _not_trusted(target))
+        raise _refusal(target, _not_trusted(target))
     if _inside(target, ("zoo", "torch.nn")) and any(p.startswith("_") for p in target.split(".")):
-        raise _refused(target, "it is private")  # importing zoo.__main__ would run it
+        raise _refusal(target, "it is private")  # importing zoo.__main__ would run it
     thing = _look_up(target)
     home, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if f"{home}.{name}" != target:
-        raise _refused(target, f"it lives elsewhere, at '{home}.{name}'")
+        raise _refusal(target, f"it lives elsewhere, at '{home}.{name}'")
     if inspect.isfunction(thing):
         if home not in _FUNCTION_MODULES or not partial:
-            raise _refused(target, "of functions, only the grids of zoo.sampler.grid are accepted")
+            raise _refusal(target, "of functions, only the grids of zoo.sampler.grid are accepted")
     elif not inspect.isclass(thing):
-        raise _refused(target, "it is not a class")
+        raise _refusal(target, "it is not a class")
     elif not _is_part(thing):
-        raise _refused(target, "it is not a part of a model")
+        raise _refusal(target, "it is not a part of a model")
 
 
 def _is_part(thing: type) -> bool:
-    from zoo.part import Part
-
     if _inside(thing.__module__, ("zoo",)):
         return issubclass(thing, Part)  # data sets and callbacks read and write files
     if _inside(thing.__module__, ("torch.nn",)):
         from torch import nn
 
         return issubclass(thing, nn.Module)
-    return True  # somebody trusted its package
+    return True  # its package is trusted
 
 
 def current(config: Any) -> Any:
@@ -146,7 +146,7 @@ def _renamed(config: Any) -> Any:
 
 
 def _current(target: str) -> str:
-    """Where a class is now that an earlier version kept elsewhere."""
+    """The present path of a class that earlier versions had elsewhere."""
     module, _, name = target.rpartition(".")
     return f"{_MOVED[module]}.{name}" if module in _MOVED else target
 
@@ -156,7 +156,7 @@ def _look_up(target: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
-        raise _refused(target, "there is no such class at the top of a module") from None
+        raise _refusal(target, "there is no such class at the top of a module") from None
 
 
 def _not_trusted(target: str) -> str:
@@ -171,5 +171,5 @@ def _inside(path: str, packages: Sequence[str]) -> bool:
     return any(path == package or path.startswith(f"{package}.") for package in packages)
 
 
-def _refused(target: object, why: str) -> ValueError:
+def _refusal(target: object, why: str) -> ValueError:
     return ValueError(f"the config's target '{target}' is refused: {why}")

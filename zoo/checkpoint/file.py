@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.checkpoint.build import build, check, current
+from zoo.checkpoint.build import build, check_config, current
+from zoo.checkpoint.fit import check_fit
 from zoo.checkpoint.header import read_header
 from zoo.part import config_of
 from zoo.system.files import replacing
@@ -42,7 +43,7 @@ def save(
         provenance: plain values (data fingerprint, images seen, seed, ...); the time, the git
             commit and the versions are added.
         dtype: parameters of floating point are stored in it (``torch.float16`` halves a file);
-            buffers keep theirs. Loading gives the module's own dtype back.
+            buffers keep theirs. Loading restores the module's own dtype.
 
     Raises:
         ValueError: the module's config could not be loaded again, or a weight is too large for
@@ -51,7 +52,7 @@ def save(
     from safetensors.torch import save_file
 
     module_config = config_of(module)  # type: ignore[arg-type]
-    check(module_config, trust=None)  # a file that cannot be loaded again is noticed now
+    check_config(module_config, trust=None)  # what could not be loaded again fails early
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -61,7 +62,7 @@ def save(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        save_file(_stored(module, dtype), part, metadata)
+        save_file(_tensors(module, dtype), part, metadata)
     return path
 
 
@@ -111,7 +112,7 @@ def config(path: str | Path) -> dict[str, Any]:
 
 
 def provenance(path: str | Path) -> dict[str, Any]:
-    """Where the weights came from, read from the file's header alone."""
+    """The weights' provenance, read from the file's header alone."""
     return _json(path, "provenance")
 
 
@@ -120,14 +121,14 @@ def _circumstances() -> dict[str, Any]:
     return {"time": now, "git_commit": git_commit(), "versions": versions()}
 
 
-def _stored(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+def _tensors(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """The tensors to write: contiguous, each memory once, parameters in ``dtype``."""
     import torch
 
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     left_out = tuple(f"{name}." for name in getattr(module, "not_saved", ()))
     state = {k: v for k, v in module.state_dict().items() if not k.startswith(left_out)}
-    stored: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     storages: set[int] = set()
     for name in _owners(state):
         tensor = state[name].detach().cpu()
@@ -141,8 +142,8 @@ def _stored(module: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
         if storage.data_ptr() in storages or storage.nbytes() != tensor.nbytes:
             tensor = tensor.clone()  # safetensors refuses views of one storage
         storages.add(storage.data_ptr())
-        stored[_plain(name)] = tensor
-    return stored
+        tensors[name.replace("_orig_mod.", "")] = tensor  # which torch.compile(module) inserts
+    return tensors
 
 
 def _owners(state: dict[str, Tensor]) -> dict[str, list[str]]:
@@ -160,27 +161,11 @@ def _owners(state: dict[str, Tensor]) -> dict[str, list[str]]:
     return names
 
 
-def _plain(name: str) -> str:
-    return name.replace("_orig_mod.", "")  # what torch.compile(module) puts into keys
-
-
 def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
     """Copies ``weights`` into ``module``; every key and shape has to match."""
     state = module.state_dict()
     owners = _owners(state)
-    problems = []
-    if missing := [name for name in owners if name not in weights]:
-        problems.append(f"missing {_listed(missing)}")
-    if surplus := [name for name in weights if name not in owners]:
-        problems.append(f"surplus {_listed(surplus)}")
-    for name in owners.keys() & weights.keys():
-        own, stored = state[name], weights[name]
-        if own.shape != stored.shape:
-            problems.append(f"'{name}' is {tuple(stored.shape)}, not {tuple(own.shape)}")
-        elif own.is_floating_point() != stored.is_floating_point():
-            problems.append(f"'{name}' is {stored.dtype}, not {own.dtype}")
-    if problems:
-        raise ValueError(f"{path}: the weights do not fit the config: " + "; ".join(problems))
+    check_fit({name: state[name] for name in owners}, weights, str(path))
     module.load_state_dict(
         {alias: weights[name] for name, aliases in owners.items() for alias in aliases}
     )
@@ -188,11 +173,6 @@ def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> Non
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _json(path: str | Path, name: str) -> dict[str, Any]:

@@ -15,11 +15,11 @@ _PICKLES = (b"PK", b"\x80\x02", b"\x80\x04")  # how torch's archives and pickles
 
 
 class Header(NamedTuple):
-    """What a header says.
+    """The content of a header.
 
     Attributes:
         metadata: texts by name; empty where there are none.
-        size: how many bytes the whole file has.
+        size: of the whole file, in bytes.
     """
 
     metadata: dict[str, str]
@@ -27,7 +27,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: str | Path) -> Header:
-    """The header of a file; what follows it is not looked at.
+    """The header of a file; the rest is not read.
 
     Raises:
         ValueError: there is no such file, its header is torn, or it is no safetensors file.

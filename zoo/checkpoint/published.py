@@ -6,6 +6,8 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from zoo import paths
 from zoo.system.errors import suggestion
 
@@ -25,27 +27,28 @@ def entry(name: str) -> dict[str, Any]:
     Raises:
         ValueError: there is none.
     """
-    known = published()
-    if name not in known:
+    checkpoints = published()
+    if name not in checkpoints:
         raise ValueError(
             f"there is no published checkpoint '{name}': `zoo list checkpoints` shows them"
-            + suggestion(name, known)
+            + suggestion(name, checkpoints)
         )
-    return known[name]
+    return checkpoints[name]
 
 
-def line(found: dict[str, Any]) -> str:
+def line(checkpoint: dict[str, Any]) -> str:
     """A published checkpoint in one line."""
-    figures = [f"{name} {text.split(' (')[0]}" for name, text in found["figures"].items()]
-    facts = [found["about"], f"{found['parameters'] / 1e6:.1f} M parameters", *figures[:1]]
-    return f"published ({found['family']}): {', '.join(facts)}"
+    figures = [f"{name} {text.split(' (')[0]}" for name, text in checkpoint["figures"].items()]
+    size = f"{checkpoint['parameters'] / 1e6:.1f} M parameters"
+    facts = ", ".join([checkpoint["about"], size, *figures[:1]])
+    return f"published ({checkpoint['family']}): {facts}"
 
 
 def checkpoint_file(name: str) -> Path:
     """A path as it is, or the file of a checkpoint that ships, such as ``digits/ddpm``.
 
     Raises:
-        ValueError: there is neither.
+        ValueError: neither exists.
     """
     shipped = paths.checkpoints() / f"{name.removesuffix('.safetensors')}.safetensors"
     for path in (Path(name), shipped):
@@ -53,17 +56,15 @@ def checkpoint_file(name: str) -> Path:
             return path
     root = paths.checkpoints()
     names = sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.safetensors"))
-    there = f"; those that ship are {', '.join(names)}" if names else ""
-    raise ValueError(f"there is no checkpoint {name}{there}")
+    shipped_names = f"; those that ship are {', '.join(names)}" if names else ""
+    raise ValueError(f"there is no checkpoint {name}{shipped_names}")
 
 
 @functools.cache
 def _read(path: str) -> dict[str, dict[str, Any]]:
-    import yaml
-
     try:
         with open(path, encoding="utf-8") as file:
-            held = yaml.safe_load(file)
+            manifest = yaml.safe_load(file)
     except FileNotFoundError:
         return {}
-    return {name: found for name, found in held.items() if not name.startswith("_")}
+    return {name: checkpoint for name, checkpoint in manifest.items() if not name.startswith("_")}

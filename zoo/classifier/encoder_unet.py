@@ -1,4 +1,4 @@
-"""The U-Net's way down as a classifier of noisy images."""
+"""The U-Net's encoder as a classifier of noisy images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.classifier.pool import AdaptivePool, AttentionPool, SpatialPool
-from zoo.layers import Downsample, ResBlock, time_embedding
-from zoo.layers.attention import AttentionBlock
+from zoo.layers import Downsample, ResBlock, time_embedding, time_network
+from zoo.layers.attention import AttentionBlock, head_count
 from zoo.layers.stage import Stage, check_attention_at, check_sides, stages
 from zoo.part import Part
 
@@ -19,7 +19,7 @@ _POOLS = ("adaptive", "attention", "spatial", "spatial_v2")
 class EncoderUNet(Part, nn.Module):
     """Noisy images and their times to logits (ADM, arXiv:2105.05233, section 4 and appendix).
 
-    The way down and the middle of ``UNet``, and a pool in place of the way up. The published
+    The encoder and the middle of ``UNet``, with a pool in place of the decoder. The published
     classifiers are ``pool="attention"`` with the defaults here, in four sizes.
 
     Args:
@@ -45,7 +45,7 @@ class EncoderUNet(Part, nn.Module):
         downsampling: ``image_size`` must be a multiple of it.
 
     Raises:
-        ValueError: sizes that do not fit each other, or another pool.
+        ValueError: sizes that do not fit each other, or an unknown pool.
     """
 
     def __init__(
@@ -80,8 +80,6 @@ class EncoderUNet(Part, nn.Module):
             raise ValueError("channel_mult is empty: a classifier needs at least one level")
         check_attention_at(self.attention_at, len(self.channel_mult))
         check_sides(image_size, image_size, self.downsampling)
-        if channels % 2:
-            raise ValueError(f"channels must be even for the time embedding, got {channels}")
         if pool not in _POOLS:
             raise ValueError(f"there is no pool '{pool}': possible are {', '.join(_POOLS)}")
         self._build(pool)
@@ -91,29 +89,25 @@ class EncoderUNet(Part, nn.Module):
 
     def _build(self, pool: str) -> None:
         widths = [int(mult * self.channels) for mult in self.channel_mult]
-        self.time_embedding = nn.Sequential(
-            nn.Linear(self.channels, self.embedding_dim),
-            nn.SiLU(),
-            nn.Linear(self.embedding_dim, self.embedding_dim),
-        )
+        self.time_embedding = time_network(self.channels, self.embedding_dim)
         self.conv_in = nn.Conv2d(self.in_channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList()
-        width, seen = widths[0], widths[0]
+        width, total = widths[0], widths[0]
         for level, level_width in enumerate(widths):
             stage = Stage()
             for _ in range(self.num_res_blocks):
                 attention = self._attention(level_width) if 2**level in self.attention_at else None
                 stage.append(self._block(width, level_width), attention)
                 width = level_width
-                seen += width
+                total += width
             if level < len(widths) - 1:
                 stage.resample = self._downsample(width)
-                seen += width
+                total += width
             self.down.append(stage)
         self.mid = Stage()
         self.mid.append(self._block(width, width), self._attention(width))
         self.mid.append(self._block(width, width))
-        self.pool = self._pool(pool, width, seen + width)
+        self.pool = self._pool(pool, width, total + width)
 
     def _block(self, width: int, out: int, down: bool = False) -> ResBlock:
         return ResBlock(
@@ -131,16 +125,12 @@ class EncoderUNet(Part, nn.Module):
         return AttentionBlock(width, self._heads(width), self.norm_groups, self.norm_eps)
 
     def _heads(self, width: int) -> int:
-        if self.head_channels is None:
-            return self.num_heads
-        if width % self.head_channels:
-            raise ValueError(f"head_channels={self.head_channels} does not divide {width}")
-        return width // self.head_channels
+        return head_count(width, self.num_heads, self.head_channels)
 
     def _downsample(self, width: int) -> nn.Module:
         return self._block(width, width, down=True) if self.resblock_updown else Downsample(width)
 
-    def _pool(self, name: str, width: int, seen: int) -> nn.Module:
+    def _pool(self, name: str, width: int, total: int) -> nn.Module:
         norm = (self.norm_groups, self.norm_eps)
         if name == "adaptive":
             return AdaptivePool(width, self.num_classes, *norm)
@@ -148,7 +138,7 @@ class EncoderUNet(Part, nn.Module):
             size = self.image_size // self.downsampling
             return AttentionPool(width, self.num_classes, size, self._heads(width), *norm)
         groups = self.norm_groups if name == "spatial_v2" else None
-        return SpatialPool(seen, self.num_classes, groups, self.norm_eps)
+        return SpatialPool(total, self.num_classes, groups, self.norm_eps)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """The logits at noisy x.
@@ -163,9 +153,9 @@ class EncoderUNet(Part, nn.Module):
         Raises:
             ValueError: x has another shape.
         """
-        wanted = (self.in_channels, self.image_size, self.image_size)
-        if x.shape[1:] != wanted:
-            raise ValueError(f"the classifier takes {wanted}, got {tuple(x.shape[1:])}")
+        expected = (self.in_channels, self.image_size, self.image_size)
+        if x.shape[1:] != expected:
+            raise ValueError(f"the classifier takes {expected}, got {tuple(x.shape[1:])}")
         dtype = self.conv_in.weight.dtype
         sinusoid = time_embedding(t, self.channels).to(dtype)
         embedding = F.silu(self.time_embedding(sinusoid))

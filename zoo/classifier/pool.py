@@ -1,7 +1,7 @@
-"""From the feature maps of a U-Net's way down to logits: four heads of one shape.
+"""From the feature maps of a U-Net's encoder to logits: four heads with one signature.
 
 Each is called as ``pool(h, means)``: the last feature map (B, C, h, w), and of every layer the
-mean over the pixels (B, C_i), which only the spatial ones look at.
+mean over the pixels (B, C_i), which only the spatial ones read.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ class AttentionPool(nn.Module):
         tokens = F.silu(self.norm(h)).flatten(2).transpose(1, 2)
         tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1)
         tokens = tokens + self.positions.to(tokens.dtype)
-        (q,) = self._heads(tokens[:, :1], slice(0, 1))  # nobody reads what the pixels ask for
+        (q,) = self._heads(tokens[:, :1], slice(0, 1))  # the pixels' queries are not needed
         k, v = self._heads(tokens, slice(1, 3))
         pooled = F.scaled_dot_product_attention(q, k, v)  # (B, heads, 1, C / heads)
         return self.out(pooled.flatten(1))
 
     def _heads(self, tokens: Tensor, parts: slice) -> tuple[Tensor, ...]:
         rows = slice(parts.start * tokens.shape[2], parts.stop * tokens.shape[2])
-        asked = F.linear(tokens, self.qkv.weight[rows], self.qkv.bias[rows])
-        split = asked.unflatten(2, (parts.stop - parts.start, self.num_heads, -1))
+        projected = F.linear(tokens, self.qkv.weight[rows], self.qkv.bias[rows])
+        split = projected.unflatten(2, (parts.stop - parts.start, self.num_heads, -1))
         return split.permute(2, 0, 3, 1, 4).unbind(0)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from zoo import paths
 
 _FLAGS = """\
@@ -27,14 +29,15 @@ def text(verb: str, config_name: str, own: Sequence[Path] = ()) -> str:
         own: folders of a user's own configs.
     """
     file = paths.configs() / f"{config_name}.yaml"
-    chosen = groups(file)
+    defaults = groups(file)
     sections = [
         f"zoo {verb}: {description(file)}",
         f"usage: zoo {verb} [group=name ...] [key=value ...]",
     ]
-    if chosen:
+    if defaults:
         sections.append(
-            "groups (* is the default; `zoo list` has a line on each):\n" + _offered(chosen, own)
+            "groups (* is the default; `zoo list` has a line on each):\n"
+            + _group_lines(defaults, own)
         )
     keys = _keys(file)
     if keys:
@@ -56,44 +59,42 @@ def options(group: str, own: Sequence[Path] = ()) -> dict[str, str]:
 
     Those in folders of a user's ``own`` come last.
     """
-    found: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for folder in (paths.configs(), *own):
         for file in sorted((folder / group).glob("*.yaml")):
             if not file.stem.startswith("_"):
-                found.setdefault(file.stem, description(file))
-    return found
+                descriptions.setdefault(file.stem, description(file))
+    return descriptions
 
 
 def groups(file: Path) -> dict[str, Any]:
     """The groups of a config's defaults list and what is chosen for each."""
-    import yaml
-
-    chosen: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for entry in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":
-            chosen |= groups(file.with_name(f"{entry}.yaml"))  # a config that this one builds on
+            defaults |= groups(file.with_name(f"{entry}.yaml"))  # a config that this one builds on
         elif isinstance(entry, dict):
             for key, name in entry.items():
                 words = key.split()
                 if "override" not in words and "${" not in str(name):
                     group = words[-1].lstrip("/").partition("@")[0]
-                    chosen[group] = name
-                    chosen |= _within(file.with_name(group) / f"{name}.yaml", group)
-    return chosen
+                    defaults[group] = name
+                    defaults |= _within(file.with_name(group) / f"{name}.yaml", group)
+    return defaults
 
 
 def _within(file: Path, group: str) -> dict[str, Any]:
     """The groups inside a group's chosen config, such as ``recipe/time_sampler``."""
     if not file.is_file() or "defaults:" not in file.read_text(encoding="utf-8"):
         return {}
-    found = groups(file).items()
-    return {f"{group}/{name}": chosen for name, chosen in found if (file.parent / name).is_dir()}
+    inner = groups(file).items()
+    return {f"{group}/{name}": default for name, default in inner if (file.parent / name).is_dir()}
 
 
-def _offered(chosen: dict[str, Any], own: Sequence[Path]) -> str:
-    width = max(map(len, chosen)) + 2
+def _group_lines(defaults: dict[str, Any], own: Sequence[Path]) -> str:
+    width = max(map(len, defaults)) + 2
     lines = []
-    for group, default in chosen.items():
+    for group, default in defaults.items():
         marked = default if isinstance(default, list) else [default]
         names = [f"{name}*" if name in marked else name for name in options(group, own)]
         lines.append(f"  {group:<{width}}{', '.join(names)}")
@@ -103,5 +104,5 @@ def _offered(chosen: dict[str, Any], own: Sequence[Path]) -> str:
 def _keys(file: Path) -> list[str]:
     """The top-level ``key: value  # comment`` lines that are neither defaults nor hydra's."""
     lines = file.read_text(encoding="utf-8").splitlines()
-    found = [line for line in lines if re.match(r"[A-Za-z_]\w*:", line)]
-    return [line for line in found if not line.startswith(("defaults:", "hydra:"))]
+    keys = [line for line in lines if re.match(r"[A-Za-z_]\w*:", line)]
+    return [line for line in keys if not line.startswith(("defaults:", "hydra:"))]

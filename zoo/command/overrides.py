@@ -1,4 +1,4 @@
-"""Overrides as they are typed, and a user's own folders named among them.
+"""Overrides as text, and the folders of a user's own among them.
 
 Hydra's own parser is not used here: ``--help`` and the arguments that hydra must not see are read
 before it is imported, which takes longer than all of this.
@@ -83,7 +83,7 @@ def split_config_folders(arguments: Sequence[str]) -> tuple[list[Path], list[str
 def make_current_folder_importable() -> None:
     """Puts the current folder on the path, as ``python -m`` does.
 
-    It comes last: nobody's ``random.py`` takes the place of Python's.
+    It comes last, so that a user's ``random.py`` does not replace Python's.
     """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:

@@ -1,4 +1,4 @@
-"""The parts of a saved model that a command line exchanges, or gives other settings."""
+"""The parts of a saved model that a command line exchanges or changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.records import Raw
 
 P = TypeVar("P", bound=Part)
 
-_NETWORKS = ("classifier", "weak")  # arguments of a guidance that are given as a file
+_NETWORKS = ("classifier", "weak")  # arguments of a guidance that the command line names by a file
 
 
 def exchanged(own: P, changes: dict[str, Any] | None, group: str, trust: Sequence[str] = ()) -> P:
@@ -46,19 +46,19 @@ def exchanged(own: P, changes: dict[str, Any] | None, group: str, trust: Sequenc
                 f"takes {takes}; choose another with {group}=NAME"
             )
         config = {**own_config, **config}
-    return _built(config, group, trust)
+    return _part(config, group, trust)
 
 
-def _built(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
-    """What a user's config describes, with networks loaded from the files it names."""
+def _part(config: dict[str, Any], where: str, trust: Sequence[str]) -> Any:
+    """The part that a user's config describes, its networks loaded from the files it names."""
     objects: dict[str, object] = {}
     for key, value in config.items():
         if key in _NETWORKS and value == "???":
             raise ValueError(f"{where}.{key} is missing: give {where}.{key}=FILE of a saved model")
         if key in _NETWORKS and isinstance(value, str):
             objects[key] = load(checkpoint_file(value), trust)
-        elif key == "guidance" and isinstance(value, dict):  # one inside another
-            objects[key] = _built(value, f"{where}.{key}", trust)
+        elif key == "guidance" and isinstance(value, dict):  # nested
+            objects[key] = _part(value, f"{where}.{key}", trust)
     return build(config, None, **objects)
 
 

@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zoo import paths
-from zoo.command.overrides import (
-    make_current_folder_importable,
-    quoted,
-    split_config_folders,
-)
+from zoo.command.overrides import make_current_folder_importable, quoted, split_config_folders
 from zoo.system.errors import explain
 
 if TYPE_CHECKING:
@@ -74,7 +70,7 @@ def compose(
     """The composed config of a verb, for Python users and for verbs that call other verbs.
 
     ``compose("train", ["model=ddpm", "trainer.max_steps=100"])``. Works within a running verb too,
-    and finds what that was told to find.
+    with that verb's config folders.
 
     Args:
         config_name: the primary config's file name without ``.yaml``.
@@ -88,7 +84,7 @@ def compose(
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    _teach_arithmetic()
+    _register_resolvers()
     sources = [*_sources(), *(f"file://{Path(folder).absolute()}" for folder in folders)]
     search = [f"hydra.searchpath=[{','.join(map(quoted, sources))}]"] if sources else []
     running = GlobalHydra.instance().hydra
@@ -106,7 +102,7 @@ def compose(
 
 
 def _sources() -> list[str]:
-    """Where the running verb, if any, looks for configs beside the zoo's own."""
+    """The folders of the running verb, if any, that hold configs beside the zoo's own."""
     from hydra.core.hydra_config import HydraConfig
 
     if not HydraConfig.initialized():
@@ -125,30 +121,28 @@ def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> 
 
     # hydra.main would read sys.argv, and sys.argv must stay whole: Lightning starts the other
     # ranks of a distributed run by repeating it.
-    _teach_arithmetic()
+    _register_resolvers()
     version.setbase(_VERSION_BASE)
     parser = get_args_parser()
     parser.usage = f"zoo {verb} [group=name ...] [key=value ...]; `zoo {verb} --help` says more"
     args = parser.parse_intermixed_args(arguments)  # flags may follow overrides
-    given = {
-        key.lstrip("+~"): value for key, _, value in (o.partition("=") for o in args.overrides)
-    }
+    values = {key.lstrip("+~"): text for key, _, text in (o.partition("=") for o in args.overrides)}
     settings = {**_SETTINGS, "hydra.job.name": verb}
-    if "run_dir" in given:  # as text: hydra makes the sweep's folder before it composes a run
-        settings["hydra.sweep.dir"] = given["run_dir"]
-    args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in given] + args.overrides
+    if "run_dir" in values:  # as text: hydra makes the sweep's folder before it composes a run
+        settings["hydra.sweep.dir"] = values["run_dir"]
+    args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in values] + args.overrides
     with _hydra_raises():
         run_hydra(
             args=args,
             args_parser=parser,
-            task_function=_deferred(verb, config_name, task),
+            task_function=_task_function(verb, config_name, task),
             config_path=str(paths.configs()),
             config_name=config_name,
         )
 
 
-def _teach_arithmetic() -> None:
-    """What configs may compute, so that each number is written once: ``${mul:2,${a}}`` and such."""
+def _register_resolvers() -> None:
+    """The functions of configs, so that each number is written once: ``${mul:2,${a}}`` and such."""
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
@@ -162,7 +156,7 @@ def _label_rows(num_classes: int | None, dropout: float) -> int:
     return num_classes + (dropout > 0)
 
 
-def _deferred(verb: str, config_name: str, task: str) -> Callable[[DictConfig], Any]:
+def _task_function(verb: str, config_name: str, task: str) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
 
     def call(cfg: DictConfig) -> Any:
@@ -211,18 +205,18 @@ def _known_keys(config_name: str) -> list[str]:
     """Every dotted key of a config as it is composed without overrides."""
     from omegaconf import DictConfig
 
-    found: list[str] = []
+    keys: list[str] = []
 
     def walk(node: Any, prefix: str) -> None:
         for key in node:
-            found.append(f"{prefix}{key}")
+            keys.append(f"{prefix}{key}")
             child = node._get_node(key)
             if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
                 if not child._is_interpolation():
                     walk(child, f"{prefix}{key}.")
 
     walk(compose(config_name), "")
-    return found
+    return keys
 
 
 def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What ``zoo sample`` does: images from a saved model, as a grid, single files or one array."""
+"""The task of ``zoo sample``: images from a saved model, as a grid, single files or one array."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def sample(cfg: DictConfig) -> Path:
     module = load(checkpoint_file(cfg.checkpoint), trust)
     if not hasattr(module, "generate"):
         raise ValueError(f"{cfg.checkpoint} holds a {type(module).__name__}, which draws no images")
-    chosen = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(chosen, dict)
-    sampler = exchanged(module.sampler, chosen.get("sampler"), "sampler", trust)
-    guidance = exchanged(module.guidance, chosen.get("guidance"), "guidance", trust)
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    sampler = exchanged(module.sampler, plain.get("sampler"), "sampler", trust)
+    guidance = exchanged(module.guidance, plain.get("guidance"), "guidance", trust)
     device = accelerator(cfg.device)
     module.to(torch_device(device))
     size = min(cfg.batch_size, cfg.num_images)
@@ -41,20 +41,20 @@ def sample(cfg: DictConfig) -> Path:
     ):
         images = module.generate(
             cfg.num_images,
-            condition=repeated(chosen["condition"], cfg.num_images, module, guidance),
+            condition=repeated(plain["condition"], cfg.num_images, module, guidance),
             sampler=sampler,
             guidance=guidance,
             seed=cfg.seed,
             batch_size=size,
-            negative=repeated(chosen["negative"], cfg.num_images, module, what="negative"),
+            negative=repeated(plain["negative"], cfg.num_images, module, what="negative"),
             on_step=on_step,
         )
-    path = write(images, Path(cfg.out), cfg.columns)
+    path = write_images(images, Path(cfg.out), cfg.columns)
     print(f"{cfg.num_images} images: {path}")
     return path
 
 
-def write(images: Tensor, out: Path, columns: int | None = None) -> Path:
+def write_images(images: Tensor, out: Path, columns: int | None = None) -> Path:
     """Writes uint8 images (N, C, H, W) as a grid, an ``.npz``, or a folder of PNGs.
 
     Returns:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 
 def show(tables: dict[str, dict[str, str]]) -> None:
     """Prints named tables of name and line: drawn on a terminal, whole lines into a pipe."""
@@ -16,10 +20,6 @@ def show(tables: dict[str, dict[str, str]]) -> None:
 
 
 def _draw(kind: str, rows: dict[str, str], width: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(min_width=width, no_wrap=True, style="cyan")
     table.add_column(overflow="fold")

@@ -9,12 +9,6 @@ from zoo.conditioner.text import TextConditioner
 from zoo.conditioner.unconditional import Unconditional
 
 __all__ = [
-    "BERTText",
-    "CLIPText",
-    "ClassLabel",
-    "ClassToken",
-    "Conditioner",
-    "LowResolution",
-    "TextConditioner",
-    "Unconditional",
-]
+    "BERTText", "CLIPText", "ClassLabel", "ClassToken", "Conditioner", "LowResolution",
+    "TextConditioner", "Unconditional",
+]  # fmt: skip

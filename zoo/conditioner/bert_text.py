@@ -1,12 +1,10 @@
-"""The text encoder of latent diffusion: BERT's word pieces through a transformer of its own."""
+"""The text encoder of latent diffusion: a transformer over BERT's word pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.conditioner.text import TextConditioner
@@ -17,21 +15,19 @@ class BERTText(TextConditioner):
     """Captions to the tokens of LDM's BERTEmbedder (LDM, section 4.3.1 and appendix E.2).
 
     The default sizes are those of LDM's text-to-image model, which trains the encoder jointly with
-    the denoiser (``trainable=True``). Nothing of BERT's but its tokenizer is in it; captions are
-    filled up with [PAD], and all ``max_length`` tokens are attended to, padding included.
+    the denoiser (``trainable=True``). Only its tokenizer is BERT's; captions are
+    padded with [PAD], and all ``max_length`` tokens are attended to, padding included.
 
     Args:
-        vocab_size: rows of the token table.
         width: of the tokens, D.
         layers: of the transformer, each an attention and a feed-forward layer.
         heads: of each attention.
-        max_length: tokens of every caption.
         head_channels: width of one head.
         embedding_dropout: of the embedded tokens, in training.
-        dropout: the share of training captions that is replaced by the empty one.
-        trainable: whether the network learns with the denoiser.
-        tokenizer_bytes: length of the tokenizer; ``set_tokenizer`` sets it.
+        vocab_size, max_length, ...: see ``TextConditioner``.
     """
+
+    train_tokenizer = staticmethod(train_bert_tokenizer)
 
     def __init__(
         self,
@@ -56,11 +52,7 @@ class BERTText(TextConditioner):
             )
         )
 
-    @staticmethod
-    def train_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
-        return train_bert_tokenizer(captions, vocab_size)
-
-    def pad_id(self, tokenizer: Any) -> int | None:
+    def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """[PAD]."""
         return tokenizer.token_to_id("[PAD]")
 

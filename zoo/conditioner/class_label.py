@@ -29,7 +29,7 @@ class ClassLabel(Part):
 
     @property
     def num_rows(self) -> int:
-        """How many rows the denoiser's label table needs."""
+        """The rows that the denoiser's label table needs."""
         return self.num_classes + (self.dropout > 0)
 
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:

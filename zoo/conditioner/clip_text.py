@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.conditioner.text import TextConditioner
@@ -16,19 +16,15 @@ from zoo.conditioner.tokenizer import train_clip_tokenizer
 class CLIPText(TextConditioner):
     """Captions to the last hidden state of CLIP's text tower (arXiv:2103.00020).
 
-    The default sizes are ViT-L/14's, Stable Diffusion 1.x's. Captions are filled up with the end
+    The default sizes are ViT-L/14's, Stable Diffusion 1.x's. Captions are padded with the end
     token, and all ``max_length`` tokens are attended to.
 
     Args:
-        vocab_size: rows of the token table.
         width: of the tokens, D.
         layers: of the transformer.
         heads: of each attention.
-        max_length: tokens of every caption.
         feed_forward: width within the feed-forward layers; four times ``width`` when None.
-        dropout: the share of training captions that is replaced by the empty one.
-        trainable: whether the network learns with the denoiser.
-        tokenizer_bytes: length of the tokenizer; ``set_tokenizer`` sets it.
+        vocab_size, max_length, ...: see ``TextConditioner``.
 
     Attributes:
         network: its state dict has the keys of the published files, ``text_model.*``.
@@ -36,6 +32,8 @@ class CLIPText(TextConditioner):
     Raises:
         ValueError: the heads do not divide the width.
     """
+
+    train_tokenizer = staticmethod(train_clip_tokenizer)
 
     def __init__(
         self,
@@ -57,11 +55,7 @@ class CLIPText(TextConditioner):
         inner = 4 * width if feed_forward is None else feed_forward
         self.set_network(CLIPTextNetwork(vocab_size, width, layers, heads, max_length, inner))
 
-    @staticmethod
-    def train_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
-        return train_clip_tokenizer(captions, vocab_size)
-
-    def pad_id(self, tokenizer: Any) -> int | None:
+    def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """The end token."""
         return tokenizer.encode("").ids[-1]
 
@@ -81,7 +75,7 @@ class CLIPTextNetwork(nn.Module):
             }
         )
         tower.encoder = nn.ModuleDict(
-            {"layers": nn.ModuleList(_Layer(width, heads, inner) for _ in range(layers))}
+            {"layers": nn.ModuleList(_CausalLayer(width, heads, inner) for _ in range(layers))}
         )
         tower.final_layer_norm = nn.LayerNorm(width)
         self.text_model = tower
@@ -98,7 +92,7 @@ class CLIPTextNetwork(nn.Module):
         return tower.final_layer_norm(x)
 
 
-class _Layer(nn.Module):
+class _CausalLayer(nn.Module):
     """Causal attention and a feed-forward layer, each behind a norm and added."""
 
     def __init__(self, width: int, heads: int, inner: int) -> None:

@@ -11,15 +11,16 @@ from zoo.records import Condition, Raw
 class Conditioner(Protocol):
     """Turns labels or captions into a ``Condition``.
 
-    One attribute more is read where it is there: ``conditional``, False of one that reads none.
-
-    Attributes:
-        dropout: the share of training examples whose condition is replaced by the null one.
-        num_classes: how many labels there are, or None where conditions are no labels.
+    One more attribute is read where it exists: ``conditional``, False of one that reads none.
     """
 
-    dropout: float
-    num_classes: int | None
+    @property
+    def dropout(self) -> float:
+        """The share of training examples whose condition is replaced by the null one."""
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of labels, or None where conditions are no labels."""
 
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:
         """The condition of B examples; with a draw, some are dropped."""

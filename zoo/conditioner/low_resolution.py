@@ -22,7 +22,7 @@ class LowResolution(Part):
     Args:
         image_size: side that images are enlarged to.
         image_channels: of the images.
-        num_classes: labels are 0 to num_classes - 1, in the denoiser's own table; None has none.
+        num_classes: labels are 0 to num_classes - 1, in the denoiser's own table, or None.
     """
 
     dropout = 0.0
@@ -35,7 +35,7 @@ class LowResolution(Part):
 
     @property
     def num_rows(self) -> int | None:
-        """How many rows the denoiser's label table needs."""
+        """The rows that the denoiser's label table needs."""
         return self.num_classes
 
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:
@@ -46,19 +46,19 @@ class LowResolution(Part):
         """The condition of images (B, C, h, w) in [-1, 1] and of labels (B,) where there are any.
 
         Raises:
-            ValueError: these are no such images, or labels are missing or not known.
+            ValueError: other images, or labels that are missing or unknown.
         """
-        given = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
-        if not given or images.shape[1] != self.image_channels:
+        suits = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
+        if not suits or images.shape[1] != self.image_channels:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise ValueError(
                 f"an upsampler is conditioned on smaller images, floats (B, {self.image_channels}, "
                 f"h, w) in [-1, 1]; got {got}"
             )
         if (labels is None) != (self.num_classes is None):
-            wanted = "no classes" if self.num_classes is None else f"{self.num_classes} classes"
+            classes = "no classes" if self.num_classes is None else f"{self.num_classes} classes"
             raise ValueError(
-                f"this upsampler knows {wanted}: conditioner.of(images, labels) makes a condition "
+                f"this upsampler knows {classes}: conditioner.of(images, labels) makes a condition "
                 "of both"
             )
         size = (self.image_size, self.image_size)
@@ -68,11 +68,11 @@ class LowResolution(Part):
         )
 
     def null(self, size: int) -> Condition:
-        """There is none: nothing was dropped in training."""
+        """Raises ValueError: no condition is dropped in training."""
         raise ValueError("an upsampler has no null condition: use guidance scale 1")
 
     def random(self, draw: Draw) -> Raw:
-        """There is none: what is to be enlarged cannot be drawn."""
+        """Raises ValueError: the images to enlarge cannot be drawn."""
         raise ValueError(
             "an upsampler needs smaller images: generate(condition=images), or "
             "generate(condition=module.conditioner.of(images, labels))"

@@ -1,4 +1,4 @@
-"""What text conditioners share: a tokenizer that travels with the weights, dropout, freezing."""
+"""The base of text conditioners: a tokenizer that travels with the weights, dropout, freezing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from zoo.conditioner.class_label import check_dropout
@@ -25,7 +26,7 @@ class TextConditioner(Part, nn.Module):
         max_length: tokens of every caption, L; longer ones lose words but keep their end token.
         dropout: the share of training captions that is replaced by the empty one.
         trainable: whether the network learns with the denoiser, or stays as it is.
-        tokenizer_bytes: length of the tokenizer in bytes; 0 until there is one.
+        tokenizer_bytes: length of the tokenizer in bytes, which ``set_tokenizer`` sets; 0 before.
 
     Attributes:
         network: ids (B, L) int64 to (B, L, D).
@@ -51,7 +52,7 @@ class TextConditioner(Part, nn.Module):
         self.vocab_size, self.max_length = vocab_size, max_length
         self.dropout, self.trainable = dropout, trainable
         self.register_buffer("tokenizer", torch.zeros(tokenizer_bytes, dtype=torch.uint8))
-        self._parsed: Any = None
+        self._parsed: Tokenizer | None = None
 
     @property
     def tokenizer_bytes(self) -> int:
@@ -59,7 +60,7 @@ class TextConditioner(Part, nn.Module):
         return self.tokenizer.numel()
 
     def set_network(self, network: nn.Module) -> None:
-        """Takes the network that reads token ids, and freezes it unless it is to learn."""
+        """Sets the network that reads token ids, frozen unless ``trainable``."""
         self.network = network
         self.set_trainable(self.trainable)
 
@@ -82,12 +83,12 @@ class TextConditioner(Part, nn.Module):
         """A tokenizer of this network's kind, learned from captions."""
         raise NotImplementedError
 
-    def pad_id(self, tokenizer: Any) -> int | None:
+    def pad_id(self, tokenizer: Tokenizer) -> int | None:
         """The token that fills captions up to ``max_length``; None where the tokenizer has none."""
         raise NotImplementedError
 
     def set_tokenizer(self, json_bytes: bytes) -> None:
-        """Takes the UTF-8 bytes of a ``tokenizer.json`` of the tokenizers library.
+        """Sets the tokenizer from the UTF-8 bytes of its ``tokenizer.json``.
 
         Raises:
             ValueError: it cannot be read, has more tokens than the network, or lacks those that
@@ -126,13 +127,11 @@ class TextConditioner(Part, nn.Module):
         assert pad is not None
         ids = torch.full((len(captions), self.max_length), pad)
         for row, caption in zip(ids, captions, strict=True):
-            found = self._parsed.encode(caption).ids
-            row[: len(found)] = torch.tensor(found)
+            token_ids = self._parsed.encode(caption).ids
+            row[: len(token_ids)] = torch.tensor(token_ids)
         return ids
 
-    def _parse(self, json_bytes: bytes) -> Any:
-        from tokenizers import Tokenizer
-
+    def _parse(self, json_bytes: bytes) -> Tokenizer:
         try:
             parsed = Tokenizer.from_str(json_bytes.decode())
         except Exception as error:  # the library raises plain Exception
@@ -150,34 +149,34 @@ class TextConditioner(Part, nn.Module):
     def forward(self, raw: Raw, draw: Draw | None = None) -> Condition:
         """Captions, or token ids (B, L) int64, to tokens (B, L, D)."""
         if isinstance(raw, list | tuple) and all(isinstance(caption, str) for caption in raw):
-            captions = self._dropped(list(raw), draw)
-            return Condition(tokens=self._encoded(self.tokens(captions)), raw=captions)
-        ids = self._checked_ids(raw)
+            captions = self._drop(list(raw), draw)
+            return Condition(tokens=self._encode(self.tokens(captions)), raw=captions)
+        ids = self._ids(raw)
         if draw is not None and self.dropout:
             keep = draw.uniform().to(ids.device) >= self.dropout
             ids = ids.where(keep[:, None], self.tokens([""]).to(ids))
-        return Condition(tokens=self._encoded(ids), raw=ids)
+        return Condition(tokens=self._encode(ids), raw=ids)
 
     def null(self, size: int) -> Condition:
         """The encoding of the empty caption, ``size`` times."""
-        return Condition(tokens=self._encoded(self.tokens([""])).expand(size, -1, -1))
+        return Condition(tokens=self._encode(self.tokens([""])).expand(size, -1, -1))
 
     def random(self, draw: Draw) -> Raw:
-        """Empty captions: what a user may want to see cannot be drawn."""
+        """Empty captions: there is no distribution of captions to draw from."""
         return [""] * len(draw)
 
-    def _dropped(self, captions: list[str], draw: Draw | None) -> list[str]:
+    def _drop(self, captions: list[str], draw: Draw | None) -> list[str]:
         if draw is None or not self.dropout:
             return captions
         dropped = (draw.uniform() < self.dropout).tolist()
-        return ["" if gone else caption for gone, caption in zip(dropped, captions, strict=True)]
+        return ["" if drop else caption for drop, caption in zip(dropped, captions, strict=True)]
 
-    def _encoded(self, ids: Tensor) -> Tensor:
+    def _encode(self, ids: Tensor) -> Tensor:
         device = next(self.network.parameters()).device
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
             return self.network(ids.to(device))
 
-    def _checked_ids(self, raw: Any) -> Tensor:
+    def _ids(self, raw: Any) -> Tensor:
         if not isinstance(raw, Tensor) or raw.ndim != 2 or raw.is_floating_point():
             got = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else repr(raw)[:40]
             raise ValueError(

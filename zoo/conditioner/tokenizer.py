@@ -7,7 +7,17 @@ functions return UTF-8 bytes that ``TextConditioner.set_tokenizer`` takes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _PAD, _UNKNOWN, _CLS, _SEP, _MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
@@ -23,13 +33,11 @@ def clip_tokenizer(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) 
     Raises:
         ValueError: the vocabulary lacks CLIP's start or end token.
     """
-    from tokenizers import models
-
     _need(vocab, (_START, _END), "CLIP")
     model = models.BPE(
         vocab=dict(vocab), merges=list(merges), end_of_word_suffix="</w>", unk_token=_END
     )
-    return _finished(_clip_like(model), (_END, _START))
+    return _json_bytes(_clip_like(model), (_END, _START))
 
 
 def bert_tokenizer(vocab: Mapping[str, int]) -> bytes:
@@ -38,11 +46,9 @@ def bert_tokenizer(vocab: Mapping[str, int]) -> bytes:
     Raises:
         ValueError: the vocabulary lacks one of BERT's special tokens.
     """
-    from tokenizers import models
-
     _need(vocab, (_PAD, _UNKNOWN, _CLS, _SEP), "BERT")
     model = models.WordPiece(vocab=dict(vocab), unk_token=_UNKNOWN)
-    return _finished(_bert_like(model), (_SEP, _CLS))
+    return _json_bytes(_bert_like(model), (_SEP, _CLS))
 
 
 def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
@@ -51,8 +57,6 @@ def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
     Raises:
         ValueError: the captions' letters alone are more than ``vocab_size``.
     """
-    from tokenizers import models, trainers
-
     tokenizer = _clip_like(models.BPE(end_of_word_suffix="</w>", unk_token=_END))
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -60,7 +64,7 @@ def train_clip_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
         end_of_word_suffix="</w>",
         show_progress=False,
     )
-    return _trained(tokenizer, trainer, captions, (_END, _START))
+    return _learn(tokenizer, trainer, captions, (_END, _START))
 
 
 def train_bert_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
@@ -69,19 +73,20 @@ def train_bert_tokenizer(captions: Iterable[str], vocab_size: int) -> bytes:
     Raises:
         ValueError: the captions' letters alone are more than ``vocab_size``.
     """
-    from tokenizers import models, trainers
-
     tokenizer = _bert_like(models.WordPiece(unk_token=_UNKNOWN))
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         special_tokens=[_PAD, _UNKNOWN, _CLS, _SEP, _MASK],
         show_progress=False,
     )
-    return _trained(tokenizer, trainer, captions, (_SEP, _CLS))
+    return _learn(tokenizer, trainer, captions, (_SEP, _CLS))
 
 
-def _trained(
-    tokenizer: Any, trainer: Any, captions: Iterable[str], end_start: tuple[str, str]
+def _learn(
+    tokenizer: Tokenizer,
+    trainer: trainers.BpeTrainer | trainers.WordPieceTrainer,
+    captions: Iterable[str],
+    end_start: tuple[str, str],
 ) -> bytes:
     tokenizer.train_from_iterator(captions, trainer)
     if tokenizer.get_vocab_size() > trainer.vocab_size:
@@ -89,13 +94,11 @@ def _trained(
             f"the captions' letters alone need {tokenizer.get_vocab_size()} tokens, more than "
             f"vocab_size={trainer.vocab_size}"
         )
-    return _finished(tokenizer, end_start)
+    return _json_bytes(tokenizer, end_start)
 
 
-def _clip_like(model: Any) -> Any:
-    from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
-
-    tokenizer: Any = Tokenizer(model)
+def _clip_like(model: models.Model) -> Tokenizer:
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
@@ -107,23 +110,19 @@ def _clip_like(model: Any) -> Any:
     return tokenizer
 
 
-def _bert_like(model: Any) -> Any:
-    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
-
-    tokenizer: Any = Tokenizer(model)
+def _bert_like(model: models.Model) -> Tokenizer:
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 
 
-def _finished(tokenizer: Any, end_start: tuple[str, str]) -> bytes:
+def _json_bytes(tokenizer: Tokenizer, end_start: tuple[str, str]) -> bytes:
     """With start and end token around every text."""
-    from tokenizers import processors
-
     end, start = end_start
     ids = [(token, tokenizer.token_to_id(token)) for token in end_start]
-    tokenizer.add_special_tokens(list(end_start))  # met in a text, they are one token
+    tokenizer.add_special_tokens(list(end_start))  # each is one token within a text
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{start} $A {end}", special_tokens=ids
     )

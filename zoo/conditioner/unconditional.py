@@ -8,14 +8,11 @@ from zoo.records import Condition, Raw
 
 
 class Unconditional(Part):
-    """Whatever condition a batch has is not looked at, only kept for guidance by others."""
+    """Ignores a batch's condition, but keeps it for guidance by another network."""
 
     conditional = False
     dropout = 0.0
     num_classes = None
-
-    def __init__(self) -> None:
-        pass
 
     def __call__(self, raw: Raw, draw: Draw | None = None) -> Condition:
         return Condition(raw=raw)

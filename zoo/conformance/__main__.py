@@ -1,16 +1,10 @@
 """``zoo check``: the conformance suite on a sampler, a verdict for each property."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from functools import partial
 
 from zoo import entry
 
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
-    entry.run("check", "check", "zoo.conformance.report:check", argv)
-
+main = partial(entry.run, "check", "check", "zoo.conformance.report:check")
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Checks of how a walk goes: any number of steps, what it counts, what it leaves alone."""
+"""Checks of a walk: any number of steps, counted evaluations, unchanged inputs."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _TO_NOISE = FromBetas([*torch.linspace(1e-3, 0.3, _TIMES - 1, dtype=torch.float6
 
 def one_step(sampler: Sampler) -> Verdict:
     """N = 1: one step from the grid's first time."""
-    return _counted(sampler, 1, "N = 1")
+    return _steps(sampler, 1, "N = 1")
 
 
 def every_time(sampler: Sampler) -> Verdict:
     """N = T: a step for each of the schedule's times."""
-    return _counted(sampler, _TIMES, f"N = T = {_TIMES}")
+    return _steps(sampler, _TIMES, f"N = T = {_TIMES}")
 
 
 def odd_steps(sampler: Sampler) -> Verdict:
     """N does not divide T."""
-    return _counted(sampler, 7, f"N = 7, T = {_TIMES}")
+    return _steps(sampler, 7, f"N = 7, T = {_TIMES}")
 
 
-def _counted(sampler: Sampler, count: int, name: str) -> Verdict:
+def _steps(sampler: Sampler, count: int, name: str) -> Verdict:
     """The walk yields a finite x for every step, as many as its levels say."""
-    tried, note = with_steps(sampler, count), ""
+    variant, note = with_steps(sampler, count), ""
     try:
-        levels = tried.levels(_SCHEDULE)
+        levels = variant.levels(_SCHEDULE)
     except ValueError as error:
         levels, note = _SCHEDULE.levels(trailing(_SCHEDULE, count)), f"; its own grid: {error}"
     x = noise(2, 1, 4, 4)
     draw = Draw(0, range(2), "steps")
-    outputs = list(tried.steps(GAUSSIAN.predict(), x, levels, draw, _SCHEDULE))
+    outputs = list(variant.steps(GAUSSIAN.predict(), x, levels, draw, _SCHEDULE))
     if len(outputs) != len(levels) - 1:
         return Verdict(name, False, f"{len(levels)} levels, but {len(outputs)} steps{note}")
     for k, output in enumerate(outputs):
@@ -59,10 +59,10 @@ def start(sampler: Sampler) -> Verdict:
     levels = with_steps(sampler, 6).levels(_SCHEDULE)
     unit = noise(2, 1, 4, 4)
     ratios = sampler.start(unit, levels[0]) / unit
-    wanted = (levels[0].alpha ** 2 + levels[0].sigma ** 2) ** 0.5
+    expected = (levels[0].alpha ** 2 + levels[0].sigma ** 2) ** 0.5
     fine = (
         bool(((ratios - ratios.mean()).abs() < 1e-6).all())
-        and abs(ratios.mean().item() - wanted) < 0.05
+        and abs(ratios.mean().item() - expected) < 0.05
     )
     detail = f"noise times {ratios.min().item():.4f} to {ratios.max().item():.4f}"
     return Verdict("start", fine, detail)
@@ -70,52 +70,49 @@ def start(sampler: Sampler) -> Verdict:
 
 def evaluations(sampler: Sampler) -> Verdict:
     """The network is called as often as ``sampler.evaluations(levels)`` says, each on all of x."""
-    said, made = 0, 0
+    name, calls, counts = "network evaluations", 0, []
 
     def counting(x: Tensor, level: Level) -> Prediction:
-        nonlocal made
-        made += len(x) // 2
+        nonlocal calls
+        calls += len(x) // 2
         return GAUSSIAN.predict()(x, level)
 
-    counts = []
     for count in (1, 6):
-        tried, made = with_steps(sampler, count), 0
-        levels = tried.levels(_SCHEDULE)
-        walk(tried, _SCHEDULE, counting, noise(2, 1, 4, 4), levels)
-        said = tried.evaluations(levels)
-        counts.append(f"{made} in {count} step{'s' if count > 1 else ''}")
-        if made != said:
-            return Verdict(
-                "network evaluations", False, f"{counts[-1]}, but evaluations() says {said}"
-            )
-    return Verdict("network evaluations", True, ", ".join(counts))
+        variant, calls = with_steps(sampler, count), 0
+        levels = variant.levels(_SCHEDULE)
+        walk(variant, _SCHEDULE, counting, noise(2, 1, 4, 4), levels)
+        claim = variant.evaluations(levels)
+        counts.append(f"{calls} in {count} step{'s' if count > 1 else ''}")
+        if calls != claim:
+            return Verdict(name, False, f"{counts[-1]}, but evaluations() says {claim}")
+    return Verdict(name, True, ", ".join(counts))
 
 
 def learned_variance(sampler: Sampler) -> Verdict:
     """A learned variance (a tensor of fractions) equals the same fraction as a number."""
-    x, tried = noise(2, 1, 4, 4), with_steps(sampler, 6)
-    number = walk(tried, _SCHEDULE, GAUSSIAN.predict(0.37), x)
-    tensor = walk(tried, _SCHEDULE, GAUSSIAN.predict(torch.full_like(x, 0.37)), x)
+    x, variant = noise(2, 1, 4, 4), with_steps(sampler, 6)
+    number = walk(variant, _SCHEDULE, GAUSSIAN.predict(0.37), x)
+    tensor = walk(variant, _SCHEDULE, GAUSSIAN.predict(torch.full_like(x, 0.37)), x)
     off = (number - tensor).abs().max().item()
-    other = walk(tried, _SCHEDULE, GAUSSIAN.predict(torch.full_like(x, 0.9)), x)
-    used = "used" if not torch.equal(other, tensor) else "not used by this method"
-    return Verdict("learned variance", off <= 1e-6, f"{used}; tensor and number {off:.0e} apart")
+    larger = walk(variant, _SCHEDULE, GAUSSIAN.predict(torch.full_like(x, 0.9)), x)
+    note = "used" if not torch.equal(larger, tensor) else "not used by this method"
+    return Verdict("learned variance", off <= 1e-6, f"{note}; tensor and number {off:.0e} apart")
 
 
 def same_seed(sampler: Sampler) -> Verdict:
     """Two runs with one seed are the same bits: all randomness comes from ``draw``."""
-    x, tried = noise(2, 1, 4, 4), with_steps(sampler, 6)
-    first, second = (walk(tried, _SCHEDULE, GAUSSIAN.predict(), x) for _ in range(2))
+    x, variant = noise(2, 1, 4, 4), with_steps(sampler, 6)
+    first, second = (walk(variant, _SCHEDULE, GAUSSIAN.predict(), x) for _ in range(2))
     same = torch.equal(first, second)
     return Verdict("same seed, same bits", same, "equal" if same else "two runs differ")
 
 
 def batches(sampler: Sampler) -> Verdict:
     """An image does not depend on the others in its batch."""
-    x, tried = noise(7, 3, 5, 5, dtype=torch.float32), with_steps(sampler, 6)
-    whole = walk(tried, _SCHEDULE, GAUSSIAN.predict(), x)
+    x, variant = noise(7, 3, 5, 5, dtype=torch.float32), with_steps(sampler, 6)
+    whole = walk(variant, _SCHEDULE, GAUSSIAN.predict(), x)
     parts = [
-        walk(tried, _SCHEDULE, GAUSSIAN.predict(), x[rows], indices=list(range(7))[rows])
+        walk(variant, _SCHEDULE, GAUSSIAN.predict(), x[rows], indices=list(range(7))[rows])
         for rows in (slice(0, 1), slice(1, 5), slice(5, 7))
     ]
     off = (torch.cat(parts) - whole).abs().max().item()
@@ -125,12 +122,12 @@ def batches(sampler: Sampler) -> Verdict:
 
 
 def untouched(sampler: Sampler) -> Verdict:
-    """Neither the first x nor a prediction is changed in place: others may still hold them."""
-    kept: list[tuple[Tensor, Tensor]] = []
+    """Neither the first x nor a prediction is changed in place: callers may still need them."""
+    predictions: list[tuple[Tensor, Tensor]] = []
 
     def remembering(x: Tensor, level: Level) -> Prediction:
         prediction = GAUSSIAN.predict()(x, level)
-        kept.append((prediction.x0, prediction.x0.clone()))
+        predictions.append((prediction.x0, prediction.x0.clone()))
         return prediction
 
     x = noise(2, 1, 4, 4)
@@ -138,17 +135,17 @@ def untouched(sampler: Sampler) -> Verdict:
     walk(with_steps(sampler, 6), _SCHEDULE, remembering, x)
     if not torch.equal(x, before):
         return Verdict("inputs unchanged", False, "the first x was changed in place")
-    if changed := sum(not torch.equal(now, then) for now, then in kept):
+    if changed := sum(not torch.equal(now, then) for now, then in predictions):
         return Verdict("inputs unchanged", False, f"{changed} predictions were changed in place")
     return Verdict("inputs unchanged", True, "the first x and every prediction as they were")
 
 
 def tail(sampler: Sampler) -> Verdict:
     """A walk may begin at any of its levels, as image-to-image needs."""
-    tried = with_steps(sampler, 8)
-    levels = tried.levels(_SCHEDULE)
+    variant = with_steps(sampler, 8)
+    levels = variant.levels(_SCHEDULE)
     levels = levels[len(levels) // 2 :]
-    end = walk(tried, _SCHEDULE, GAUSSIAN.predict(), noise(2, 1, 4, 4), levels)
+    end = walk(variant, _SCHEDULE, GAUSSIAN.predict(), noise(2, 1, 4, 4), levels)
     fine = bool(end.isfinite().all())
     return Verdict(
         "begins anywhere", fine, f"from t = {levels[0].t:.3g}: {'' if fine else 'not '}finite"
@@ -157,9 +154,9 @@ def tail(sampler: Sampler) -> Verdict:
 
 def pure_noise(sampler: Sampler) -> Verdict:
     """A schedule that ends in pure noise (alpha = 0) is walked with finite x."""
-    tried, schedule = with_steps(sampler, 6), _TO_NOISE
-    levels = _own_or_trailing(tried, schedule, 6)
-    end = walk(tried, schedule, GAUSSIAN.predict(), noise(2, 1, 4, 4), levels)
+    variant, schedule = with_steps(sampler, 6), _TO_NOISE
+    levels = _own_or_trailing(variant, schedule, 6)
+    end = walk(variant, schedule, GAUSSIAN.predict(), noise(2, 1, 4, 4), levels)
     fine = bool(end.isfinite().all())
     return Verdict("from pure noise", fine, "finite" if fine else "the last x is not finite")
 
@@ -176,9 +173,9 @@ def _own_or_trailing(sampler: Sampler, schedule: NoiseSchedule, count: int) -> l
 
 def single_precision(sampler: Sampler) -> Verdict:
     """float32 goes in and comes out, close to the same walk in float64."""
-    x, tried = noise(2, 1, 4, 4), with_steps(sampler, 20)
-    double = walk(tried, _SCHEDULE, GAUSSIAN.predict(), x)
-    single = walk(tried, _SCHEDULE, GAUSSIAN.predict(), x.float())
+    x, variant = noise(2, 1, 4, 4), with_steps(sampler, 20)
+    double = walk(variant, _SCHEDULE, GAUSSIAN.predict(), x)
+    single = walk(variant, _SCHEDULE, GAUSSIAN.predict(), x.float())
     off = (single.double() - double).abs().max().item()
     fine = single.dtype == torch.float32 and off <= 1e-4
     kind = str(single.dtype).removeprefix("torch.")

@@ -19,7 +19,7 @@ def gaussian(sampler: Sampler) -> Verdict:
 
     250 steps from the exact first marginal; each within 6 % of the data's std.
     """
-    pixels = _drawn(sampler, GAUSSIAN)
+    pixels = _pixels(sampler, GAUSSIAN)
     mean, std = GAUSSIAN.means[0], GAUSSIAN.stds[0]
     off_mean, off_std = (pixels.mean().item() - mean) / std, pixels.std().item() / std - 1
     return Verdict(
@@ -35,9 +35,9 @@ def mixture(sampler: Sampler) -> Verdict:
     250 steps from the exact first marginal; the mean distance between equal quantiles (Wasserstein)
     is within 6 % of the data's std.
     """
-    pixels = _drawn(sampler, MIXTURE).flatten().sort().values
-    wanted = MIXTURE.quantile(_shares(), Level(0.0, 1.0, 0.0, float("inf")))
-    off = (pixels - wanted).abs().mean().item() / MIXTURE.spread()
+    pixels = _pixels(sampler, MIXTURE).flatten().sort().values
+    quantiles = MIXTURE.quantile(_shares(), Level(0.0, 1.0, 0.0, float("inf")))
+    off = (pixels - quantiles).abs().mean().item() / MIXTURE.spread()
     return Verdict(
         "mixture of two Gaussians",
         off <= _OFF,
@@ -53,7 +53,7 @@ def order(sampler: Sampler) -> Verdict:
     """
     name, claimed = "order of convergence", getattr(sampler, "order", 1)
     if not _deterministic(sampler):
-        return Verdict(name, None, "the walk draws noise: asked of deterministic ones")
+        return Verdict(name, None, "the walk draws noise: measured for deterministic ones only")
     try:
         errors = [
             flow_errors(lambda count: with_steps(sampler, count), data)
@@ -74,25 +74,25 @@ def last_step(sampler: Sampler) -> Verdict:
     """A walk that ends at clean data returns the last prediction, with no noise on it."""
     name, schedule = "last step", Linear()
     for count in (1, 5):
-        tried = with_steps(sampler, count)
-        if tried.levels(schedule)[-1].sigma > 0:
+        variant = with_steps(sampler, count)
+        if variant.levels(schedule)[-1].sigma > 0:
             return Verdict(name, None, "the grid stops before clean data")
         x = noise(2, 1, 4, 4)
         goal = torch.full_like(x, 0.25)
-        end = walk(tried, schedule, lambda *_: Prediction(goal, torch.full_like(goal, 0.5)), x)  # noqa: B023
+        end = walk(variant, schedule, lambda *_: Prediction(goal, torch.full_like(goal, 0.5)), x)  # noqa: B023
         off = (end - goal).abs().max().item()
         if off > 1e-5:
             return Verdict(name, False, f"off the prediction by {off:.1e} with {count} steps")
     return Verdict(name, True, "returns the prediction")
 
 
-def _drawn(sampler: Sampler, data: Mixture) -> torch.Tensor:
+def _pixels(sampler: Sampler, data: Mixture) -> torch.Tensor:
     """Pixels at the end of 250 steps, (8, 1, 32, 32), from quantiles of the first marginal."""
-    tried, schedule = with_steps(sampler, _STEPS), Linear()
-    first = tried.levels(schedule)[0]
+    variant, schedule = with_steps(sampler, _STEPS), Linear()
+    first = variant.levels(schedule)[0]
     start = data.quantile(_shares(), first)
     shuffled = start[torch.randperm(_PIXELS, generator=torch.Generator().manual_seed(2))]
-    return walk(tried, schedule, data.predict(), shuffled.reshape(8, 1, 32, 32))
+    return walk(variant, schedule, data.predict(), shuffled.reshape(8, 1, 32, 32))
 
 
 def _shares() -> torch.Tensor:
@@ -100,6 +100,6 @@ def _shares() -> torch.Tensor:
 
 
 def _deterministic(sampler: Sampler) -> bool:
-    x, tried = noise(1, 1, 4, 4), with_steps(sampler, 5)
-    first, second = (walk(tried, Linear(), GAUSSIAN.predict(), x, seed=seed) for seed in (0, 1))
+    x, variant = noise(1, 1, 4, 4), with_steps(sampler, 5)
+    first, second = (walk(variant, Linear(), GAUSSIAN.predict(), x, seed=seed) for seed in (0, 1))
     return torch.equal(first, second)

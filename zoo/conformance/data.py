@@ -56,7 +56,7 @@ class Mixture:
         return (low + high) / 2
 
     def flow(self, x: Tensor, now: Level, to: Level) -> Tensor:
-        """Where the probability flow takes x: in one dimension it keeps every quantile."""
+        """The end of the probability flow from x: in one dimension it keeps every quantile."""
         if len(self.means) == 1:
             spread, spread_to = (
                 ((level.alpha * self.stds[0]) ** 2 + level.sigma**2) ** 0.5 for level in (now, to)

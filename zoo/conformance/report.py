@@ -1,4 +1,4 @@
-"""What ``zoo check`` does: runs the suite on a sampler and prints a verdict for each property."""
+"""The task of ``zoo check``: the suite on a sampler, a verdict for each property."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.system.progress import track
 
 
 def check(cfg: DictConfig) -> list[Verdict]:
-    """Runs the suite on ``cfg.sampler`` (configs/check.yaml) and prints what each check found.
+    """Runs the suite on ``cfg.sampler`` (configs/check.yaml) and prints their verdicts.
 
     Raises:
         ValueError: ``cfg.sampler`` is no sampler.
@@ -31,13 +31,13 @@ def check(cfg: DictConfig) -> list[Verdict]:
         )
     with torch.inference_mode():
         verdicts = list(track(conformance(sampler), len(CHECKS), "checking", "checks"))
-    failed = show(type(sampler).__name__, verdicts)
+    failed = print_verdicts(type(sampler).__name__, verdicts)
     if failed:
         raise SystemExit(1)
     return verdicts
 
 
-def show(name: str, verdicts: Sequence[Verdict]) -> int:
+def print_verdicts(name: str, verdicts: Sequence[Verdict]) -> int:
     """Prints the verdicts as a table; returns how many failed."""
     words = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("n/a", "dim")}
     table = Table(title=f"{name}: conformance", title_justify="left")
@@ -52,6 +52,6 @@ def show(name: str, verdicts: Sequence[Verdict]) -> int:
     for verdict in verdicts:
         if verdict.passed is False:
             console.print(f"{verdict.property}: {verdict.asks}", highlight=False, markup=False)
-    asked = sum(verdict.passed is not None for verdict in verdicts)
-    console.print(f"{name}: {asked - failed} of {asked} properties hold", highlight=False)
+    applicable = sum(verdict.passed is not None for verdict in verdicts)
+    console.print(f"{name}: {applicable - failed} of {applicable} properties hold", highlight=False)
     return failed

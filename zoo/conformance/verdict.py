@@ -1,4 +1,4 @@
-"""What a check says about a sampler."""
+"""A check's verdict on a sampler."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Verdict(NamedTuple):
     """One property of a sampler.
 
     Attributes:
-        property: what was looked at.
-        passed: None where it cannot be asked of this sampler.
-        detail: what was measured, in words.
+        property: what was checked.
+        passed: None where it does not apply to this sampler.
+        detail: the measurement, in words.
         asks: what the check asks and why, in a line; ``conformance`` fills it in.
     """
 

@@ -1,4 +1,4 @@
-"""How the suite runs a sampler: other numbers of steps, counted calls, measured order."""
+"""The suite's runs of a sampler: other numbers of steps, measured order."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ORDER_STEPS = (40, 80, 160, 320)
 
 def with_steps(sampler: Sampler, num_steps: int) -> Sampler:
     """The same sampler with another number of steps."""
-    other = copy.copy(sampler)
-    other.num_steps = num_steps
-    return other
+    variant = copy.copy(sampler)
+    variant.num_steps = num_steps
+    return variant
 
 
 def walk(
@@ -51,7 +51,7 @@ def noise(count: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor
 def flow_errors(
     make: Callable[[int], Sampler], data: Mixture, schedule: NoiseSchedule | None = None
 ) -> list[float]:
-    """How far a deterministic walk is off the exact probability flow, for each of ORDER_STEPS.
+    """The error of a deterministic walk on the exact probability flow, for each of ORDER_STEPS.
 
     On equal steps in log-SNR from the end to t = 1: the closing jump to clean data is first order
     for every method. The largest error over five pixels between -1.5 and 1.5, float64.

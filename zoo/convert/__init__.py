@@ -1,4 +1,4 @@
-"""Published weights in, ours out."""
+"""Conversion of published weights into models of this zoo, and back to diffusers."""
 
 from __future__ import annotations
 
@@ -24,15 +24,7 @@ _HOME = {  # loaded on first use: torch would slow `zoo convert --help` down
     "to_diffusers": "diffusers",
 }
 
-__all__ = [
-    "family_of",
-    "from_compvis",
-    "from_diffusers",
-    "from_openai",
-    "network",
-    "read",
-    "to_diffusers",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,16 +1,10 @@
 """``zoo convert``: published weights in, one file of this zoo out."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from functools import partial
 
 from zoo import entry
 
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
-    entry.run("convert", "convert", "zoo.convert.convert:convert", argv)
-
+main = partial(entry.run, "convert", "convert", "zoo.convert.convert:convert")
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,22 @@
-"""A reference's arguments: its defaults filled in, and no argument passed over unread."""
+"""A reference's arguments: its defaults filled in, unknown ones refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from zoo.system.errors import suggestion
 
+T = TypeVar("T")
 
-def complete(
-    given: Mapping[str, Any], defaults: Mapping[str, Any], what: str, unread: Iterable[str] = ()
+
+def with_defaults(
+    arguments: Mapping[str, Any], defaults: Mapping[str, Any], what: str, unread: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """``defaults`` with ``given`` over them.
+    """``defaults`` with ``arguments`` over them.
 
     Args:
-        given: arguments by the reference's names.
+        arguments: by the reference's names.
         defaults: every argument that is read, with the reference's default; None where it has none.
         what: whose arguments they are, for the message.
         unread: known arguments that say nothing about the model.
@@ -23,24 +25,24 @@ def complete(
         ValueError: an argument is unknown.
     """
     ignored = set(unread)
-    for name in given:
+    for name in arguments:
         if name not in defaults and name not in ignored:
-            known = sorted({*defaults, *ignored})
+            names = sorted({*defaults, *ignored})
             raise ValueError(
                 f"{what} takes no '{name}', it takes {', '.join(sorted(defaults))}"
-                + suggestion(str(name), known)
+                + suggestion(str(name), names)
             )
-    return {**defaults, **{name: value for name, value in given.items() if name in defaults}}
+    return {**defaults, **{name: value for name, value in arguments.items() if name in defaults}}
 
 
 def need(arguments: Mapping[str, Any], names: Iterable[str], what: str) -> None:
-    """Raises ValueError where an argument without a default is not given."""
+    """Raises ValueError where an argument without a default is missing."""
     if missing := [name for name in names if arguments.get(name) is None]:
         raise ValueError(f"{what} needs {', '.join(missing)}")
 
 
 def refuse(arguments: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], what: str) -> None:
-    """Raises ValueError where an argument has a value that the zoo's networks do not know.
+    """Raises ValueError where an argument has a value that the zoo's networks do not support.
 
     Args:
         arguments: complete ones.
@@ -53,6 +55,17 @@ def refuse(arguments: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], w
             raise ValueError(
                 f"{what}: {name}={arguments[name]!r} has no counterpart here: possible is {shown}"
             )
+
+
+def choose(name: object, possible: Mapping[str, T], what: str) -> T:
+    """The value of a name.
+
+    Raises:
+        ValueError: there is no such name.
+    """
+    if not isinstance(name, str) or name not in possible:
+        raise ValueError(f"there is no {what} '{name}': possible are {', '.join(possible)}")
+    return possible[name]
 
 
 def numbers(text: Any, kind: type = int) -> tuple[Any, ...]:
@@ -71,7 +84,7 @@ def numbers(text: Any, kind: type = int) -> tuple[Any, ...]:
 def factors(side: int, resolutions: Iterable[int], num_levels: int) -> tuple[int, ...]:
     """The downsampling factors at which attention stands, from the sides it stands at.
 
-    Sides that no level has are passed over, as the references do.
+    Sides that no level has are skipped, as in the references.
 
     >>> factors(256, (32, 16, 8), 6), factors(256, (16,), 4)
     ((8, 16, 32), ())

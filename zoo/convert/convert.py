@@ -1,4 +1,4 @@
-"""What ``zoo convert`` does: published weights in, one file of this zoo out."""
+"""The task of ``zoo convert``: published weights in, one file of this zoo out."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def convert(cfg: DictConfig) -> Path:
         raise ValueError(f"there is no {source}: source names a downloaded file or a folder")
     if cfg.dtype not in _DTYPES:
         raise ValueError(f"dtype={cfg.dtype}: possible are {', '.join(_DTYPES)}")
-    known = published.entry(cfg.name) if cfg.name else {}
-    checked = _checked(source, known)
-    family, module = _converted(source, cfg, known)
+    entry = published.entry(cfg.name) if cfg.name else {}
+    checked = _digests(source, entry)
+    family, module = _model(source, cfg, entry)
     if cfg.tokenizer is not None:
         take = getattr(getattr(module, "conditioner", None), "set_tokenizer", None)
         if take is None:
@@ -43,8 +43,8 @@ def convert(cfg: DictConfig) -> Path:
         take(Path(cfg.tokenizer).read_bytes())
     out = Path(cfg.out or f"{cfg.name or source.stem}.safetensors")
     origin = {"family": family, "source": source.name, **checked}
-    if known:
-        origin |= {"name": cfg.name, "published": known["source"], "licence": known["licence"]}
+    if entry:
+        origin |= {"name": cfg.name, "published": entry["source"], "licence": entry["licence"]}
     dtype = None if cfg.dtype == "float32" else getattr(torch, cfg.dtype)
     path = module.save(out, {"converted": origin}, dtype=dtype)
     count = sum(parameter.numel() for parameter in module.parameters())
@@ -52,9 +52,9 @@ def convert(cfg: DictConfig) -> Path:
     return path
 
 
-def _converted(source: Path, cfg: DictConfig, known: Mapping[str, Any]) -> tuple[str, Any]:
-    """The family, given or told from the weights, and the model."""
-    family = cfg.family or known.get("family")
+def _model(source: Path, cfg: DictConfig, entry: Mapping[str, Any]) -> tuple[str, Any]:
+    """The family, chosen or recognised by the weights, and the model."""
+    family = cfg.family or entry.get("family")
     if family is None and source.is_dir():
         family = "diffusers"
     if family not in (None, *FAMILIES):
@@ -68,22 +68,22 @@ def _converted(source: Path, cfg: DictConfig, known: Mapping[str, Any]) -> tuple
         family = family or family_of(state)
         if family not in ("openai", "compvis"):
             raise ValueError(f"weights of the family '{family}' are no file to convert")
-        config = _config(cfg.config, known.get("config"))
+        config = _config(cfg.config, entry.get("config"))
         return family, (from_openai if family == "openai" else from_compvis)(state, config)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
 
 
-def _config(given: Any, known: Any) -> dict[str, Any]:
-    """The config as plain values: the published one, a file's, or what was given, over it."""
-    if given is None and known is None:
+def _config(choice: Any, published_config: Any) -> dict[str, Any]:
+    """The config as plain values: the published one, overridden by a file's or the user's."""
+    if choice is None and published_config is None:
         raise ValueError(
             "the weights alone do not say what they are: give name=NAME of a published checkpoint, "
             "or config=FILE.yaml in the words of the repository that trained them"
         )
-    if isinstance(given, str):
-        given = _file(Path(given))
-    merged = OmegaConf.merge(known or {}, given or {})
+    if isinstance(choice, str):
+        choice = _file(Path(choice))
+    merged = OmegaConf.merge(published_config or {}, choice or {})
     plain = OmegaConf.to_container(merged, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
@@ -93,30 +93,32 @@ def _file(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"there is no config file {path}")
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(held, dict):
-        raise ValueError(f"{path}: holds no arguments but a {type(held).__name__}")
-    return held
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no arguments but a {type(content).__name__}")
+    return content
 
 
-def _checked(source: Path, known: Mapping[str, Any]) -> dict[str, str]:
-    """The file's SHA-256, compared with what is published of it.
+def _digests(source: Path, entry: Mapping[str, Any]) -> dict[str, str]:
+    """The file's SHA-256, compared with the published one.
 
     Raises:
         ValueError: it is another file, or a torn one.
     """
     if source.is_dir():
         return {}
-    found = {"sha256": _digest(source, "sha256")}
+    digests = {"sha256": _digest(source, "sha256")}
     for kind in ("sha256", "md5"):
-        expected = known.get(kind, "unknown")
-        if expected != "unknown" and (got := found.get(kind) or _digest(source, kind)) != expected:
+        expected = entry.get(kind, "unknown")
+        if expected == "unknown":
+            continue
+        if (got := digests.get(kind) or _digest(source, kind)) != expected:
             raise ValueError(
                 f"{source}: not the published file, or torn: its {kind} is {got}, not {expected}"
             )
-    return found
+    return digests
 
 
 def _digest(path: Path, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Where weights come from: the layouts that are known, and networks of published configs."""
+"""The known layouts of weights, and the networks of published configs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from zoo.convert.keys import listed
+from zoo.checkpoint.fit import name_list
 
 FAMILIES = ("openai", "compvis", "diffusers")
 
@@ -66,7 +66,7 @@ _LAYOUTS = (
 
 
 def network(family: str, config: Mapping[str, Any]) -> nn.Module:
-    """The network that a reference's own arguments describe, with weights drawn anew.
+    """The network that a reference's own arguments describe, with random weights.
 
     Under ``torch.device("meta")`` it costs no memory, which is enough to count parameters.
 
@@ -74,7 +74,7 @@ def network(family: str, config: Mapping[str, Any]) -> nn.Module:
         family: ``openai`` (improved- and guided-diffusion's ``script_util`` arguments), ``compvis``
             (a node of a latent-diffusion yaml, or a class's arguments; also the DDPM port's) or
             ``diffusers`` (a component's ``config.json``).
-        config: the arguments; what is left out has the reference's default.
+        config: the arguments; others have the reference's defaults.
 
     Raises:
         ValueError: the family is unknown, or the config asks for what the zoo's networks lack.
@@ -104,20 +104,20 @@ def resemblance(keys: Iterable[str]) -> tuple[Layout, list[str]]:
         ValueError: no key has any layout's names.
     """
     names = list(keys)
-    matched = [
+    matches = [
         [name for name in names if any(re.match(sign, name) for sign in layout.signs)]
         for layout in _LAYOUTS
     ]
-    best = max(range(len(_LAYOUTS)), key=lambda index: len(matched[index]))
-    if not matched[best]:
+    best = max(range(len(_LAYOUTS)), key=lambda index: len(matches[index]))
+    if not matches[best]:
         inside = {name.partition(".")[2] for name in names if name.startswith("module.")}
-        hint = "; take 'module.' off the keys first" if inside and _known(inside) else ""
-        got = listed(names) if names else "no keys at all"
+        hint = "; take 'module.' off the keys first" if inside and _have_layout(inside) else ""
+        got = name_list(names) if names else "no keys at all"
         raise ValueError(f"these keys are of no known layout ({', '.join(FAMILIES)}): {got}{hint}")
-    return _LAYOUTS[best], matched[best]
+    return _LAYOUTS[best], matches[best]
 
 
-def _known(keys: Iterable[str]) -> bool:
+def _have_layout(keys: Iterable[str]) -> bool:
     """Whether the keys have any known layout's names."""
     return any(re.match(s, name) for name in keys for layout in _LAYOUTS for s in layout.signs)
 
@@ -137,5 +137,5 @@ def expect(keys: Iterable[str], family: str) -> None:
         )
         raise ValueError(
             f"these are not {family}'s weights: they resemble {layout.what} (family "
-            f"{layout.family}), decided by {listed(deciding, 3)}: {remedy}"
+            f"{layout.family}), decided by {name_list(deciding, 3)}: {remedy}"
         )

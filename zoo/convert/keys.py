@@ -1,11 +1,15 @@
-"""Published weights under our names: tables of names, and loading that misses and adds nothing."""
+"""Published weights under our names: tables of names, and strict loading."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from zoo.checkpoint.fit import check_fit, refuse_misfits
 
 Layers = Mapping[str, str | Sequence[str]]
 """Our layer to their layer, or to several whose rows ours joins in this order."""
@@ -13,7 +17,7 @@ Layers = Mapping[str, str | Sequence[str]]
 Table = dict[str, list[str]]
 """Our key to their keys, whose tensors ours joins by rows."""
 
-MOST = 5  # keys that a message names of each kind
+M = TypeVar("M", bound=nn.Module)
 
 
 def below(ours: str, theirs: str, layers: Layers) -> dict[str, str | Sequence[str]]:
@@ -33,16 +37,16 @@ def below(ours: str, theirs: str, layers: Layers) -> dict[str, str | Sequence[st
 def table(module: nn.Module, layers: Layers) -> Table:
     """The keys of ``module`` (weights and biases) that ``layers`` say where to find.
 
-    Keys of layers that the table does not name are left out: ``load`` will miss them.
+    Keys of layers that the table does not name are left out: ``load_state`` will miss them.
     """
-    found: Table = {}
+    keys: Table = {}
     for key in module.state_dict(keep_vars=True):
         layer, _, kind = key.rpartition(".")
         if layer in layers:
             their = layers[layer]
             names = [their] if isinstance(their, str) else their
-            found[key] = [f"{name}.{kind}" for name in names]
-    return found
+            keys[key] = [f"{name}.{kind}" for name in names]
+    return keys
 
 
 def translate(
@@ -59,103 +63,79 @@ def translate(
     Raises:
         ValueError: keys are missing, surplus or wrongly shaped; they are named as in the file.
     """
-    wanted, ours = {their for parts in names.values() for their in parts}, module.state_dict()
-    problems = [
-        *_problem("missing", [key for key in wanted if key not in state]),
-        *_problem("surplus", [key for key in state if key not in wanted]),
-    ]
-    found, wrong = {}, []
+    ours, theirs = module.state_dict(), {their for parts in names.values() for their in parts}
+    tensors, wrong = {}, []
+    complete = theirs <= state.keys()
     for key, parts in names.items():
         rows, *sides = ours[key].shape
         shape = (rows // len(parts), *sides)
         for their in parts:
-            if their in state and _squeezed(state[their].shape) != _squeezed(shape):
+            if their in state and _without_ones(state[their].shape) != _without_ones(shape):
                 wrong.append(f"'{their}' is {tuple(state[their].shape)}, not {tuple(shape)}")
-        if not problems and not wrong:
-            found[key] = torch.cat([state[their].reshape(shape) for their in parts])
-    problems += _wrong(wrong)
-    if problems:
-        raise ValueError(f"{what}: the weights do not fit the config: {'; '.join(problems)}")
-    return found
+        if complete and not wrong:
+            tensors[key] = torch.cat([state[their].reshape(shape) for their in parts])
+    refuse_misfits(theirs - state.keys(), state.keys() - theirs, wrong, what)
+    return tensors
 
 
-def load(module: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
-    """Copies ``state`` (our keys) into ``module``, which is given back in evaluation mode.
+def load_state(module: M, state: Mapping[str, Tensor], what: str) -> M:
+    """Copies ``state`` (our keys) into ``module`` and returns it in evaluation mode.
 
     Args:
         module: where every key has its place.
         state: exactly the keys of ``module.state_dict()``; of any floating dtype.
-        name: begins the message: the file, or what is converted.
+        what: begins the message: the file, or what is converted.
 
     Raises:
         ValueError: keys are missing, surplus, wrongly shaped or of a wrong kind; up to 5 of each
             are named.
     """
-    ours = module.state_dict()
-    wrong = []
-    for key in ours.keys() & state.keys():
-        asked, got = ours[key], state[key]
-        if asked.shape != got.shape:
-            wrong.append(f"'{key}' is {tuple(got.shape)}, not {tuple(asked.shape)}")
-        elif asked.is_floating_point() != got.is_floating_point():
-            wrong.append(f"'{key}' is {got.dtype}, not {asked.dtype}")
-    problems = [
-        *_problem("missing", [key for key in ours if key not in state]),
-        *_problem("surplus", [key for key in state if key not in ours]),
-        *_wrong(wrong),
-    ]
-    if problems:
-        raise ValueError(f"{name}: the weights do not fit the config: {'; '.join(problems)}")
+    check_fit(module.state_dict(), state, what)
     module.load_state_dict(dict(state))
     return module.eval()
 
 
 def fill(
-    module: nn.Module,
+    module: M,
     state: Mapping[str, Tensor],
-    layers: Layers,
-    name: str,
+    names: Table,
+    what: str,
     arrange: Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]] | None = None,
-) -> None:
-    """Translates their weights by a table of layers and loads them; see ``translate``, ``load``.
+    own: Iterable[str] = (),
+) -> M:
+    """Translates their weights and loads them; see ``translate`` and ``load_state``.
 
     Args:
         module: where they go.
         state: their keys and tensors, all of which must be used.
-        layers: our layers to theirs.
-        name: begins the message: the file, or what is converted.
+        names: our keys to theirs.
+        what: begins the message: the file, or what is converted.
         arrange: changes the order of rows, under our keys.
+        own: our keys that files of this kind lack; they stay as they are.
     """
-    found = translate(module, state, table(module, layers), name)
-    load(module, found if arrange is None else arrange(module, found), name)
+    tensors = translate(module, state, names, what)
+    if arrange is not None:
+        tensors = arrange(module, tensors)
+    ours = module.state_dict()
+    return load_state(module, tensors | {key: ours[key] for key in own}, what)
+
+
+def rename(name: str, rules: Iterable[tuple[str, str]]) -> str:
+    """A name after all rules, pattern and replacement, in their order."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def without(
     state: Mapping[str, Tensor], prefix: str, drop: Iterable[str] = ()
 ) -> dict[str, Tensor]:
-    """What lies below a prefix, without it; keys that start with one of ``drop`` are left out."""
-    left = tuple(drop)
-    found = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
-    return {key: v for key, v in found.items() if not key.startswith(left)}
+    """The tensors below a prefix, without it; keys that start with one of ``drop`` are left out."""
+    part = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+    return {key: v for key, v in part.items() if not key.startswith(tuple(drop))}
 
 
-def listed(keys: Iterable[str], most: int = MOST) -> str:
-    """The first keys in quotes, and how many more there are."""
-    names = sorted(keys)
-    shown = ", ".join(f"'{key}'" for key in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def _problem(kind: str, keys: list[str]) -> list[str]:
-    return [f"{kind} {listed(keys)}"] if keys else []
-
-
-def _wrong(lines: list[str]) -> list[str]:
-    more = [f"{len(lines) - MOST} more are wrongly shaped"] if len(lines) > MOST else []
-    return sorted(lines)[:MOST] + more
-
-
-def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
+def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
     sides = list(shape)
     while len(sides) > 2 and sides[-1] == 1:
         sides.pop()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo.data import decode_cache
 from zoo.data.image_set import ImageSet
-from zoo.data.pixels import decoded
+from zoo.data.pixels import decoded_pixels
 from zoo.data.rows import Rows
 from zoo.system.progress import Meter
 
@@ -26,7 +26,7 @@ _WORTH_KEEPING = 2.0  # seconds of decoding from which the result is cached
 
 
 class Decodes(Protocol):
-    """What a set on demand decodes with."""
+    """The decoder of a set on demand."""
 
     shape: tuple[int, int, int]
     """(C, H, W) of every image."""
@@ -39,7 +39,7 @@ class Decodes(Protocol):
         """
 
 
-class Decoder:
+class ImageDecoder:
     """Decodes rows to one size; a broken image is named with its file or row.
 
     Args:
@@ -74,9 +74,9 @@ class Decoder:
         fits = len(rows) * math.prod(self.shape) <= self.memory_limit
         if fits:
             key = decode_cache.content_key(rows, self.image_size, self.channels)
-            kept = decode_cache.load(key)
-            if kept is not None:
-                return ImageSet(kept, *_known(rows, class_names))
+            images = decode_cache.find(key)
+            if images is not None:
+                return ImageSet(images, *_metadata(rows, class_names))
         elif self.on_broken == "stop":
             return OnDemand(self, rows, class_names)
 
@@ -87,13 +87,13 @@ class Decoder:
         rows = rows.select(good)
         if not fits:
             return OnDemand(self, rows, class_names, num_skipped)
-        decoded_set = ImageSet(pixels[: len(good)], *_known(rows, class_names), num_skipped)
+        image_set = ImageSet(pixels[: len(good)], *_metadata(rows, class_names), num_skipped)
         if time.monotonic() - started > _WORTH_KEEPING and not num_skipped:
-            decode_cache.store(key, decoded_set.images)
-        return decoded_set
+            decode_cache.store(key, image_set.images)
+        return image_set
 
     def _good(self, rows: Rows, what: str, pixels: Tensor | None) -> list[int]:
-        """Which rows are whole; their images fill ``pixels`` from the front."""
+        """The indices of whole rows; their images fill ``pixels`` from the front."""
         good: list[int] = []
         broken: list[ValueError] = []
         for index, image in self._all(rows, what):
@@ -119,7 +119,7 @@ class Decoder:
             ValueError: it is broken; the message says which.
         """
         try:
-            return decoded(rows.read(index), self.image_size, self.channels)
+            return decoded_pixels(rows.read(index), self.image_size, self.channels)
         except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
             raise ValueError(f"broken image, {rows.where(index)}: {error}") from error
 
@@ -143,7 +143,7 @@ class Decoder:
 
 
 class OnDemand(ImageSet):
-    """A set that is too large to hold: each image is decoded when it is asked for.
+    """A set that is too large to hold: each image is decoded when it is read.
 
     Only ``gather`` gives images; what else an ``ImageSet`` knows is the same, its fingerprint too
     (which decodes every image once).
@@ -156,7 +156,7 @@ class OnDemand(ImageSet):
     ) -> None:
         self._decoder = decoder
         self._rows = rows
-        self._describe(len(rows), *_known(rows, class_names), num_skipped)
+        self._describe(len(rows), *_metadata(rows, class_names), num_skipped)
 
     def __getattr__(self, name: str) -> Tensor:
         if name == "images":
@@ -177,13 +177,13 @@ class OnDemand(ImageSet):
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, decoded now: (B, C, H, W) uint8."""
         with ThreadPoolExecutor(THREADS) as pool:
-            wanted = torch.as_tensor(indices, dtype=torch.int64).tolist()
+            rows = torch.as_tensor(indices, dtype=torch.int64).tolist()
             return torch.stack(
-                list(pool.map(lambda index: self._decoder.decode(self._rows, index), wanted))
+                list(pool.map(lambda index: self._decoder.decode(self._rows, index), rows))
             )
 
 
-def _known(
+def _metadata(
     rows: Rows, class_names: Sequence[str]
 ) -> tuple[Tensor | None, list[str] | None, tuple[str, ...]]:
     labels = None

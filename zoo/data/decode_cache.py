@@ -18,7 +18,7 @@ from zoo.data.rows import Rows
 
 
 def content_key(rows: Rows, image_size: int, channels: int) -> str | None:
-    """What the pixels depend on: every encoded byte, the size, the filter, PIL's version.
+    """A hash of all that fixes the pixels: every encoded byte, the size, the filter, PIL's version.
 
     None where a row cannot be read.
     """
@@ -34,7 +34,7 @@ def content_key(rows: Rows, image_size: int, channels: int) -> str | None:
     return digest.hexdigest()
 
 
-def load(key: str | None) -> Tensor | None:
+def find(key: str | None) -> Tensor | None:
     """The images (N, C, H, W) uint8 kept under this key, or None."""
     try:
         return None if key is None else torch.from_numpy(np.load(_file(key)))

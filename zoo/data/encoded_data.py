@@ -1,4 +1,4 @@
-"""What the sources of encoded images share: the split, the decoding, the captions of classes."""
+"""The base of sources of encoded images: the split, the decoding, the captions of classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from zoo.data.decode import Decoder
+from zoo.data.decode import ImageDecoder
 from zoo.data.image_data import ImageData
 from zoo.data.image_set import ImageSet
 from zoo.data.rows import Rows, classes, split
@@ -26,8 +26,8 @@ class EncodedData(ImageData):
             come from the data.
         test_fraction: the share held out where the source has one split only.
         split_seed: seed of that split, fixed apart from the training seed.
-        on_broken: "stop" or "skip", see ``Decoder``.
-        memory_limit_gb: see ``Decoder``.
+        on_broken: "stop" or "skip", see ``ImageDecoder``.
+        memory_limit_gb: see ``ImageDecoder``.
         crop_from: training looks at random squares of ``image_size``, cut out of centre squares of
             this larger side; all other uses of the images are as without it.
         options: see ``ImageData``.
@@ -54,9 +54,8 @@ class EncodedData(ImageData):
         super().__init__(name, image_size, channels, num_classes, **options)
         self.names = tuple(class_names or ())
         self.caption_of_class = caption_of_class
-        self.test_fraction = test_fraction
-        self.split_seed = split_seed
-        self.decoder = Decoder(image_size, channels, on_broken, memory_limit_gb)
+        self.test_fraction, self.split_seed = test_fraction, split_seed
+        self.decoder = ImageDecoder(image_size, channels, on_broken, memory_limit_gb)
         if crop_from is not None and crop_from < image_size:
             raise ValueError(f"crop_from is at least image_size={image_size}, got {crop_from}")
         self.crop_from = crop_from
@@ -81,12 +80,12 @@ class EncodedData(ImageData):
             names = classes([*train.labels, *test.labels], self.names)
         if self.crop_from is not None:
             limit = self.decoder.memory_limit / 1e9
-            larger = Decoder(self.crop_from, self.channels, self.decoder.on_broken, limit)
-            self.uncut = self._decoded(train, names, "train", larger)
-        return self._decoded(train, names, "train"), self._decoded(test, names, "test")
+            larger = ImageDecoder(self.crop_from, self.channels, self.decoder.on_broken, limit)
+            self.uncut = self._image_set(train, names, "train", larger)
+        return self._image_set(train, names, "train"), self._image_set(test, names, "test")
 
-    def _decoded(
-        self, rows: Rows, names: tuple[str, ...], which: str, decoder: Decoder | None = None
+    def _image_set(
+        self, rows: Rows, names: tuple[str, ...], which: str, decoder: ImageDecoder | None = None
     ) -> ImageSet:
         if rows.captions is None and self.caption_of_class is not None and rows.labels is not None:
             words = [label if isinstance(label, str) else names[label] for label in rows.labels]

@@ -1,4 +1,4 @@
-"""What every data set of the zoo shares: two splits, a deterministic stream, a fingerprint."""
+"""The base of every data set: two splits, a deterministic stream, a fingerprint."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 from abc import ABC, abstractmethod
 
 from lightning import LightningDataModule
-from lightning.pytorch.loops.progress import _ProcessedTracker
 
 from zoo.data.image_set import ImageSet
 from zoo.data.stream import EvalBatches, TrainStream
+from zoo.trainable import processed_batches
 
 CONDITIONS = ("label", "caption", "none")
 
@@ -62,14 +62,9 @@ class ImageData(LightningDataModule, ABC):
         if condition not in CONDITIONS:
             raise ValueError(f"condition is one of {', '.join(CONDITIONS)}, got {condition!r}")
         self.name: str = name
-        self.image_size = image_size
-        self.channels = channels
-        self.num_classes = num_classes
-        self.batch_size = batch_size
-        self.seed = seed
-        self.condition = condition
-        self.flip = flip
-        self.steps_per_epoch = steps_per_epoch
+        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
+        self.seed, self.condition, self.flip = seed, condition, flip
 
     @abstractmethod
     def load(self) -> tuple[ImageSet, ImageSet]:
@@ -132,19 +127,17 @@ class ImageData(LightningDataModule, ABC):
                 )
 
     def train_dataloader(self) -> TrainStream:
-        """The training stream; a resumed run goes on exactly where the interrupted one stopped."""
-        rank, world_size = self._process()
+        """The training stream; resumed exactly where an interrupted run stopped."""
         return TrainStream(
             self.train if self.uncut is None else self.uncut,
             self.condition,
             self.batch_size,
             self.seed,
             self.flip,
-            rank,
-            world_size,
-            self.steps_per_epoch,
-            self._batches_consumed,
-            None if self.uncut is None else self.image_size,
+            *self._process(),
+            length=self.steps_per_epoch,
+            start_step=lambda: 0 if self.trainer is None else processed_batches(self.trainer),
+            crop=None if self.uncut is None else self.image_size,
         )
 
     def val_dataloader(self) -> EvalBatches:
@@ -158,12 +151,3 @@ class ImageData(LightningDataModule, ABC):
     def _process(self) -> tuple[int, int]:
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-
-    def _batches_consumed(self) -> int:
-        # `processed`, not `ready`: a checkpoint that is written while a step runs (Ctrl-C) counts
-        # that batch as ready, but the resumed run must do it again.
-        if self.trainer is None:
-            return 0
-        total = self.trainer.fit_loop.epoch_loop.batch_progress.total
-        assert isinstance(total, _ProcessedTracker)
-        return total.processed

@@ -14,7 +14,7 @@ _CHUNK = 1024  # images hashed at a time, so that a set decoded on demand is nev
 
 
 class ImageSet:
-    """Images of one size in memory, with what is known about each of them.
+    """Images of one size in memory, with their labels and captions.
 
     Args:
         images: (N, C, H, W) uint8.
@@ -75,8 +75,8 @@ class ImageSet:
 
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, in that order: (B, C, H, W) uint8, a copy."""
-        chosen = self.images.index_select(0, torch.as_tensor(indices, dtype=torch.int64))
-        return chosen.contiguous()
+        images = self.images.index_select(0, torch.as_tensor(indices, dtype=torch.int64))
+        return images.contiguous()
 
     @cached_property
     def fingerprint(self) -> str:

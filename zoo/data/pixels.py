@@ -22,7 +22,7 @@ def pixels(image: Image.Image, image_size: int, channels: int) -> Tensor:
     Returns:
         (channels, image_size, image_size) uint8.
     """
-    image = _coloured(image, _MODES[channels])
+    image = _in_mode(image, _MODES[channels])
     width, height = image.size
     if (width, height) != (image_size, image_size):
         scale = image_size / min(width, height)
@@ -34,7 +34,7 @@ def pixels(image: Image.Image, image_size: int, channels: int) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def decoded(encoded: bytes, image_size: int, channels: int) -> Tensor:
+def decoded_pixels(encoded: bytes, image_size: int, channels: int) -> Tensor:
     """The pixels of an encoded image (PNG, JPEG ...), turned as the camera noted it.
 
     Raises what PIL raises if it is broken, which is any exception.
@@ -45,7 +45,7 @@ def decoded(encoded: bytes, image_size: int, channels: int) -> Tensor:
         return pixels(image, image_size, channels)
 
 
-def _coloured(image: Image.Image, mode: str) -> Image.Image:
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode:
         return image
     if image.mode.startswith("I;16"):

@@ -1,4 +1,4 @@
-"""Encoded images with what is known about them, whatever file or service they came from."""
+"""Encoded images with their labels and captions, from any file or service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of training: a pure function of seed and step, whoever asks and whenever."""
+"""The order of training: a pure function of seed and step."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class TrainStream:
     """An endless stream of positions in batches: position p is image p mod N of epoch p // N.
 
     Each epoch has its own permutation and its own flips, drawn for all images at once from
-    ``(seed, epoch)``. Batch k holds positions k B to (k + 1) B, so the last batch of an epoch goes
-    on into the next one, and a process takes its contiguous share of it. Hence the batch at any
+    ``(seed, epoch)``. Batch k holds positions k B to (k + 1) B, so the last batch of an epoch runs
+    into the next one, and a process takes its contiguous share of it. Hence the batch at any
     step can be made without those before it.
 
     Args:
@@ -56,12 +56,12 @@ class TrainStream:
         condition: "label", "caption" or "none".
         batch_size: images per step of all processes together.
         seed: seed of the order and of the flips.
-        flip: mirror every image with probability 1/2, anew in each epoch.
+        flip: mirror every image with probability 1/2, drawn in each epoch.
         rank: which process this is.
         world_size: how many processes share a batch.
         length: steps that Lightning calls an epoch; iterating does not stop there.
         start_step: says how many batches were consumed so far, when iteration starts.
-        crop: cut a square of this side out of each image, at a random place anew in each epoch.
+        crop: cut a square of this side out of each image, at a place drawn in each epoch.
 
     Raises:
         ValueError: the batch cannot be shared equally, or the images are smaller than the square.
@@ -87,16 +87,10 @@ class TrainStream:
                 f"batch_size counts the images of all {world_size} processes together and must be "
                 f"a positive multiple of their number, got {batch_size}"
             )
-        self.images = images
-        self.condition = condition
-        self.batch_size = batch_size
-        self.seed = seed
-        self.flip = flip
-        self.rank = rank
-        self.world_size = world_size
+        self.images, self.condition, self.batch_size = images, condition, batch_size
+        self.seed, self.flip, self.crop = seed, flip, crop
+        self.rank, self.world_size, self.start_step = rank, world_size, start_step
         self.length = length if length is not None else max(1, len(images) // batch_size)
-        self.start_step = start_step
-        self.crop = crop
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
         self._places = lru_cache(maxsize=4)(self._make_places)
 
@@ -124,7 +118,7 @@ class TrainStream:
         return Batch(to_float(images), condition_of(self.images, self.condition, indices))
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
-        """Which images a step looks at, (B,) int64, and which of them mirrored, (B,) bool."""
+        """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
         parts = [(self._epoch(epoch), rows) for epoch, rows in self._parts(step)]
         return (
             torch.cat([order[rows] for (order, _), rows in parts]),
@@ -132,7 +126,7 @@ class TrainStream:
         )
 
     def places(self, step: int) -> Tensor:
-        """Where a step's images are cut, (B, 2) in [0, 1): down and across."""
+        """The places of a step's squares, (B, 2) in [0, 1): down and across."""
         return torch.cat([self._places(epoch)[rows] for epoch, rows in self._parts(step)])
 
     def _parts(self, step: int) -> list[tuple[int, slice]]:
@@ -156,12 +150,12 @@ class TrainStream:
         return torch.rand(len(self.images), 2, generator=place)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the order depends on; the position itself is the trainer's number of batches."""
+        """The settings that fix the order; the position is the trainer's number of batches."""
         names = ("seed", "batch_size", "flip", "crop")
         return {"num_images": len(self.images), **{name: getattr(self, name) for name in names}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Compares with the run that is resumed.
+        """Compares with the state of the resumed run.
 
         Raises:
             ValueError: the resumed run would see other batches than the first one.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, zero
-from zoo.layers.attention import AttentionBlock, SpatialTransformer
-from zoo.layers.stage import Stage, check_attention_at, check_sides, stages
+from zoo.denoiser.check_input import check_input
+from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, time_network, zero
+from zoo.layers.attention import AttentionBlock, SpatialTransformer, head_count
+from zoo.layers.stage import Stage, check_attention_at, stages
 from zoo.part import Part
 from zoo.records import Condition
 
@@ -80,12 +82,8 @@ class UNet(Part, nn.Module):
         super().__init__()
         self.in_channels, self.out_channels, self.channels = in_channels, out_channels, channels
         self.channel_mult, self.attention_at = tuple(channel_mult), tuple(attention_at)
-        self.num_res_blocks, self.num_heads, self.head_channels = (
-            num_res_blocks,
-            num_heads,
-            head_channels,
-        )
-        self.dropout, self.num_classes = dropout, num_classes
+        self.num_heads, self.head_channels = num_heads, head_channels
+        self.num_res_blocks, self.dropout, self.num_classes = num_res_blocks, dropout, num_classes
         self.context_dim, self.transformer_depth = context_dim, transformer_depth
         self.scale_shift_norm, self.resblock_updown = scale_shift_norm, resblock_updown
         self.gradient_checkpointing = gradient_checkpointing
@@ -99,22 +97,25 @@ class UNet(Part, nn.Module):
         if not self.channel_mult:
             raise ValueError("channel_mult is empty: a U-Net needs at least one level")
         check_attention_at(self.attention_at, len(self.channel_mult))
-        if channels % 2:
-            raise ValueError(f"channels must be even for the time embedding, got {channels}")
-        self._build()
+        self._build(
+            partial(
+                ResBlock,
+                embedding_dim=self.embedding_dim,
+                dropout=dropout,
+                scale_shift_norm=scale_shift_norm,
+                norm_groups=norm_groups,
+                norm_eps=norm_eps,
+            )
+        )
         for layer in self.modules():
             if isinstance(layer, ResBlock | AttentionBlock | SpatialTransformer):
                 layer.zero_output()
         zero(self.conv_out)
 
-    def _build(self) -> None:
+    def _build(self, block: Callable[..., ResBlock]) -> None:
         widths = [int(mult * self.channels) for mult in self.channel_mult]
         last = len(widths) - 1
-        self.time_embedding = nn.Sequential(
-            nn.Linear(self.channels, self.embedding_dim),
-            nn.SiLU(),
-            nn.Linear(self.embedding_dim, self.embedding_dim),
-        )
+        self.time_embedding = time_network(self.channels, self.embedding_dim)
         if self.num_classes is not None:
             self.label_embedding = nn.Embedding(self.num_classes, self.embedding_dim)
         self.conv_in = nn.Conv2d(self.in_channels, widths[0], 3, padding=1)
@@ -124,66 +125,46 @@ class UNet(Part, nn.Module):
         for level, level_width in enumerate(widths):
             stage = Stage()
             for _ in range(self.num_res_blocks):
-                stage.append(self._block(width, level_width), self._attention(level_width, level))
+                stage.append(block(width, level_width), self._attention(level_width, level))
                 width = level_width
                 skips.append(width)
             if level < last:
-                stage.resample = self._downsample(width)
+                stage.resample = (
+                    block(width, width, down=True)
+                    if self.resblock_updown
+                    else Downsample(width, self.asymmetric_padding)
+                )
                 skips.append(width)
             self.down.append(stage)
 
         self.mid = Stage()
         attention = self._attention(width) if self.mid_attention else None
-        self.mid.append(self._block(width, width), attention)
-        self.mid.append(self._block(width, width))
+        self.mid.append(block(width, width), attention)
+        self.mid.append(block(width, width))
 
         for level in range(last, -1, -1):
             stage = Stage()
             for _ in range(self.num_res_blocks + 1):
-                block = self._block(width + skips.pop(), widths[level])
-                stage.append(block, self._attention(widths[level], level))
+                layer = block(width + skips.pop(), widths[level])
+                stage.append(layer, self._attention(widths[level], level))
                 width = widths[level]
             if level > 0:
-                stage.resample = self._upsample(width)
+                updown = self.resblock_updown
+                stage.resample = block(width, width, up=True) if updown else Upsample(width)
             self.up.append(stage)
 
         self.norm_out = GroupNorm(self.norm_groups, width, self.norm_eps)
         self.conv_out = nn.Conv2d(width, self.out_channels, 3, padding=1)
 
-    def _block(self, width: int, out: int, up: bool = False, down: bool = False) -> ResBlock:
-        return ResBlock(
-            width,
-            out,
-            self.embedding_dim,
-            self.dropout,
-            self.scale_shift_norm,
-            up=up,
-            down=down,
-            norm_groups=self.norm_groups,
-            norm_eps=self.norm_eps,
-        )
-
     def _attention(self, width: int, level: int | None = None) -> nn.Module | None:
         if level is not None and 2**level not in self.attention_at:
             return None
-        num_heads = self.num_heads
-        if self.head_channels is not None:
-            if width % self.head_channels:
-                raise ValueError(f"head_channels={self.head_channels} does not divide {width}")
-            num_heads = width // self.head_channels
+        num_heads = head_count(width, self.num_heads, self.head_channels)
         if self.context_dim is None:
             return AttentionBlock(width, num_heads, self.norm_groups, self.norm_eps)
         return SpatialTransformer(
             width, num_heads, self.context_dim, self.transformer_depth, self.norm_groups
         )
-
-    def _downsample(self, width: int) -> nn.Module:
-        if self.resblock_updown:
-            return self._block(width, width, down=True)
-        return Downsample(width, self.asymmetric_padding)
-
-    def _upsample(self, width: int) -> nn.Module:
-        return self._block(width, width, up=True) if self.resblock_updown else Upsample(width)
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """The raw output at noisy x.
@@ -204,7 +185,7 @@ class UNet(Part, nn.Module):
         condition = condition if condition is not None else Condition()
         if condition.image is not None:
             x = torch.cat([x, condition.image.to(x.dtype)], dim=1)
-        self._check_input(x, condition)
+        check_input(self, x, condition)
         dtype = self.conv_in.weight.dtype
         embedding = F.silu(self._embedding(t, condition.vector))
         tokens = None if condition.tokens is None else condition.tokens.to(dtype)
@@ -251,39 +232,6 @@ class UNet(Part, nn.Module):
                 _block_attention, block, attention, h, embedding, tokens, mask, use_reentrant=False
             )
         return _block_attention(block, attention, h, embedding, tokens, mask)
-
-    def _check_input(self, x: Tensor, condition: Condition) -> None:
-        check_sides(x.shape[2], x.shape[3], self.downsampling)
-        if x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"the U-Net takes {self.in_channels} channels (a condition's image included), "
-                f"got {x.shape[1]}"
-            )
-        got = None if condition.tokens is None else tuple(condition.tokens.shape)
-        if (None if got is None else got[-1]) != self.context_dim:
-            wanted = "no tokens" if self.context_dim is None else f"tokens {self.context_dim} wide"
-            raise ValueError(f"the U-Net's condition has {wanted}, got {got or 'none'}")
-        self._check_vector(condition.vector)
-
-    def _check_vector(self, vector: Tensor | None) -> None:
-        if vector is None or not vector.is_floating_point():
-            if (vector is None) != (self.num_classes is None):
-                wanted = "no labels" if self.num_classes is None else "labels in condition.vector"
-                raise ValueError(f"a U-Net with num_classes={self.num_classes} takes {wanted}")
-        elif vector.shape[1:] != (self.embedding_dim,):
-            raise ValueError(
-                f"a float condition.vector must be (B, {self.embedding_dim}), "
-                f"got {tuple(vector.shape)}"
-            )
-        # On an accelerator looking would stall the queue; its own kernel asserts there.
-        if self.num_classes is None or vector is None or vector.is_floating_point():
-            return
-        if vector.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = vector.aminmax()
-            if low < 0 or high >= self.num_classes:
-                raise ValueError(
-                    f"labels must lie in [0, {self.num_classes - 1}], got {int(low)} to {int(high)}"
-                )
 
 
 def _block_attention(

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.diffusion.likelihood import (
-    NATS_PER_BIT,
-    discretized_gaussian_nll,
-    gaussian_kl,
-    mean_flat,
-)
+from zoo.diffusion.likelihood import NATS_PER_BIT, discretized_gaussian_nll, gaussian_kl, mean_flat
 from zoo.diffusion.objective import Objective, Simple
 from zoo.diffusion.parameterization import Epsilon, Parameterization
 from zoo.diffusion.posterior import log_variance, posterior, variance_floor
@@ -62,7 +55,7 @@ class GaussianDiffusion(Part):
         """Reads the network's output (B, C or 2C, H, W) at a level; x0 is not clipped."""
         prediction, fraction = self.variance.split(output)
         c_x, c_out = self.parameterization.reading(level.alpha, level.sigma)
-        if isinstance(c_x, float):
+        if isinstance(c_x, float) and isinstance(c_out, float):
             x0 = (x * c_x).add_(prediction, alpha=c_out)
         else:
             c_x, c_out = per_image(c_x, x), per_image(c_out, x)
@@ -133,7 +126,7 @@ def _check_reading(schedule: NoiseSchedule, parameterization: Parameterization) 
         )
 
 
-def per_image(value: Any, like: Tensor) -> Tensor:
+def per_image(value: float | Tensor, like: Tensor) -> Tensor:
     """A float or (B,) tensor as a tensor that broadcasts over ``like``, in its dtype and device."""
     # as_tensor would make a Python float a float32 before it could become a float64.
     tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ def gaussian_kl(
 
 
 def discretized_gaussian_nll(
-    x: Tensor, mean: Tensor, log_var: Any, num_levels: int = 256
+    x: Tensor, mean: Tensor, log_var: Tensor | float, num_levels: int = 256
 ) -> Tensor:
     """-log of the Gaussian's mass in x's bin, elementwise, in nats; x in [-1, 1].
 
@@ -36,9 +35,7 @@ def discretized_gaussian_nll(
     below_upper = _normal_cdf((centred + half_bin) * scale)
     below_lower = _normal_cdf((centred - half_bin) * scale)
     mass = torch.where(
-        x < -0.999,
-        below_upper,
-        torch.where(x > 0.999, 1 - below_lower, below_upper - below_lower),
+        x < -0.999, below_upper, torch.where(x > 0.999, 1 - below_lower, below_upper - below_lower)
     )
     return -mass.clamp(min=1e-12).log()
 

@@ -16,7 +16,7 @@ from zoo.schedule import NoiseSchedule
 
 
 class Terms(Protocol):
-    """What an objective is made of: ``GaussianDiffusion``, as far as a loss reads it."""
+    """The ingredients of an objective: ``GaussianDiffusion``, as far as a loss reads it."""
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -24,7 +24,7 @@ class Terms(Protocol):
 
     @property
     def parameterization(self) -> Parameterization:
-        """What the network's output means."""
+        """The meaning of the network's output."""
 
     def error(self, noised: Noised, output: Tensor) -> Tensor:
         """The predicting part of the output less its target, (B, C, H, W)."""
@@ -48,9 +48,6 @@ class Objective(Protocol):
 class Simple(Part):
     """L_simple: the mean squared error (DDPM, eq. 14)."""
 
-    def __init__(self) -> None:
-        pass
-
     def check(self, variance: Variance) -> None:
         _needs_fixed(variance, "L_simple")
 
@@ -58,14 +55,8 @@ class Simple(Part):
         return {"loss": diffusion.mse(noised, output)}
 
 
-class SimpleL1(Part):
+class SimpleL1(Simple):
     """L_simple with the absolute in place of the squared error (latent diffusion's churches)."""
-
-    def __init__(self) -> None:
-        pass
-
-    def check(self, variance: Variance) -> None:
-        _needs_fixed(variance, "L_simple")
 
     def __call__(self, diffusion: Terms, noised: Noised, output: Tensor) -> dict[str, Tensor]:
         return {"loss": mean_flat(diffusion.error(noised, output).abs())}
@@ -128,9 +119,6 @@ class Hybrid(Part):
 
 class Vlb(Part):
     """L_vlb: T times the bound's term at t, an unbiased estimate of the bound in bits/dim."""
-
-    def __init__(self) -> None:
-        pass
 
     def check(self, variance: Variance) -> None:
         """Any variance has a bound."""

@@ -1,71 +1,66 @@
-"""What a network's output means: a linear reading x0 = c_x x + c_out output."""
+"""The meaning of a network's output: a linear reading x0 = c_x x + c_out output."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from zoo.part import Part
+from zoo.records import N
 
 
 class Parameterization(Protocol):
-    """How an output is read, what it is trained towards, and how x goes into the network."""
+    """The reading and the training target of an output, and the network's input.
 
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
-        """What the output should be."""
+    ``alpha`` and ``sigma`` are floats, or tensors that broadcast over x.
+    """
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
+        """The ideal output."""
+
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         """(c_x, c_out) of x0 = c_x x + c_out output."""
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
-        """What the network sees."""
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
+        """The network's input."""
 
 
 class Epsilon(Part):
     """The output is the noise (DDPM, eq. 14)."""
 
-    def __init__(self) -> None:
-        pass
-
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return noise
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         return 1 / alpha, -sigma / alpha
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
         return x
 
 
 class X0(Part):
     """The output is the clean data."""
 
-    def __init__(self) -> None:
-        pass
-
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return x0
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         return 0.0 * alpha, 1.0 + 0.0 * alpha
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
         return x
 
 
 class Velocity(Part):
     """The output is v = alpha noise - sigma x0 (progressive distillation, arXiv:2202.00512)."""
 
-    def __init__(self) -> None:
-        pass
-
-    def target(self, x0: Tensor, noise: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def target(self, x0: Tensor, noise: Tensor, alpha: N, sigma: N) -> Tensor:
         return alpha * noise - sigma * x0
 
-    def reading(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    def reading(self, alpha: N, sigma: N) -> tuple[N, N]:
         norm = alpha**2 + sigma**2  # 1 for variance preserving schedules
         return alpha / norm, -sigma / norm
 
-    def input(self, x: Tensor, alpha: Any, sigma: Any) -> Tensor:
+    def input(self, x: Tensor, alpha: N, sigma: N) -> Tensor:
         return x

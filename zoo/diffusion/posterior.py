@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoo.records import Level
+from zoo.records import Level, N
 
 
-class Posterior(NamedTuple):
+class Posterior(NamedTuple, Generic[N]):
     """q(x_to | x_now, x0) has mean ``c_x x + c_x0 x0`` and variance ``small``.
 
     ``beta`` is the variance of the forward step from ``to`` to ``now``, the upper bound of the
     reverse step's; ``small`` the lower. Floats, or (B,) float64 as the levels are.
     """
 
-    c_x: Any
-    c_x0: Any
-    beta: Any
-    small: Any
+    c_x: N
+    c_x0: N
+    beta: N
+    small: N
 
 
-def posterior(now: Level, to: Level) -> Posterior:
+def posterior(now: Level[N], to: Level[N]) -> Posterior[N]:
     """The posterior of the less noisy level ``to`` given x at ``now``.
 
     beta is s_now^2 - (a_now / a_to)^2 s_to^2; the shorter 1 - (a_now / a_to)^2 holds for variance
@@ -38,7 +38,7 @@ def posterior(now: Level, to: Level) -> Posterior:
     )
 
 
-def log_variance(fraction: Any, beta: Any, small: Any, floor: Any) -> Any:
+def log_variance(fraction: float | Tensor, beta: N, small: N, floor: N) -> Any:
     """log of the reverse variance: ``fraction`` log beta + (1 - fraction) log small.
 
     Improved DDPM's eq. 15; fraction 0 is the posterior variance, 1 is beta. Where the target is

@@ -1,4 +1,4 @@
-"""Which time each example of a training step looks at."""
+"""The time of each example of a training step, and the quarters of all times."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, distributed
+
+QUARTILES = 4
+
+
+def quartile(t: Tensor, end: float) -> Tensor:
+    """The quartile 0..3 of times t (B,) in (0, end]; for integer times all four are equally large.
+
+    >>> quartile(torch.tensor([1.0, 250.0, 251.0, 1000.0]), 1000).tolist()
+    [0, 0, 1, 3]
+    """
+    return (t * QUARTILES / end).ceil().long().sub(1).clamp(0, QUARTILES - 1)
 
 
 class TimeSampler(Protocol):
@@ -18,10 +29,10 @@ class TimeSampler(Protocol):
         """Learns from the losses (B,) seen at t (B,)."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What was learned, as tensors and plain containers, for a training's state."""
+        """The history, as tensors and plain containers, for a training's state."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up what an earlier part of the training had learned."""
+        """Restores what an earlier part of the training learned."""
 
 
 class _Memoryless:
@@ -96,9 +107,9 @@ class LossSecondMoment:
     def update(self, t: Tensor, loss: Tensor) -> None:
         times, losses = _of_all_processes(t, loss)
         self._allot(int(times.max()))
-        kept, counts = self._losses.numpy(), self._counts.numpy()  # the tensors' own memory
+        ring, counts = self._losses.numpy(), self._counts.numpy()  # the tensors' own memory
         for row, value in zip((times.long() - 1).tolist(), losses.tolist(), strict=True):
-            kept[row, counts[row] % self.history] = value
+            ring[row, counts[row] % self.history] = value
             counts[row] += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from zoo.part import Part
 
 
 class Variance(Protocol):
-    """How many output channels per data channel, and the variance fraction that lies in them."""
+    """The output channels per data channel, and the variance fraction that they hold."""
 
     channels_factor: int
 
@@ -43,9 +43,6 @@ class LearnedVariance(Part):
     """The second half of the output's channels, in [-1, 1], is 2 fraction - 1."""
 
     channels_factor = 2
-
-    def __init__(self) -> None:
-        pass
 
     def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
         prediction, raw = output.chunk(2, dim=1)

@@ -15,31 +15,18 @@ class KLAutoencoder(ConvAutoencoder):
     LDM's KL-f8, Stable Diffusion's: ``KLAutoencoder(3, 4, 128, (1, 2, 4, 4))``. ``moments`` are
     mean and log variance, (B, 2C, h, w).
 
-    Args:
-        image_channels: channels of the images.
-        latent_channels: channels of the latents (LDM's ``embed_dim``).
-        channels: the base width.
-        channel_mult: width of each level in units of ``channels``; one level more halves once more.
-        num_res_blocks: residual blocks per level of the encoder (one more in the decoder).
-        attention_at: downsampling factors with attention.
-        mid_attention: attention at the lowest resolution, between two residual blocks.
-        z_channels: channels between encoder and decoder, ``latent_channels`` when None.
-        dropout: in every residual block.
-        norm_groups: groups of every group norm.
-
-    Raises:
-        ValueError: sizes that do not fit each other.
+    Arguments and errors are those of ``ConvAutoencoder``.
     """
 
     moments_per_latent = 2
     penalty = "kl"
 
     def mean_variance(self, moments: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = split(moments)
+        mean, log_variance = mean_log_variance(moments)
         return mean, log_variance.double().exp()
 
     def posterior(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
-        mean, log_variance = split(moments)
+        mean, log_variance = mean_log_variance(moments)
         if draw is None:
             return mean
         return torch.addcmul(mean, (0.5 * log_variance).exp(), draw.normal(mean))
@@ -51,7 +38,7 @@ class KLAutoencoder(ConvAutoencoder):
         return TrainingPass(reconstruction, {"kl": kl_divergence(moments).mean()}, {})
 
 
-def split(moments: Tensor) -> tuple[Tensor, Tensor]:
+def mean_log_variance(moments: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and log variance, float32 at least; LDM's bounds keep the variance finite."""
     mean, log_variance = moments.to(torch.promote_types(moments.dtype, torch.float32)).chunk(2, 1)
     return mean, log_variance.clamp(-30.0, 20.0)
@@ -59,5 +46,5 @@ def split(moments: Tensor) -> tuple[Tensor, Tensor]:
 
 def kl_divergence(moments: Tensor) -> Tensor:
     """KL of N(mean, variance) from N(0, 1), summed over each latent: (B,), in nats."""
-    mean, log_variance = split(moments)
+    mean, log_variance = mean_log_variance(moments)
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum((1, 2, 3))

@@ -18,18 +18,18 @@ _MOST = 1e4  # of the discriminator's adaptive weight
 
 
 class AdversarialLoss(nn.Module, ABC):
-    """What autoencoder and discriminator are trained by, each in its turn.
+    """The losses of an autoencoder and its discriminator, which train in turn.
 
     Args:
         perceptual: of two batches of images, a distance (B,): ``LPIPS``.
         discriminator: images to logits: ``PatchDiscriminator``.
-        start: the step from which on the discriminator learns and is heard.
+        start: the first step at which the discriminator learns and counts.
         weight: of its opinion, beside the adaptive weight.
         perceptual_weight: of the perceptual distance, beside L1's 1.
     """
 
     penalty: ClassVar[str]
-    """Which autoencoders it is for: those whose ``training_pass`` has this penalty."""
+    """The penalty of the autoencoders it is for, in their ``training_pass``."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class AdversarialLoss(nn.Module, ABC):
         distance = self.perceptual(images, reconstruction)
         error = (images - reconstruction).abs()
         error = error + self.perceptual_weight * distance.view(-1, 1, 1, 1)
-        reconstruction_loss = self.reduced(error)
+        reconstruction_loss = self.reduction(error)
         loss = reconstruction_loss + penalty
         figures = {"perceptual": distance.mean(), "loss": loss}
         if step >= self.start:
@@ -84,7 +84,7 @@ class AdversarialLoss(nn.Module, ABC):
         return loss, {"discriminator": loss, "real": real.mean(), "fake": fake.mean()}
 
     @abstractmethod
-    def reduced(self, error: Tensor) -> Tensor:
+    def reduction(self, error: Tensor) -> Tensor:
         """The reconstruction loss of errors (B, C, H, W)."""
 
 
@@ -112,7 +112,7 @@ class KLAdversarialLoss(AdversarialLoss):
         super().__init__(perceptual, discriminator, start, weight, perceptual_weight)
         self.log_variance = nn.Parameter(torch.tensor(float(log_variance)))
 
-    def reduced(self, error: Tensor) -> Tensor:
+    def reduction(self, error: Tensor) -> Tensor:
         return (error / self.log_variance.exp() + self.log_variance).sum() / len(error)
 
 
@@ -131,7 +131,7 @@ class VQAdversarialLoss(AdversarialLoss):
     ) -> None:
         super().__init__(perceptual, discriminator, start, weight, perceptual_weight)
 
-    def reduced(self, error: Tensor) -> Tensor:
+    def reduction(self, error: Tensor) -> Tensor:
         return error.mean()
 
 

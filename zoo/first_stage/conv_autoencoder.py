@@ -1,4 +1,4 @@
-"""What the KL and the VQ autoencoder share: the two halves, and the scale of what is diffused."""
+"""The base of the KL and the VQ autoencoder: two halves, and the scale of the latents."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from zoo.draw import Draw
-from zoo.first_stage.encoder_decoder import Decoder, Encoder
+from zoo.first_stage.encoder_decoder import AutoencoderSizes, Decoder, Encoder
 from zoo.layers.stage import check_attention_at, check_sides
 from zoo.part import Part
 
 
 class TrainingPass(NamedTuple):
-    """What one batch gives the losses of an autoencoder.
+    """One batch's share of the losses of an autoencoder.
 
     Attributes:
         reconstruction: (B, C, H, W), about in [-1, 1].
@@ -30,6 +30,18 @@ class TrainingPass(NamedTuple):
 
 class ConvAutoencoder(Part, nn.Module):
     """Images to latents and back by convolutions (LDM, section 3.1); see its two subclasses.
+
+    Args:
+        image_channels: channels of the images.
+        latent_channels: channels of the latents (LDM's ``embed_dim``).
+        channels: the base width.
+        channel_mult: width of each level in units of ``channels``; one level more halves once more.
+        num_res_blocks: residual blocks per level of the encoder (one more in the decoder).
+        attention_at: downsampling factors with attention.
+        mid_attention: attention at the lowest resolution, between two residual blocks.
+        z_channels: channels between encoder and decoder, ``latent_channels`` when None.
+        dropout: in every residual block.
+        norm_groups: groups of every group norm.
 
     Attributes:
         downsampling: images' sides must be multiples of it.
@@ -73,12 +85,14 @@ class ConvAutoencoder(Part, nn.Module):
         check_attention_at(self.attention_at, len(self.channel_mult))
         z = latent_channels if z_channels is None else z_channels
         widths = [int(mult * channels) for mult in self.channel_mult]
-        sizes = (num_res_blocks, self.attention_at, mid_attention, dropout, norm_groups)
+        sizes = AutoencoderSizes(
+            widths, num_res_blocks, self.attention_at, mid_attention, dropout, norm_groups
+        )
         k = self.moments_per_latent
-        self.encoder = Encoder(image_channels, k * z, widths, *sizes)
+        self.encoder = Encoder(image_channels, k * z, sizes)
         self.quant_conv = nn.Conv2d(k * z, k * latent_channels, 1)
         self.post_quant_conv = nn.Conv2d(latent_channels, z, 1)
-        self.decoder = Decoder(z, image_channels, widths, *sizes)
+        self.decoder = Decoder(z, image_channels, sizes)
         self.register_buffer("shift", torch.zeros(1, latent_channels, 1, 1))
         self.register_buffer("scale", torch.ones(1, latent_channels, 1, 1))
 
@@ -94,7 +108,7 @@ class ConvAutoencoder(Part, nn.Module):
         return self.latent_channels, height // f, width // f
 
     def moments(self, images: Tensor) -> Tensor:
-        """What latents are drawn from, (B, ``moments_per_latent`` C, h, w), of images in [-1, 1].
+        """The posterior's moments, (B, ``moments_per_latent`` C, h, w), of images in [-1, 1].
 
         Raises:
             ValueError: a side is not a multiple of ``downsampling``, or the channels differ.
@@ -133,7 +147,7 @@ class ConvAutoencoder(Part, nn.Module):
 
     @torch.no_grad()
     def set_scale(self, shift: Tensor | float, scale: Tensor | float) -> None:
-        """Sets what is subtracted from a latent and what then multiplies it.
+        """Sets the shift that is subtracted from latents and the scale that then multiplies them.
 
         Args:
             shift: a number, or one per channel: the latents' mean.
@@ -143,8 +157,8 @@ class ConvAutoencoder(Part, nn.Module):
         Raises:
             ValueError: a scale is not positive and finite, or there is not one per channel.
         """
-        for buffer, given, name in ((self.shift, shift, "shift"), (self.scale, scale, "scale")):
-            value = torch.as_tensor(given, dtype=torch.float64).flatten()
+        for buffer, number, name in ((self.shift, shift, "shift"), (self.scale, scale, "scale")):
+            value = torch.as_tensor(number, dtype=torch.float64).flatten()
             if len(value) not in (1, self.latent_channels) or not value.isfinite().all():
                 raise ValueError(
                     f"{name} must be one finite number, or one for each of {self.latent_channels} "

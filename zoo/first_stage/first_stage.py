@@ -27,7 +27,7 @@ class FirstStage(Protocol):
         """
 
     def moments(self, images: Tensor) -> Tensor:
-        """What latents are drawn from, (B, ..., h, w), of images (B, C, H, W) in [-1, 1]."""
+        """The posterior's moments, (B, ..., h, w), of images (B, C, H, W) in [-1, 1]."""
 
     def draw(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
         """Latents (B, C, h, w); their mean where ``draw`` is None."""

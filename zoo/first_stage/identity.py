@@ -21,9 +21,6 @@ class Identity(Part):
     downsampling = 1
     bounds: tuple[float, float] | None = (-1.0, 1.0)
 
-    def __init__(self) -> None:
-        pass  # only so that a saved config knows it has no arguments
-
     def latent_shape(self, image_shape: Sequence[int]) -> tuple[int, int, int]:
         """The image's own (C, H, W)."""
         channels, height, width = image_shape

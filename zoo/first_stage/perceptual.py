@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 # VGG16's convolutions in units of the first one's width, a pooling in front of each later stage
@@ -49,21 +50,21 @@ class LPIPS(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """How far images a and b, (B, 1 or 3, H, W) in [-1, 1], look apart: (B,)."""
+        """The distance of images a and b, (B, 1 or 3, H, W) in [-1, 1]: (B,)."""
         distance = a.new_zeros(len(a))
-        for linear, one, other in zip(self.linear, self._stages(a), self._stages(b), strict=True):
-            difference = (_normalized(one) - _normalized(other)).square()
+        for linear, f, g in zip(self.linear, self._stages(a), self._stages(b), strict=True):
+            difference = (_unit(f) - _unit(g)).square()
             distance = distance + linear(difference).mean((1, 2, 3))
         return distance
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         x = (images.expand(-1, 3, -1, -1) - self.shift) / self.scale
-        found = []
+        outputs = []
         for index, layer in enumerate(self.features, start=1):
             x = layer(x)
             if index in self.ends:
-                found.append(x)
-        return found
+                outputs.append(x)
+        return outputs
 
 
 def lpips(vgg_file: str | None, linear_file: str | None) -> LPIPS:
@@ -74,22 +75,22 @@ def lpips(vgg_file: str | None, linear_file: str | None) -> LPIPS:
         linear_file: the five linear layers, as the lpips package and taming-transformers have them.
 
     Raises:
-        ValueError: a file is not given, not there, or holds something else.
+        ValueError: a file is missing or holds something else.
     """
     network = LPIPS()
     state = network.state_dict()
     vgg, linear = _read(vgg_file, "vgg_file"), _read(linear_file, "linear_file")
     for name in state:
         if name.startswith("features."):
-            state[name] = _taken(vgg, name, state[name], vgg_file)
+            state[name] = _weight(vgg, name, state[name], vgg_file)
         elif name.startswith("linear."):
             theirs = f"lin{name.split('.')[1]}.model.1.weight"
-            state[name] = _taken(linear, theirs, state[name], linear_file)
+            state[name] = _weight(linear, theirs, state[name], linear_file)
     network.load_state_dict(state)
     return network
 
 
-def _normalized(features: Tensor) -> Tensor:
+def _unit(features: Tensor) -> Tensor:
     return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
@@ -99,13 +100,11 @@ def _read(path: str | None, argument: str) -> dict[str, Tensor]:
             f"the perceptual loss needs {argument}, got {path}: give the paths of {_WHERE}"
         )
     if Path(path).suffix == ".safetensors":
-        from safetensors.torch import load_file
-
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _taken(state: dict[str, Tensor], name: str, like: Tensor, path: str | None) -> Tensor:
+def _weight(state: dict[str, Tensor], name: str, like: Tensor, path: str | None) -> Tensor:
     if name not in state or state[name].shape != like.shape:
         got = tuple(state[name].shape) if name in state else "nothing"
         raise ValueError(

@@ -67,11 +67,11 @@ class Codebook(nn.Module):
         """Index of the nearest code, (N,) int64, for rows (N, C)."""
         codes = self.weight.to(rows.dtype)
         squares = codes.square().sum(1)
-        found = [
+        indices = [
             (part.square().sum(1, keepdim=True) + squares - 2 * part @ codes.T).argmin(1)
             for part in rows.split(max(1, _DISTANCES // self.num_codes))
         ]
-        return torch.cat(found) if found else rows.new_empty(0, dtype=torch.long)
+        return torch.cat(indices) if indices else rows.new_empty(0, dtype=torch.long)
 
 
 def codebook_usage(indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:

@@ -20,17 +20,8 @@ class VQAutoencoder(ConvAutoencoder):
     VQModelInterface), and ``decode`` quantises first.
 
     Args:
-        image_channels: channels of the images.
-        latent_channels: channels of the latents and width of a code (LDM's ``embed_dim``).
-        channels: the base width.
-        channel_mult: width of each level in units of ``channels``; one level more halves once more.
-        num_res_blocks: residual blocks per level of the encoder (one more in the decoder).
-        attention_at: downsampling factors with attention.
-        mid_attention: attention at the lowest resolution, between two residual blocks.
-        z_channels: channels between encoder and decoder, ``latent_channels`` when None.
-        dropout: in every residual block.
-        norm_groups: groups of every group norm.
-        num_codes: size of the codebook (LDM's ``n_embed``).
+        num_codes: size of the codebook (LDM's ``n_embed``), whose codes are ``latent_channels``
+            wide; all other arguments are those of ``ConvAutoencoder``.
 
     Attributes:
         codebook: its ``weight`` is (num_codes, latent_channels).
@@ -77,8 +68,8 @@ class VQAutoencoder(ConvAutoencoder):
         """The penalty ``codebook`` is a mean over latents; the figures say how many codes serve."""
         quantized = self.quantize(images)
         reconstruction = super().reconstruction(quantized.latents)
-        perplexity, used = codebook_usage(quantized.indices, self.num_codes)
-        figures = {"perplexity": perplexity, "codes_used": used.float()}
+        perplexity, num_used = codebook_usage(quantized.indices, self.num_codes)
+        figures = {"perplexity": perplexity, "codes_used": num_used.float()}
         return TrainingPass(reconstruction, {"codebook": quantized.loss}, figures)
 
     def quantize(self, images: Tensor) -> Quantized:

@@ -8,12 +8,6 @@ from zoo.guidance.guidance import Guidance, networks, num_classes
 from zoo.guidance.unguided import Unguided
 
 __all__ = [
-    "AutoGuidance",
-    "Bounded",
-    "Classifier",
-    "ClassifierFree",
-    "Guidance",
-    "Unguided",
-    "networks",
+    "AutoGuidance", "Bounded", "Classifier", "ClassifierFree", "Guidance", "Unguided", "networks",
     "num_classes",
-]
+]  # fmt: skip

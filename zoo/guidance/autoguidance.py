@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.guidance.guidance import described
+from zoo.guidance.guidance import network_description
 from zoo.guidance.interval import Interval
 from zoo.part import Part
 from zoo.records import Clip, Condition, Level, Predict, Prediction, RawPredict
@@ -45,7 +45,7 @@ class AutoGuidance(Part):
         if not hasattr(weak, "predict") or not hasattr(weak, "conditioner"):
             raise ValueError(
                 "guidance.weak is not a diffusion model, such as a smaller or less trained version "
-                f"of the guided one, but {described(weak)}"
+                f"of the guided one, but {network_description(weak)}"
             )
         if scale < 0:
             raise ValueError(
@@ -54,7 +54,7 @@ class AutoGuidance(Part):
         self.weak = weak.eval()
         self.scale = scale
         self.interval, self.interval_in = interval, interval_in
-        Interval(interval, interval_in)  # refuses what is none
+        Interval(interval, interval_in)  # refuses impossible bounds
 
     @property
     def networks(self) -> dict[str, Any]:
@@ -65,13 +65,13 @@ class AutoGuidance(Part):
         self, predict: RawPredict, condition: Condition, null: Condition | None, clip: Clip
     ) -> Predict:
         levels = Interval(self.interval, self.interval_in)
-        other = None if self.scale == 1 else self._condition(condition)
+        weak_condition = None if self.scale == 1 else self._condition(condition)
 
         def guided(x: Tensor, level: Level) -> Prediction:
             strong = predict(x, level, condition)
-            if other is None or level not in levels:
+            if weak_condition is None or level not in levels:
                 return strong._replace(x0=clip(strong.x0))
-            weak = self.weak.predict(x, level, other)
+            weak = self.weak.predict(x, level, weak_condition)
             return strong._replace(x0=clip(torch.lerp(weak.x0, strong.x0, self.scale)))
 
         return guided

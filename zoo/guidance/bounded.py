@@ -17,7 +17,7 @@ class Bounded(Part):
 
     Args:
         bounds: lowest and highest value; None does not clip.
-        guidance: what is bounded; ``Unguided`` when None.
+        guidance: the bounded one; ``Unguided`` when None.
 
     Raises:
         ValueError: the bounds are not two ascending numbers.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.conditioner.class_label import as_labels
-from zoo.guidance.guidance import Guidance, described
+from zoo.guidance.guidance import Guidance, network_description
 from zoo.guidance.interval import Interval
 from zoo.guidance.unguided import Unguided
 from zoo.part import Part
@@ -35,7 +35,7 @@ class Classifier(Part):
             None.
 
     Raises:
-        ValueError: it is no noisy classifier, or a setting out of its range.
+        ValueError: another object than a noisy classifier, or a setting out of its range.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Classifier(Part):
         if not hasattr(classifier, "gradient"):
             raise ValueError(
                 f"guidance.classifier is not a NoisyClassifier, such as `zoo train "
-                f"model=noisy_classifier` makes, but {described(classifier)}"
+                f"model=noisy_classifier` makes, but {network_description(classifier)}"
             )
         if scale < 0:
             raise ValueError(f"a classifier's scale must not be negative, got {scale}")
@@ -57,7 +57,7 @@ class Classifier(Part):
         self.scale = scale
         self.interval, self.interval_in = interval, interval_in
         self.guidance: Guidance = guidance if guidance is not None else Unguided()
-        Interval(interval, interval_in)  # refuses what is none
+        Interval(interval, interval_in)  # refuses impossible bounds
 
     @property
     def needs_null(self) -> bool:
@@ -70,7 +70,7 @@ class Classifier(Part):
 
     @property
     def num_classes(self) -> int:
-        """How many labels the classifier knows."""
+        """The number of the classifier's labels."""
         return self.classifier.num_classes
 
     def __call__(
@@ -84,7 +84,7 @@ class Classifier(Part):
 
         def guided(x: Tensor, level: Level) -> Prediction:
             prediction = inner(x, level)
-            # of pure noise no classifier knows anything, and x0 is not to be had from x
+            # pure noise tells a classifier nothing, and x0 cannot be computed from it
             if level not in levels or level.alpha == 0:
                 return prediction
             score = self.classifier.gradient(x, level, labels).mul_(self.scale)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.guidance.interval import Interval
+from zoo.guidance.unguided import Unguided
 from zoo.part import Part
 from zoo.records import Clip, Condition, Level, Predict, Prediction, RawPredict
 
@@ -58,7 +59,7 @@ class ClassifierFree(Part):
         self.scale, self.rescale = scale, rescale
         self.interval, self.interval_in = interval, interval_in
         self.channels, self.batched = channels, batched
-        Interval(interval, interval_in)  # refuses what is none
+        Interval(interval, interval_in)  # refuses impossible bounds
 
     @property
     def needs_null(self) -> bool:
@@ -67,18 +68,16 @@ class ClassifierFree(Part):
     def __call__(
         self, predict: RawPredict, condition: Condition, null: Condition | None, clip: Clip
     ) -> Predict:
+        plain = Unguided()(predict, condition, null, clip)
         if self.scale == 1:
-            return _alone(predict, condition, clip)
+            return plain
         if null is None:
             raise ValueError("classifier-free guidance needs a null condition, got none")
         levels = Interval(self.interval, self.interval_in)
-        plain = _alone(predict, condition, clip)
-        null_serves = self.scale == 0 and self.rescale == 0 and self.channels is None
-        mixed = (
-            _alone(predict, null, clip)
-            if null_serves
-            else self._mixed(predict, condition, null, clip)
-        )
+        if self.scale == 0 and self.rescale == 0 and self.channels is None:
+            mixed = Unguided()(predict, null, None, clip)
+        else:
+            mixed = self._mixed(predict, condition, null, clip)
 
         def guided(x: Tensor, level: Level) -> Prediction:
             return mixed(x, level) if level in levels else plain(x, level)
@@ -127,18 +126,10 @@ def rescaled(x0: Tensor, conditional: Prediction, x: Tensor, share: float) -> Te
             "does not say (Prediction.reading): set rescale=0"
         )
     base = conditional.reading[0] * x
-    guided, wanted = x0 - base, conditional.x0 - base
+    guided, target = x0 - base, conditional.x0 - base
     dims = list(range(1, x.ndim))
-    ratio = wanted.std(dims, keepdim=True) / guided.std(dims, keepdim=True)
+    ratio = target.std(dims, keepdim=True) / guided.std(dims, keepdim=True)
     return base + guided * torch.lerp(torch.ones_like(ratio), ratio, share)
-
-
-def _alone(predict: RawPredict, condition: Condition, clip: Clip) -> Predict:
-    def predicted(x: Tensor, level: Level) -> Prediction:
-        prediction = predict(x, level, condition)
-        return prediction._replace(x0=clip(prediction.x0))
-
-    return predicted
 
 
 def _halves(prediction: Prediction) -> tuple[Prediction, Prediction]:

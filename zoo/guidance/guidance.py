@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from torch import nn
-
 from zoo.records import Clip, Condition, Predict, RawPredict
 
 
 class Guidance(Protocol):
     """Mixes predictions; samplers do not know it exists.
 
-    Two attributes more are read where they are there: ``networks``, name to network, of a guidance
-    that holds others than the model's own; and ``num_classes`` of one that needs labels in
+    Two more attributes are read where they exist: ``networks``, name to network, of a guidance
+    with networks beside the model's own; and ``num_classes`` of one that needs labels in
     ``condition.raw``, so that labels can be drawn for a model that knows none.
     """
 
@@ -29,13 +27,13 @@ class Guidance(Protocol):
         Args:
             predict: (x, level, condition) to a prediction that is not clipped.
             condition: of the images that will be made, (B, ...).
-            null: the same number of null conditions; given where ``needs_null``.
+            null: the same number of null conditions; not None where ``needs_null``.
             clip: x0 to x0.
         """
 
 
-def described(network: Any) -> str:
-    """What a guidance was given for a network, for an error's text."""
+def network_description(network: object) -> str:
+    """An object that is no network, in an error's words."""
     if isinstance(network, str):
         return (
             f"the text '{network}'; only zoo sample and zoo evaluate load a file, elsewhere give "
@@ -44,15 +42,15 @@ def described(network: Any) -> str:
     return f"a {type(network).__name__}"
 
 
-def networks(guidance: Any) -> list[tuple[str, nn.Module]]:
+def networks(guidance: Guidance) -> list[tuple[str, Any]]:
     """The networks beside the model's own, by name: the guidance's, and those of one inside it."""
-    found = list(getattr(guidance, "networks", {}).items())
+    own = list(getattr(guidance, "networks", {}).items())
     inner = getattr(guidance, "guidance", None)
-    return found if inner is None else found + networks(inner)
+    return own if inner is None else own + networks(inner)
 
 
-def num_classes(guidance: Any) -> int | None:
-    """How many labels the guidance, or one inside it, knows; None where it needs none."""
+def num_classes(guidance: Guidance | None) -> int | None:
+    """The number of labels of a guidance, or of one inside it; None where it needs none."""
     classes = getattr(guidance, "num_classes", None)
     inner = getattr(guidance, "guidance", None)
     return num_classes(inner) if classes is None and inner is not None else classes

@@ -14,9 +14,6 @@ class Unguided(Part):
     needs_null = False
     scale = 1.0
 
-    def __init__(self) -> None:
-        pass
-
     def __call__(
         self, predict: RawPredict, condition: Condition, null: Condition | None, clip: Clip
     ) -> Predict:

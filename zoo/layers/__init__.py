@@ -1,22 +1,19 @@
-"""What U-Nets and autoencoders are built from."""
+"""The layers of U-Nets and autoencoders."""
 
 from zoo.layers.attention import Attention, AttentionBlock, SpatialTransformer, TransformerBlock
-from zoo.layers.block import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, zero
+from zoo.layers.block import (
+    Downsample,
+    GroupNorm,
+    ResBlock,
+    Upsample,
+    time_embedding,
+    time_network,
+    zero,
+)
 from zoo.layers.stage import Stage, check_attention_at, check_sides, stages
 
 __all__ = [
-    "Attention",
-    "AttentionBlock",
-    "Downsample",
-    "GroupNorm",
-    "ResBlock",
-    "SpatialTransformer",
-    "Stage",
-    "TransformerBlock",
-    "Upsample",
-    "check_attention_at",
-    "check_sides",
-    "stages",
-    "time_embedding",
-    "zero",
-]
+    "Attention", "AttentionBlock", "Downsample", "GroupNorm", "ResBlock", "SpatialTransformer",
+    "Stage", "TransformerBlock", "Upsample", "check_attention_at", "check_sides", "stages",
+    "time_embedding", "time_network", "zero",
+]  # fmt: skip

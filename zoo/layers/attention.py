@@ -8,6 +8,19 @@ from torch import Tensor, nn
 from zoo.layers.block import GroupNorm, zero
 
 
+def head_count(width: int, num_heads: int, head_channels: int | None) -> int:
+    """Attention heads of ``head_channels`` each; ``num_heads`` where that is None.
+
+    Raises:
+        ValueError: ``head_channels`` does not divide the width.
+    """
+    if head_channels is None:
+        return num_heads
+    if width % head_channels:
+        raise ValueError(f"head_channels={head_channels} does not divide {width}")
+    return width // head_channels
+
+
 class Attention(nn.Module):
     """Multi-head attention over tokens, to themselves or to a context.
 
@@ -69,7 +82,7 @@ class AttentionBlock(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """x: (B, C, H, W); a context is not looked at."""
+        """x: (B, C, H, W); a context is ignored."""
         return x + _image(self.attention(_tokens(self.norm(x))), x)
 
 

@@ -34,6 +34,19 @@ def time_embedding(
     return torch.cat([sine, cosine] if sine_first else [cosine, sine], dim=1)
 
 
+def time_network(channels: int, embedding_dim: int) -> nn.Sequential:
+    """From the time embedding (B, ``channels``) to what residual blocks read (B, D), inactivated.
+
+    Raises:
+        ValueError: ``channels`` are odd.
+    """
+    if channels % 2:
+        raise ValueError(f"channels must be even for the time embedding, got {channels}")
+    return nn.Sequential(
+        nn.Linear(channels, embedding_dim), nn.SiLU(), nn.Linear(embedding_dim, embedding_dim)
+    )
+
+
 class GroupNorm(nn.GroupNorm):
     """Group normalisation that stays in the input's precision under autocast.
 
@@ -75,7 +88,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=int(not asymmetric_padding))
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to (B, C, H / 2, W / 2); an embedding is not looked at."""
+        """(B, C, H, W) to (B, C, H / 2, W / 2); an embedding is ignored."""
         return self.conv(F.pad(x, (0, 1, 0, 1)) if self.asymmetric_padding else x)
 
 
@@ -87,7 +100,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to (B, C, 2 H, 2 W); an embedding is not looked at."""
+        """(B, C, H, W) to (B, C, 2 H, 2 W); an embedding is ignored."""
         return self.conv(_double(x))
 
 

@@ -1,4 +1,4 @@
-"""What U-Nets and autoencoders are stacked from: the layers at one resolution."""
+"""The layers of a U-Net or an autoencoder at one resolution."""
 
 from __future__ import annotations
 

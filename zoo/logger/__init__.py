@@ -1,1 +1,1 @@
-"""Where training curves are written."""
+"""Loggers of training curves."""

@@ -1,4 +1,4 @@
-"""Curves in one CSV file that a resumed run goes on writing."""
+"""Curves in one CSV file, which a resumed run continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MetricsCSV(Logger):
     """One row per step, one column per metric, empty where a step has no such value.
 
     Lightning's own ``CSVLogger`` deletes the old file when a run is resumed. This one keeps its
-    rows up to the step that the resumed run begins with, so that no step is there twice.
+    rows up to the step that the resumed run begins with, so that no step occurs twice.
 
     Args:
         path: the file.
@@ -29,7 +29,7 @@ class MetricsCSV(Logger):
 
     @property
     def name(self) -> str:
-        """A name as Lightning wants one: none is needed."""
+        """Required by Lightning; otherwise unused."""
         return "csv"
 
     @property
@@ -73,15 +73,15 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Writes what is left."""
+        """Writes the remaining rows."""
         self.save()
 
     def _begin(self, step: int) -> None:
         """Drops the rows of steps that will be made again."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [row for row in self._read() if int(row["step"]) < step]
-        self._columns = list(kept[0]) if kept else ["step"]
-        self._write(kept, "w")
+        earlier = [row for row in self._read() if int(row["step"]) < step]
+        self._columns = list(earlier[0]) if earlier else ["step"]
+        self._write(earlier, "w")
 
     def _read(self) -> list[dict[str, Any]]:
         if not self.path.exists():

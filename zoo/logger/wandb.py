@@ -19,7 +19,7 @@ def wandb_logger(
     mode: str = "offline",
     **settings: Any,
 ) -> WandbLogger:
-    """A logger whose run id is kept in ``folder``, so that a resumed training goes on in its run.
+    """A logger whose run id is kept in ``folder``, so that a resumed training continues its run.
 
     Args:
         folder: the run's folder; W&B's files go there too.

@@ -16,7 +16,7 @@ from zoo.first_stage.autoencoder_loss import AdversarialLoss
 from zoo.first_stage.conv_autoencoder import ConvAutoencoder, TrainingPass
 from zoo.recipe import Recipe
 from zoo.records import Batch
-from zoo.trainable import Trainable
+from zoo.trainable import Trainable, evaluation_mode
 
 _PER_BATCH = 256  # images at once where the latents are measured
 
@@ -25,7 +25,7 @@ class Autoencoder(Trainable):
     """Latent diffusion's first stage in training: reconstruction and a little KL (LDM, appendix G).
 
     At the end of a fit the latents of the whole training set are measured, and the first stage is
-    given the shift and scale that make them zero in mean and one in deviation, channel by channel.
+    set to the shift and scale that give each channel zero mean and unit deviation.
 
     With a ``loss`` the autoencoder is trained as the published ones were, against a discriminator
     that has an optimizer of its own, made by the same recipe.
@@ -85,36 +85,36 @@ class Autoencoder(Trainable):
         """The loss on a batch, its latents drawn from their posterior."""
         images = _images_of(batch)
         if self.loss is not None:
-            return {"loss": self._against(self.loss, images)}
-        passed = self._pass(images, "posterior")
-        penalties = dict(passed.penalties)
+            return {"loss": self._adversarial_step(self.loss, images)}
+        result = self._pass(images, "posterior")
+        penalties = dict(result.penalties)
         if "kl" in penalties:
             penalties["kl"] = penalties["kl"] / images[0].numel()
-        error = self.reconstruction_loss(passed.reconstruction.float(), images)
-        loss = error + self._weighted(penalties)
-        self._log_step({"reconstruction": error, **penalties, **passed.figures}, len(images))
+        error = self.reconstruction_loss(result.reconstruction.float(), images)
+        loss = error + self._penalty(penalties)
+        self._log_step({"reconstruction": error, **penalties, **result.figures}, len(images))
         return {"loss": loss}
 
     def _pass(self, images: Tensor, purpose: str) -> TrainingPass:
         return self.first_stage.training_pass(images, self.draw(len(images), purpose))
 
-    def _weighted(self, penalties: dict[str, Tensor]) -> Tensor:
+    def _penalty(self, penalties: dict[str, Tensor]) -> Tensor:
         weights = {"kl": self.kl_weight, "codebook": self.codebook_weight}
         return torch.stack([weights[name] * value for name, value in penalties.items()]).sum()
 
     # Against a discriminator
 
-    def _against(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
-        """One step of the autoencoder, then one of the discriminator on the changed one."""
+    def _adversarial_step(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
+        """One step of the autoencoder, then one of the discriminator against the new one."""
         optimizers: Any = self.optimizers()
         autoencoder, discriminator = optimizers
         step = self.global_step
         self.toggle_optimizer(autoencoder)
-        passed = self._pass(images, "posterior")
+        result = self._pass(images, "posterior")
         value, figures = loss.of_autoencoder(
             images,
-            passed.reconstruction.float(),
-            self._weighted(passed.penalties),
+            result.reconstruction.float(),
+            self._penalty(result.penalties),
             self.first_stage.decoder.conv_out.weight,
             step,
         )
@@ -122,15 +122,15 @@ class Autoencoder(Trainable):
         self.manual_backward(value)
         autoencoder.step()
         self.untoggle_optimizer(autoencoder)
-        heard = step >= loss.start
-        if heard:
-            figures |= self._teach(loss, discriminator.optimizer, images)
-        for scheduler in self._schedulers()[: 1 + heard]:  # as many as optimizers made a step
+        adversarial = step >= loss.start
+        if adversarial:
+            figures |= self._train_discriminator(loss, discriminator.optimizer, images)
+        for scheduler in self._schedulers()[: 1 + adversarial]:  # as many as optimizers made a step
             scheduler.step()
-        self._log_step({**passed.penalties, **passed.figures, **figures}, len(images))
+        self._log_step({**result.penalties, **result.figures, **figures}, len(images))
         return value.detach()
 
-    def _teach(
+    def _train_discriminator(
         self, loss: AdversarialLoss, optimizer: Optimizer, images: Tensor
     ) -> dict[str, Tensor]:
         """The discriminator's step, which Lightning does not count: a batch is one step."""
@@ -149,18 +149,18 @@ class Autoencoder(Trainable):
         return figures
 
     def _schedulers(self) -> list[Any]:
-        found: Any = self.lr_schedulers()
-        return found if isinstance(found, list) else [found] if found is not None else []
+        schedulers: Any = self.lr_schedulers() or []
+        return schedulers if isinstance(schedulers, list) else [schedulers]
 
     def configure_optimizers(self) -> Any:
         """One optimizer by the recipe; with a discriminator two, its own being the second."""
         if self.loss is None:
             return super().configure_optimizers()
         recipe, parts = self._recipe(), (self.first_stage, self.loss.discriminator)
-        made = [recipe.configure(part.parameters()) for part in parts]
-        if isinstance(made[0], dict):
-            return [one["optimizer"] for one in made], [one["lr_scheduler"] for one in made]
-        return made
+        pairs = [recipe.configure(part.parameters()) for part in parts]
+        if isinstance(pairs[0], dict):
+            return [pair["optimizer"] for pair in pairs], [pair["lr_scheduler"] for pair in pairs]
+        return pairs
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the error and the peak signal-to-noise ratio of reconstructions from the mean."""
@@ -188,16 +188,14 @@ class Autoencoder(Trainable):
         Raises:
             ValueError: there are no images, or a channel does not vary.
         """
-        was_training = self.training
-        self.eval()
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for batch in images:
-            moments = self.first_stage.moments(batch.to(self.device))
-            mean, variance = (v.double().cpu() for v in self.first_stage.mean_variance(moments))
-            count += mean[:, 0].numel()
-            total = total + mean.sum((0, 2, 3))
-            squares = squares + (mean.square() + variance).sum((0, 2, 3))  # of draws, exactly
-        self.train(was_training)
+        with evaluation_mode(self):
+            for batch in images:
+                moments = self.first_stage.moments(batch.to(self.device))
+                mean, variance = (v.double().cpu() for v in self.first_stage.mean_variance(moments))
+                count += mean[:, 0].numel()
+                total = total + mean.sum((0, 2, 3))
+                squares = squares + (mean.square() + variance).sum((0, 2, 3))  # of draws, exactly
         if not count:
             raise ValueError("the latents cannot be measured: there are no training images")
         mean = total / count

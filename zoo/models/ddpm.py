@@ -11,12 +11,7 @@ class DDPM(PixelDiffusion):
     Args:
         denoiser: C channels in, C out.
         diffusion: with a fixed variance; the paper's is linear, eps, L_simple.
-        image_shape: (C, H, W).
-        sampler: the default walk of ``generate``.
-        conditioner: ``Unconditional`` when None.
-        guidance: ``Unguided`` when None.
-        clock: a level to the network's own time.
-        recipe: how to train.
+        image_shape, sampler, ...: see ``DiffusionModule``.
 
     Raises:
         ValueError: the variance is learned, or the parts do not go together.

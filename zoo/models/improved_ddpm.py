@@ -11,12 +11,7 @@ class ImprovedDDPM(PixelDiffusion):
     Args:
         denoiser: C channels in, 2 C out.
         diffusion: with a learned variance; the paper's is cosine, eps, L_hybrid.
-        image_shape: (C, H, W).
-        sampler: the default walk of ``generate``.
-        conditioner: ``Unconditional`` when None.
-        guidance: ``Unguided`` when None.
-        clock: a level to the network's own time.
-        recipe: how to train.
+        image_shape, sampler, ...: see ``DiffusionModule``.
 
     Raises:
         ValueError: the variance is fixed, or the parts do not go together.

@@ -9,16 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.diffusion.clock import DiscreteClock
+from zoo.diffusion.clock import Clock, DiscreteClock, times
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.parameterization import X0
-from zoo.diffusion.quartile import QUARTILES, quartile
-from zoo.draw import Draw
+from zoo.diffusion.time_sampler import QUARTILES, quartile
 from zoo.first_stage import FirstStage, Identity
 from zoo.recipe import Recipe
 from zoo.records import Batch, Level
 from zoo.schedule import NoiseSchedule
-from zoo.trainable import Trainable
+from zoo.trainable import Draws, Trainable, latents
 
 
 class NoisyClassifier(Trainable):
@@ -42,6 +41,7 @@ class NoisyClassifier(Trainable):
     """
 
     takes_first_stage = True
+    frozen_parts = ("first_stage",)
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class NoisyClassifier(Trainable):
         schedule: NoiseSchedule,
         image_shape: Sequence[int],
         first_stage: FirstStage | None = None,
-        clock: Any = None,
+        clock: Clock | None = None,
         recipe: Recipe | None = None,
     ) -> None:
         super().__init__(recipe)
@@ -57,7 +57,7 @@ class NoisyClassifier(Trainable):
         self.schedule = schedule
         self.image_shape = list(image_shape)
         self.first_stage: FirstStage = first_stage if first_stage is not None else Identity()
-        self.clock = clock if clock is not None else DiscreteClock()
+        self.clock: Clock = clock if clock is not None else DiscreteClock()
         self.latent_shape = tuple(self.first_stage.latent_shape(image_shape))
         self.diffusion = GaussianDiffusion(schedule, X0())  # to add noise; nothing is predicted
         self.network_evaluations = 0
@@ -67,19 +67,13 @@ class NoisyClassifier(Trainable):
 
     @property
     def num_classes(self) -> int:
-        """How many labels there are."""
+        """The number of labels."""
         return int(self.network.num_classes)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
         """The logits (B, K), float32 at least, of x (B, C, h, w) at a level of floats or (B,)."""
-        time = self.clock(level)
-        times = (
-            time.to(x.device, torch.float32)
-            if isinstance(time, Tensor)
-            else x.new_full((x.shape[0],), time, dtype=torch.float32)
-        )
         self.network_evaluations += x.shape[0]
-        logits = self.network(x, times)
+        logits = self.network(x, times(self.clock, level, x))
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def gradient(self, x: Tensor, level: Level, labels: Tensor) -> Tensor:
@@ -117,45 +111,32 @@ class NoisyClassifier(Trainable):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         size = len(batch)
-        t, losses, right = self._judged(batch, lambda purpose: self.draw(size, purpose))
+        t, losses, right = self._losses(batch, lambda purpose: self.draw(size, purpose))
         self._log({"train/accuracy": right.mean()}, size)
         return {"loss": losses.mean(), "t": t, "loss_per_image": losses.detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Loss and share of right answers, by quartile of t too; the same draws in every one."""
+        """Logs loss and accuracy, the latter by quartile of t too; always with the same draws."""
         size = len(batch)
-        indices = range(batch_idx * size, (batch_idx + 1) * size)
-        t, losses, right = self._judged(batch, lambda p: Draw(0, indices, f"validation/{p}"))
-        found = {"loss": losses, "accuracy": right}
-        for name, values in found.items():
+        t, losses, right = self._losses(batch, self.validation_draws(size, batch_idx))
+        for name, values in {"loss": losses, "accuracy": right}.items():
             self.log(f"validation/{name}", values.mean(), batch_size=size, sync_dist=True)
         bins = quartile(t, self.schedule.end).to(right.device)
         for index in range(QUARTILES):
-            mine = right[bins == index]  # perhaps none; the key must be there on every process
-            mean, name = mine.sum() / max(1, len(mine)), f"validation/accuracy_q{index + 1}"
-            self.log(name, mean, batch_size=len(mine), sync_dist=True)
+            part = right[bins == index]  # perhaps empty; every process must log the key
+            mean, name = part.sum() / max(1, len(part)), f"validation/accuracy_q{index + 1}"
+            self.log(name, mean, batch_size=len(part), sync_dist=True)
 
-    def _judged(self, batch: Batch, draws: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def _losses(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """t, cross-entropy and 1 where the likeliest label is right, each (B,)."""
         if not isinstance(batch.condition, Tensor):
             raise ValueError("a noisy classifier trains on labels: set data.condition=label")
-        moments = batch.moments
-        if moments is None:
-            assert batch.images is not None
-            with torch.no_grad():
-                moments = self.first_stage.moments(batch.images)
-        x0 = self.first_stage.draw(moments, draws("posterior")).float()
+        x0 = latents(self.first_stage, batch, draws)
         t = (draws("time").uniform() * self.schedule.end).floor() + 1
         noised = self.diffusion.noise(x0, t, draws("noise").normal(x0))
         logits = self(noised.x, noised.level)
         losses = F.cross_entropy(logits, batch.condition, reduction="none")
         return t, losses, (logits.argmax(dim=1) == batch.condition).float()
-
-    def train(self, mode: bool = True) -> NoisyClassifier:
-        super().train(mode)
-        if isinstance(self.first_stage, nn.Module):  # frozen, dropout and norms included
-            self.first_stage.eval()
-        return self
 
 
 def _check(network: Any, shape: Sequence[int]) -> None:

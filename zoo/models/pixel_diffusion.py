@@ -1,13 +1,14 @@
-"""What DDPM and improved DDPM share: pixels, and a variance that is fixed or learned."""
+"""The base of DDPM and improved DDPM: pixels, and a variance that is fixed or learned."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
 from zoo.conditioner import Conditioner
+from zoo.diffusion.clock import Clock
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import LearnedVariance
 from zoo.first_stage import Identity
@@ -26,7 +27,7 @@ class PixelDiffusion(DiffusionModule):
 
     learns_variance: ClassVar[bool]
     remedy: ClassVar[str]
-    """What is said of another variance."""
+    """The error where the variance is another."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class PixelDiffusion(DiffusionModule):
         sampler: Sampler,
         conditioner: Conditioner | None = None,
         guidance: Guidance | None = None,
-        clock: Any = None,
+        clock: Clock | None = None,
         recipe: Recipe | None = None,
     ) -> None:
         if isinstance(diffusion.variance, LearnedVariance) != self.learns_variance:

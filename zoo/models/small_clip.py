@@ -29,7 +29,7 @@ class SmallClip(Trainable):
         image_shape: (C, H, W) of every image; one channel is repeated three times, for
             open_clip's vision tower has three.
         recipe: how to train.
-        vocabulary: the words it knows; None until a training has looked at its captions.
+        vocabulary: the words it knows; None until a training has read its captions.
         context_length: tokens of a caption, the end token included; None as the vocabulary.
         embedding: length of the features that images and captions share.
         patch_size: side of the square patches in pixels.
@@ -111,7 +111,7 @@ class SmallClip(Trainable):
         is where open_clip's text tower looks for it.
 
         Raises:
-            ValueError: a caption has no word that was seen in training.
+            ValueError: a caption has no word of the vocabulary.
         """
         length, unknown = int(self.context_length or 0), len(self._ids) + 1
         rows = torch.zeros(len(captions), length, dtype=torch.int64)
@@ -144,18 +144,19 @@ class SmallClip(Trainable):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The contrastive loss of augmented images."""
-        images, captions = _captioned(batch)
+        images, captions = _images_captions(batch)
         distinct, owner = distinct_captions(captions)
         draw = self.draw(len(images), "augmentation")
         images = noisy(moved(images, draw), draw)
         cosines = self.encode_image(images).float() @ self.encode_text(distinct).float().T
-        loss = contrastive_loss(self._scale() * cosines, owner.to(cosines.device))
+        scale = self.clip.logit_scale.exp().clamp(max=100.0)  # as CLIP does
+        loss = contrastive_loss(scale * cosines, owner.to(cosines.device))
         self._log({"train/loss": loss}, len(images))
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs how often an image's own caption is the nearest, and their CLIP score."""
-        images, captions = _captioned(batch)
+        images, captions = _images_captions(batch)
         distinct, owner = distinct_captions(captions)
         cosines = self.encode_image(images).float() @ self.encode_text(distinct).float().T
         owner = owner.to(cosines.device)
@@ -163,9 +164,6 @@ class SmallClip(Trainable):
         score = 100 * cosines.gather(1, owner[:, None]).clamp(min=0).mean()
         self.log("val/accuracy", right, batch_size=len(images), prog_bar=True)
         self.log("val/clip_score", score, batch_size=len(images))
-
-    def _scale(self) -> Tensor:
-        return self.clip.logit_scale.exp().clamp(max=100.0)  # as CLIP does
 
 
 def contrastive_loss(logits: Tensor, owner: Tensor) -> Tensor:
@@ -204,14 +202,14 @@ def vocabulary_of(captions: Iterable[str]) -> tuple[list[str], int]:
     counts: Counter[str] = Counter()
     longest = 1
     for caption in captions:
-        found = words(caption)
-        counts.update(found)
-        longest = max(longest, len(found))
+        caption_words = words(caption)
+        counts.update(caption_words)
+        longest = max(longest, len(caption_words))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return sorted(ranked[:_MAX_WORDS]), min(longest + 1, _MAX_CONTEXT)
 
 
-def _captioned(batch: Batch) -> tuple[Tensor, list[str]]:
+def _images_captions(batch: Batch) -> tuple[Tensor, list[str]]:
     captions: Any = batch.condition
     if batch.images is None or not isinstance(captions, list):
         raise ValueError("a small CLIP trains on images with captions: set data.condition=caption")

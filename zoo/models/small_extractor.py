@@ -94,13 +94,13 @@ class SmallExtractor(Trainable):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Cross-entropy of the labels and error of the thumbnails of augmented images."""
-        images, labels = _labelled(batch)
+        images, labels = _images_labels(batch)
         draw = self.draw(len(images), "augmentation")
         images = moved(images, draw)
         features = self(noisy(images, draw))
         of_labels = F.cross_entropy(features["logits"].float(), labels)
-        wanted = F.adaptive_avg_pool2d(images, self.thumbnail_size).flatten(1)
-        of_thumbnails = F.mse_loss(self.thumbnail(features["pool"]).float(), wanted)
+        thumbnails = F.adaptive_avg_pool2d(images, self.thumbnail_size).flatten(1)
+        of_thumbnails = F.mse_loss(self.thumbnail(features["pool"]).float(), thumbnails)
         loss = of_labels + self.thumbnail_weight * of_thumbnails
         logged = {"loss": loss, "cross_entropy": of_labels, "thumbnail_error": of_thumbnails}
         self._log({f"train/{name}": value for name, value in logged.items()}, len(images))
@@ -108,7 +108,7 @@ class SmallExtractor(Trainable):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the share of right answers."""
-        images, labels = _labelled(batch)
+        images, labels = _images_labels(batch)
         right = (self(images)["logits"].argmax(dim=1) == labels).float().mean()
         self.log("val/accuracy", right, batch_size=len(images), prog_bar=True)
 
@@ -131,7 +131,7 @@ class _Block(nn.Module):
         return x + self.body(x)
 
 
-def _labelled(batch: Batch) -> tuple[Tensor, Tensor]:
+def _images_labels(batch: Batch) -> tuple[Tensor, Tensor]:
     if batch.images is None or not isinstance(batch.condition, Tensor):
         raise ValueError("a small extractor trains on images with labels: set data.condition=label")
     return batch.images, batch.condition

@@ -14,17 +14,6 @@ from zoo.sampler.sampler import Sampler
 from zoo.sampler.unipc import UniPC
 
 __all__ = [
-    "DDIM",
-    "PLMS",
-    "Ancestral",
-    "DPMSolver",
-    "DPMSolver3M",
-    "DPMSolverSDE",
-    "DiffusersScheduler",
-    "Euler",
-    "EulerAncestral",
-    "Heun",
-    "Sampler",
-    "UniPC",
-    "grid",
-]
+    "DDIM", "PLMS", "Ancestral", "DPMSolver", "DPMSolver3M", "DPMSolverSDE", "DiffusersScheduler",
+    "Euler", "EulerAncestral", "Heun", "Sampler", "UniPC", "grid",
+]  # fmt: skip

@@ -49,7 +49,7 @@ class Ancestral(Sampler):
 def _std(fraction: Any, beta: float, small: float, floor: float) -> Any:
     """The step's standard deviation: a float where the variance is fixed, else a tensor.
 
-    To clean data, where no noise is drawn, it is still the measure of a classifier's gradient: 0
+    To clean data, where no noise is drawn, it still scales a classifier's gradient: 0
     for the posterior's own variance, the chain's floor for any other fixed one (ADM's code).
     """
     if isinstance(fraction, Tensor):

@@ -24,7 +24,7 @@ class DiffusersScheduler(Sampler):
     """Runs a scheduler of diffusers on the model's own noise schedule, with the zoo's own noise.
 
     For published settings that live there only, and for comparison: it visits the scheduler's own
-    timesteps (``timestep_spacing`` and the like in its config), is asked for what it wants to see
+    timesteps (``timestep_spacing`` and the like in its config), gets the kind of output it expects
     (epsilon, sample or v) and takes every random number from the images' streams. It is slower than
     the zoo's samplers. Needs diffusers, which is imported when it is used.
 
@@ -33,7 +33,7 @@ class DiffusersScheduler(Sampler):
         scheduler: the class, such as "PNDMScheduler".
         config: its constructor's arguments, as in a folder's ``scheduler_config.json``; betas and
             their number come from the model. Where the scheduler has them, ``clip_sample`` is off
-            unless it is given here (the zoo clips before), and ``variance_type: learned_range``
+            unless it is set here (the zoo clips before), and ``variance_type: learned_range``
             stands for whatever variance the model has.
         step_options: further arguments of its ``step``, such as ``{"eta": 1.0}``.
 
@@ -54,11 +54,11 @@ class DiffusersScheduler(Sampler):
 
     def levels(self, schedule: NoiseSchedule) -> list[Level]:
         """The scheduler's own, one for each of its steps and the last; two-stage ones repeat."""
-        return _levels(self._built(schedule), schedule)
+        return _levels(self._scheduler(schedule), schedule)
 
     def start(self, noise: Tensor, first: Level) -> Tensor:
         """x at the first level from unit noise: sigma times it where the scheduler says so."""
-        scheduler = self._built(None)  # its rule is wanted, whatever the betas
+        scheduler = self._scheduler(None)  # its rule does not depend on the betas
         first_sigma = float(max(getattr(scheduler, "sigmas", [0.0])))
         init = float(scheduler.init_noise_sigma)
         in_sigma = init != 1 and math.isclose(init, first_sigma, rel_tol=1e-6)
@@ -67,7 +67,7 @@ class DiffusersScheduler(Sampler):
     def steps(
         self, predict: Predict, x: Tensor, levels: list[Level], draw: Draw, schedule: NoiseSchedule
     ) -> Iterator[Tensor]:
-        scheduler = self._built(schedule)
+        scheduler = self._scheduler(schedule)
         own = _levels(scheduler, schedule)
         begin = len(own) - len(levels)
         if begin < 0 or own[begin:] != levels:
@@ -82,21 +82,24 @@ class DiffusersScheduler(Sampler):
         sample = x / scale  # x / alpha where the scheduler walks over sigma / alpha
         options = self.step_options or {}
         for t, now, to in zip(times, levels, levels[1:], strict=False):
-            seen = scheduler.scale_model_input(sample, t)
-            output = _output(scheduler, predict(seen, now), seen, now)
-            with _Drawn(draw):
+            network_input = scheduler.scale_model_input(sample, t)
+            output = _output(scheduler, predict(network_input, now), network_input, now)
+            with _OwnNoise(draw):
                 sample = scheduler.step(output, t, sample, **options).prev_sample
             yield sample if scale == 1 else sample * to.alpha
 
-    def _built(self, schedule: NoiseSchedule | None) -> Any:
+    def _scheduler(self, schedule: NoiseSchedule | None) -> Any:
         kind = _class(self.scheduler)
         takes = inspect.signature(kind.__init__).parameters
         if "trained_betas" not in takes:
             raise ValueError(f"{self.scheduler} does not walk a table of betas, as models here do")
-        given = {k: v for k, v in (self.config or {}).items() if not k.startswith("_")}
-        if unknown := sorted(given.keys() - takes.keys()):
-            raise ValueError(f"{self.scheduler} takes no {', '.join(unknown)}; {_named(takes)}")
-        settings: dict[str, Any] = {"clip_sample": False, **given}
+        own = {k: v for k, v in (self.config or {}).items() if not k.startswith("_")}
+        if unknown := sorted(own.keys() - takes.keys()):
+            possible = ", ".join(name for name in takes if name != "self")
+            raise ValueError(
+                f"{self.scheduler} takes no {', '.join(unknown)}; possible are {possible}"
+            )
+        settings: dict[str, Any] = {"clip_sample": False, **own}
         if not _uses_variance(kind):
             settings.pop("variance_type", None)  # models' second half of channels never arrives
         if schedule is not None:
@@ -124,10 +127,6 @@ def _class(name: str) -> Any:
     if not (inspect.isclass(kind) and issubclass(kind, diffusers.SchedulerMixin)):
         raise ValueError(f"diffusers {diffusers.__version__} has no scheduler called '{name}'")
     return kind
-
-
-def _named(takes: Any) -> str:
-    return "possible are " + ", ".join(k for k in takes if k != "self")
 
 
 def _log_alpha2(schedule: NoiseSchedule) -> np.ndarray:
@@ -168,14 +167,14 @@ def _uses_variance(kind: Any) -> bool:
 
 
 def _output(scheduler: Any, prediction: Prediction, x: Tensor, level: Level) -> Tensor:
-    """What a network that predicts the scheduler's kind of output would have said at x."""
-    wanted, x0 = scheduler.config.get("prediction_type", "epsilon"), prediction.x0
-    if wanted not in _OUTPUTS:
-        raise ValueError(f"prediction_type is one of {', '.join(_OUTPUTS)}, got '{wanted}'")
+    """The output at x of a network that predicts what the scheduler expects."""
+    kind_of_output, x0 = scheduler.config.get("prediction_type", "epsilon"), prediction.x0
+    if kind_of_output not in _OUTPUTS:
+        raise ValueError(f"prediction_type is one of {', '.join(_OUTPUTS)}, got '{kind_of_output}'")
     output = x0
-    if wanted != "sample":
+    if kind_of_output != "sample":
         output = torch.add(x, x0, alpha=-level.alpha).mul_(1 / level.sigma)
-    if wanted == "v_prediction":
+    if kind_of_output == "v_prediction":
         output.mul_(level.alpha).sub_(x0, alpha=level.sigma)
     kind = scheduler.config.get("variance_type")
     if kind == "learned":
@@ -188,7 +187,7 @@ def _output(scheduler: Any, prediction: Prediction, x: Tensor, level: Level) -> 
     return output
 
 
-class _Drawn(TorchFunctionMode):
+class _OwnNoise(TorchFunctionMode):
     """Within, torch.randn and torch.randn_like give the images' own noise."""
 
     def __init__(self, draw: Draw) -> None:
@@ -200,6 +199,6 @@ class _Drawn(TorchFunctionMode):
         if func is torch.randn_like:
             return self.draw.normal(args[0])
         if func is torch.randn:
-            kept = {k: v for k, v in kwargs.items() if k in ("size", "dtype", "device")}
-            return self.draw.normal(torch.empty(*args, **kept))
+            options = {k: v for k, v in kwargs.items() if k in ("size", "dtype", "device")}
+            return self.draw.normal(torch.empty(*args, **options))
         return func(*args, **kwargs)

@@ -24,7 +24,7 @@ class Euler(DDIM):
 
 
 class EulerAncestral(DDIM):
-    """Euler steps to less than the next level's noise, which is then made up: DDIM's at eta = 1.
+    """Euler steps to less than the next level's noise, then fresh noise: DDIM's at eta = 1.
 
     What differs is the grid and the start, sigma times noise. One network evaluation per step.
     """
@@ -32,6 +32,4 @@ class EulerAncestral(DDIM):
     def __init__(self, num_steps: int = 50, grid: Grid = karras) -> None:
         super().__init__(num_steps, grid, eta=1.0)
 
-    def start(self, noise: Tensor, first: Level) -> Tensor:
-        """x at the first level from unit noise, as if the data were 0."""
-        return noise * first.sigma
+    start = Euler.start

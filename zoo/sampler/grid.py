@@ -27,7 +27,7 @@ def uniform_time(schedule: NoiseSchedule, num_steps: int) -> Tensor:
 def linspace(schedule: NoiseSchedule, num_steps: int) -> Tensor:
     """Equal steps from the end to t = 1, fractional times too, then 0 (k-diffusion's default)."""
     times = torch.linspace(schedule.end, 1.0, num_steps, dtype=torch.float64)
-    return _stopped(times, 0.0)
+    return _with_stop(times, 0.0)
 
 
 def trailing(schedule: NoiseSchedule, num_steps: int) -> Tensor:
@@ -52,7 +52,7 @@ def leading(schedule: NoiseSchedule, num_steps: int, first: int = 1, stop: float
     _at_most(schedule, num_steps, "leading")
     stride = int(schedule.end) // num_steps
     times = torch.arange(num_steps, dtype=torch.float64).flip(0) * stride + first
-    return _within(schedule, _stopped(times, stop), "leading", first)
+    return _within(schedule, _with_stop(times, stop), "leading", first)
 
 
 def quadratic(schedule: NoiseSchedule, num_steps: int, first: int = 1, stop: float = 0.0) -> Tensor:
@@ -65,7 +65,7 @@ def quadratic(schedule: NoiseSchedule, num_steps: int, first: int = 1, stop: flo
     roots = np.linspace(0, np.sqrt(schedule.end * 0.8), num_steps)
     squares = np.unique((roots**2).astype(int)).astype(np.float64)
     times = torch.from_numpy(squares).flip(0) + first
-    return _within(schedule, _stopped(times, stop), "quadratic", first)
+    return _within(schedule, _with_stop(times, stop), "quadratic", first)
 
 
 def uniform_log_snr(
@@ -79,7 +79,7 @@ def uniform_log_snr(
     """
     first, last, points = _range(schedule, num_steps, lowest, stop)
     times = schedule.time_at(torch.linspace(first, last, points, dtype=torch.float64))
-    return _stopped(times[: points - (stop > 0)], stop)
+    return _with_stop(times[: points - (stop > 0)], stop)
 
 
 def karras(
@@ -97,7 +97,7 @@ def karras(
     most, least = (math.exp(-0.5 * log_snr / rho) for log_snr in (first, last))
     roots = torch.linspace(most, least, points, dtype=torch.float64)
     times = schedule.time_at(-2 * rho * roots.log())
-    return _stopped(times[: points - (stop > 0)], stop)
+    return _with_stop(times[: points - (stop > 0)], stop)
 
 
 def respaced(schedule: NoiseSchedule, num_steps: int, sections: str | None = None) -> Tensor:
@@ -127,29 +127,30 @@ def respaced(schedule: NoiseSchedule, num_steps: int, sections: str | None = Non
         raise ValueError(
             f"the respacing '{text}' has {sum(counts)} steps, but num_steps is {num_steps}"
         )
-    kept = _strided(total, counts[0]) if text.startswith("ddim") else _sections(total, counts)
-    return _stopped(torch.tensor(kept[::-1], dtype=torch.float64) + 1, 0.0)
+    ddim = text.startswith("ddim")
+    indices = _by_stride(total, counts[0]) if ddim else _by_section(total, counts)
+    return _with_stop(torch.tensor(indices[::-1], dtype=torch.float64) + 1, 0.0)
 
 
-def _strided(total: int, count: int) -> list[int]:
+def _by_stride(total: int, count: int) -> list[int]:
     for stride in range(1, total + 1):
         if len(range(0, total, stride)) == count:
             return list(range(0, total, stride))
     raise ValueError(f"no integer stride keeps exactly {count} of {total} times")
 
 
-def _sections(total: int, counts: list[int]) -> list[int]:
-    kept, start = [], 0
+def _by_section(total: int, counts: list[int]) -> list[int]:
+    indices, start = [], 0
     for part, count in enumerate(counts):
         size = total // len(counts) + (part < total % len(counts))
         if count > size:
             raise ValueError(f"a section of {size} times cannot be divided into {count} steps")
         stride, position = (size - 1) / (count - 1) if count > 1 else 1.0, 0.0
         for _ in range(count):
-            kept.append(start + round(position))  # halves to even, and the stride summed up,
+            indices.append(start + round(position))  # halves to even, and the stride summed up,
             position += stride  # as the published timesteps were made
         start += size
-    return kept
+    return indices
 
 
 def _range(
@@ -160,7 +161,7 @@ def _range(
     return first, schedule.log_snr(stop if stop > 0 else 1.0), num_steps + (stop > 0)
 
 
-def _stopped(times: Tensor, stop: float) -> Tensor:
+def _with_stop(times: Tensor, stop: float) -> Tensor:
     return torch.cat([times, times.new_full((1,), stop)])
 
 

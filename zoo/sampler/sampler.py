@@ -20,7 +20,7 @@ class Sampler(Part, ABC):
     """Walks from noise to data; holds its settings only, no model and no state of a run.
 
     Args:
-        num_steps: the number of steps; what a step costs is the sampler's own affair.
+        num_steps: the number of steps; their cost depends on the sampler.
         grid: which times are visited.
 
     Raises:
@@ -56,7 +56,7 @@ class Sampler(Part, ABC):
         return noise * math.sqrt(first.alpha**2 + first.sigma**2)
 
     def evaluations(self, levels: list[Level]) -> int:
-        """How many network evaluations a walk over these levels makes: one per step."""
+        """The number of network evaluations of a walk over these levels: one per step."""
         return len(levels) - 1
 
     @abstractmethod

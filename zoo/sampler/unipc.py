@@ -90,9 +90,9 @@ def _table(levels: tuple[Level, ...], order: int, variant: str) -> list[_Weights
     count, ends_clean = len(levels) - 1, levels[-1].sigma == 0
     table: list[_Weights] = []
     for k, (now, to) in enumerate(pairwise(levels)):
-        left = count - k if ends_clean else order
-        known = sum(math.isfinite(value) for value in half[max(0, k - order + 1) : k])
-        earlier = [half[k - j] - half[k] for j in range(1, min(order, left, known + 1))]
+        remaining = count - k if ends_clean else order
+        finite = sum(math.isfinite(value) for value in half[max(0, k - order + 1) : k])
+        earlier = [half[k - j] - half[k] for j in range(1, min(order, remaining, finite + 1))]
         table.append(_step(now, to, half[k + 1] - half[k], earlier, variant))
     return table
 
@@ -105,8 +105,8 @@ def _step(now: Level, to: Level, h: float, earlier: list[float], variant: str) -
         return _Weights(c_x, c_x0, [0.0], None)
     ratios = [value / h for value in earlier]
     size = h if variant == "bh1" else gained
-    predictor = [0.5] if len(ratios) == 1 else _solved(ratios, h, size)
-    corrector = _solved([*ratios, 1.0], h, size) if ratios else [0.5]
+    predictor = [0.5] if len(ratios) == 1 else _solution(ratios, h, size)
+    corrector = _solution([*ratios, 1.0], h, size) if ratios else [0.5]
     scale = to.alpha * size
     slopes = [scale * weight / ratio for weight, ratio in zip(predictor, ratios, strict=True)]
     *corrected, end = (
@@ -115,15 +115,15 @@ def _step(now: Level, to: Level, h: float, earlier: list[float], variant: str) -
     return _Weights(c_x, c_x0, [-sum(slopes), *slopes], [end, -end - sum(corrected), *corrected])
 
 
-def _solved(ratios: list[float], h: float, size: float) -> list[float]:
+def _solution(ratios: list[float], h: float, size: float) -> list[float]:
     """Weights of the differences at ``ratios`` of the step (UniPC, eq. 7, for x0 prediction).
 
     sum_m rho_m r_m^(n-1) = n! psi_n / B(h), with psi_n the integrals of the exponential.
     """
     count = len(ratios)
-    psi, wanted = math.expm1(-h) / -h - 1, []
+    psi, moments = math.expm1(-h) / -h - 1, []
     for n in range(1, count + 1):
-        wanted.append(math.factorial(n) * psi / -size)
+        moments.append(math.factorial(n) * psi / -size)
         psi = psi / -h - 1 / math.factorial(n + 1)
     powers = np.vander(np.asarray(ratios), count, increasing=True).T
-    return list(np.linalg.solve(powers, np.asarray(wanted)).tolist()) if count else []
+    return list(np.linalg.solve(powers, np.asarray(moments)).tolist()) if count else []

@@ -8,11 +8,5 @@ from zoo.schedule.sigmoid import Sigmoid
 from zoo.schedule.zero_terminal_snr import ZeroTerminalSNR
 
 __all__ = [
-    "Cosine",
-    "FromBetas",
-    "Linear",
-    "NoiseSchedule",
-    "ScaledLinear",
-    "Sigmoid",
-    "ZeroTerminalSNR",
-]
+    "Cosine", "FromBetas", "Linear", "NoiseSchedule", "ScaledLinear", "Sigmoid", "ZeroTerminalSNR",
+]  # fmt: skip

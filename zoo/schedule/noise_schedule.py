@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.part import Part
-from zoo.records import Level
+from zoo.records import Level, N
 
 
 class NoiseSchedule(Part):
@@ -54,7 +54,7 @@ class NoiseSchedule(Part):
         self._ends_in_noise = bool(betas[-1] == 1)
         self._alpha_before_end = math.exp(0.5 * float(log_alpha2[-2:][0]))
 
-    def log_snr(self, t: Any) -> Any:
+    def log_snr(self, t: N) -> N:
         """log(alpha^2 / sigma^2) at time t: inf at 0, decreasing; a float or (B,) float64.
 
         Raises:
@@ -69,25 +69,25 @@ class NoiseSchedule(Part):
         between = self._table[lower].copy()
         inside = fraction > 0  # where it is 0, -inf at the end must not meet 0 * inf
         between[inside] += fraction[inside] * (self._table[upper[inside]] - between[inside])
-        found = np.where(times < 1, _log_snr(2 * times * self._log_alpha_1), between)
+        curve = np.where(times < 1, _log_snr(2 * times * self._log_alpha_1), between)
         if self._ends_in_noise:
             last = times > self.end - 1
-            found[last] = _log_snr(_log_square((self.end - times[last]) * self._alpha_before_end))
-        return torch.from_numpy(found) if isinstance(t, Tensor) else float(found[0])
+            curve[last] = _log_snr(_log_square((self.end - times[last]) * self._alpha_before_end))
+        return torch.from_numpy(curve) if isinstance(t, Tensor) else float(curve[0])
 
-    def time_at(self, log_snr: Any) -> Any:
+    def time_at(self, log_snr: N) -> N:
         """The time with this log-SNR, clamped to [0, end]; inverse of ``log_snr``."""
-        wanted = np.atleast_1d(np.asarray(log_snr, dtype=np.float64))
+        curve = np.atleast_1d(np.asarray(log_snr, dtype=np.float64))
         finite = len(self._table) - self._ends_in_noise
-        inside = np.interp(-wanted, -self._table[:finite], np.arange(1.0, finite + 1))
-        log_alpha = -0.5 * np.logaddexp(0.0, -wanted)  # alpha^2 = sigmoid(log_snr)
-        found = np.where(wanted > self._table[0], log_alpha / self._log_alpha_1, inside)
+        inside = np.interp(-curve, -self._table[:finite], np.arange(1.0, finite + 1))
+        log_alpha = -0.5 * np.logaddexp(0.0, -curve)  # alpha^2 = sigmoid(log_snr)
+        times = np.where(curve > self._table[0], log_alpha / self._log_alpha_1, inside)
         if self._ends_in_noise:
-            last = wanted < self._table[-2]
-            found[last] = self.end - np.exp(log_alpha[last]) / self._alpha_before_end
-        return torch.from_numpy(found) if isinstance(log_snr, Tensor) else float(found[0])
+            last = curve < self._table[-2]
+            times[last] = self.end - np.exp(log_alpha[last]) / self._alpha_before_end
+        return torch.from_numpy(times) if isinstance(log_snr, Tensor) else float(times[0])
 
-    def alpha_sigma(self, log_snr: Any) -> tuple[Any, Any]:
+    def alpha_sigma(self, log_snr: N) -> tuple[N, N]:
         """The family: variance preserving, alpha^2 + sigma^2 = 1."""
         if isinstance(log_snr, Tensor):
             return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
@@ -99,7 +99,7 @@ class NoiseSchedule(Part):
         alpha, sigma = self.alpha_sigma(log_snr)
         return Level(t.cpu().double() if isinstance(t, Tensor) else float(t), alpha, sigma, log_snr)
 
-    def at(self, log_snr: float) -> Level:
+    def at(self, log_snr: float) -> Level[float]:
         """The level with this log-SNR."""
         return Level(self.time_at(log_snr), *self.alpha_sigma(log_snr), log_snr)
 

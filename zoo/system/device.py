@@ -1,4 +1,4 @@
-"""Which device and which precision ``auto`` stands for on this machine."""
+"""The device and the precision that ``auto`` stands for on this machine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ def accelerator(name: str = "auto") -> str:
     """Lightning's name of the device to use: "gpu", "mps" or "cpu".
 
     Raises:
-        ValueError: a device is asked for that this machine lacks.
+        ValueError: this machine lacks the device.
     """
-    there = {"gpu": torch.cuda.is_available(), "mps": _has_mps(), "cpu": True}
+    gpu, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    devices = {"gpu": gpu, "mps": mps, "cpu": True}
     if name == "auto":
-        return next(device for device, found in there.items() if found)
-    asked, name = name, {"cuda": "gpu"}.get(name, name)
-    if not there.get(name, True):  # others (tpu, ...) are Lightning's business
+        return next(device for device, present in devices.items() if present)
+    choice, name = name, {"cuda": "gpu"}.get(name, name)
+    if not devices.get(name, True):  # others (tpu, ...) are Lightning's business
         raise ValueError(
-            f"accelerator={asked}, but torch {torch.__version__} finds no such device here: "
+            f"accelerator={choice}, but torch {torch.__version__} finds no such device here: "
             "use trainer=auto or trainer=cpu"
         )
     return name
@@ -35,8 +36,8 @@ def precision(name: str | int, device: str) -> str | int:
     """Lightning's precision: for "auto", ``bf16-mixed`` where ``device`` computes in bf16.
 
     Args:
-        name: "auto", or a precision that is passed on.
-        device: what ``accelerator`` gave.
+        name: "auto", or a precision, which is returned as it is.
+        device: as ``accelerator`` names it.
     """
     if name != "auto":
         return name
@@ -64,10 +65,6 @@ def _cpu_has_bf16() -> bool:
     return any(flag in flags for flag in _BF16_FLAGS)
 
 
-def _has_mps() -> bool:
-    return torch.backends.mps.is_available()
-
-
 @functools.cache
 def _cpu_info(field: str) -> str | None:
     """The first processor's ``field`` in Linux's /proc/cpuinfo; None elsewhere."""
@@ -84,14 +81,14 @@ def torch_device(device: str) -> torch.device:
 
 
 def autocast(name: str, device: str) -> AbstractContextManager[Any]:
-    """What a precision means outside a trainer: autocast for ``bf16-mixed``, nothing for 32 bits.
+    """A precision outside a trainer: autocast for ``bf16-mixed``, nothing for 32 bits.
 
     Raises:
-        ValueError: another precision is asked for.
+        ValueError: another precision.
     """
-    settled = str(precision(name, device))
-    if settled == "bf16-mixed":
+    setting = str(precision(name, device))
+    if setting == "bf16-mixed":
         return torch.autocast(torch_device(device).type, torch.bfloat16)
-    if settled in ("32-true", "32"):
+    if setting in ("32-true", "32"):
         return nullcontext()
     raise ValueError(f"precision is auto, bf16-mixed or 32-true here, got {name}")

@@ -1,4 +1,4 @@
-"""One clear line for a user's mistake: what was wrong, what was got, what is possible."""
+"""One clear line for a user's mistake: the problem, the value, the possible values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
     """The line that says what went wrong, or None for an error that needs its traceback.
 
     Args:
-        error: what was raised; hydra's and omegaconf's are told by their module, so that this
+        error: what was raised; hydra's and omegaconf's are recognised by their module, so that this
             file imports neither.
         known_keys: gives the config's dotted keys, for near matches; called only when needed.
     """
@@ -25,11 +25,11 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
         if unknown:
             return _unknown_key(unknown.group(1), known_keys())
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
-        return (f"cannot read '{override}': " if override else "") + _condensed(str(error))
+        return (f"cannot read '{override}': " if override else "") + _one_line(str(error))
     if isinstance(error, ValueError):
-        return _condensed(str(error))
+        return _one_line(str(error))
     if isinstance(error, OSError):
-        return _condensed(str(error)) or kind
+        return _one_line(str(error)) or kind
     return None
 
 
@@ -48,24 +48,24 @@ def _unknown_config(error: Exception) -> str:
     options = sorted(getattr(error, "options", None) or [])
     group, _, name = missing.strip("/").rpartition("/")
     if not group:
-        return f"no config called '{missing or name}'" if missing else _condensed(str(error))
+        return f"no config called '{missing or name}'" if missing else _one_line(str(error))
     if not options:
-        return f"no config group '{group}' (asked for '{missing}'); `zoo list` shows what exists"
+        return f"no config group '{group}' (requested: '{missing}'); `zoo list` shows what exists"
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
 
 
-def _unknown_key(key: str, known: list[str]) -> str:
+def _unknown_key(key: str, keys: list[str]) -> str:
     parent, _, last = key.rpartition(".")
     prefix = f"{parent}." if parent else ""
-    siblings = [k for k in known if k.startswith(prefix) and "." not in k[len(prefix) :]]
+    siblings = [k for k in keys if k.startswith(prefix) and "." not in k[len(prefix) :]]
     # A near name on the same level first, then the same name elsewhere, then any near key.
     near = get_close_matches(key, siblings, n=3, cutoff=0.6)
-    near += [k for k in known if k.rpartition(".")[2] == last]
-    near += get_close_matches(key, known, n=3, cutoff=0.75)
+    near += [k for k in keys if k.rpartition(".")[2] == last]
+    near += get_close_matches(key, keys, n=3, cutoff=0.75)
     names = list(dict.fromkeys(near))[:3]
     if names:
         return f"unknown key '{key}'; did you mean {' or '.join(repr(n) for n in names)}?"
-    here = sorted(siblings) if siblings else sorted(k for k in known if "." not in k)
+    here = sorted(siblings) if siblings else sorted(k for k in keys if "." not in k)
     return f"unknown key '{key}'; possible are {', '.join(here)}"
 
 
@@ -74,16 +74,16 @@ def _not_built(error: Exception) -> str | None:
     place = re.search(r"full_key: (\S+)", str(error))
     where = f" (building '{place.group(1)}')" if place else ""
     if isinstance(cause, ValueError | OSError):
-        return _condensed(str(cause)) + where
+        return _one_line(str(cause)) + where
     if isinstance(cause, TypeError) and "argument" not in str(cause):
         return None  # not a wrong key but a mistake of ours inside a constructor
     if cause is None or isinstance(cause, TypeError | ImportError):
         message = str(cause) if isinstance(cause, TypeError) else str(error).split("full_key")[0]
-        return _condensed(message.split(", set env var")[0]) + where
+        return _one_line(message.split(", set env var")[0]) + where
     return None
 
 
-def _condensed(message: str) -> str:
+def _one_line(message: str) -> str:
     """One line of a message of several, without omegaconf's postscript and hydra's links."""
     lines = []
     for line in message.removeprefix("ValueError raised while resolving interpolation: ").split(

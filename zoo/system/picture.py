@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 
@@ -55,8 +56,6 @@ def image_grid(
 
 def png(image: Tensor, optimize: bool = True) -> bytes:
     """Encodes uint8 (1, 3 or 4, H, W) as PNG; ``optimize`` takes longer for a smaller file."""
-    from PIL import Image
-
     array = image.permute(1, 2, 0).contiguous().cpu().numpy()
     buffer = io.BytesIO()
     picture = Image.fromarray(array[:, :, 0] if len(image) == 1 else array)

@@ -28,10 +28,10 @@ def track(
     """Yields from ``iterable`` and shows how far it is, on stderr.
 
     Args:
-        iterable: what to go through.
+        iterable: the items.
         total: its length; ``len(iterable)`` where it has one.
-        description: what is being done.
-        unit: what is counted, such as "images".
+        description: the activity.
+        unit: of the count, such as "images".
 
     >>> list(track([1, 2, 3], description="counting"))
     [1, 2, 3]
@@ -70,8 +70,8 @@ class Meter:
 
     Args:
         total: the count at the end, or None where it is not known.
-        description: what is being done.
-        unit: what is counted.
+        description: the activity.
+        unit: of the count.
         done: the count at the beginning, for something resumed.
     """
 
@@ -128,17 +128,17 @@ class Meter:
         parts = [f"{self.done}/{self.total}" if self.total is not None else f"{self.done}"]
         parts.append(_rate(self.rate, self.unit))
         if self.total is not None and self.rate > 0:
-            parts.append(f"{clock((self.total - self.done) / self.rate)} left")
+            parts.append(f"{duration((self.total - self.done) / self.rate)} left")
         return ", ".join([*parts, self.note] if self.note else parts)
 
     def _refresh(self, task: TaskID) -> None:
         _display().update(task, completed=self.done, state=self.text())
 
 
-def clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Seconds as minutes and seconds, with hours where there are any.
 
-    >>> clock(75), clock(3725)
+    >>> duration(75), duration(3725)
     ('1:15', '1:02:05')
     """
     minutes, seconds = divmod(max(0, round(seconds)), 60)

@@ -1,4 +1,4 @@
-"""What made a file: the versions of the libraries and the commit of this checkout."""
+"""The software that writes a file: versions of the libraries, commit of this checkout."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _DISTRIBUTIONS = ("diffusion-zoo", "torch", "lightning", "numpy")
 
 def versions() -> dict[str, str | None]:
     """Version by distribution, and python's; None for one that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    by_name: dict[str, str | None] = {"python": platform.python_version()}
     for name in _DISTRIBUTIONS:
         try:
-            found[name] = version(name)
+            by_name[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            by_name[name] = None
+    return by_name
 
 
 def git_commit() -> str | None:

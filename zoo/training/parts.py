@@ -10,7 +10,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 from torch import nn
 
-from zoo.checkpoint.build import check
+from zoo.checkpoint.build import check_config
 from zoo.checkpoint.file import load
 from zoo.part import config_of
 from zoo.trainable import Trainable
@@ -19,7 +19,7 @@ from zoo.training import text_encoder
 _ENDLESS = 10**9  # steps that Lightning calls an epoch: the data have epochs of their own
 
 
-def data(cfg: DictConfig) -> Any:
+def data_module(cfg: DictConfig) -> Any:
     """The data module, loaded, with an epoch as long as any training."""
     module: Any = instantiate(cfg.data, _convert_="all")
     module.prepare_data()
@@ -47,7 +47,7 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
         )
     # by hydra, not zoo.checkpoint.build: a loss of training is no Part, and errors name the place
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
-    check(config_of(model), trust=None)  # what could not be saved fails early
+    check_config(config_of(model), trust=None)  # what could not be saved fails early
     _check_data(model, data)
     text_encoder.prepare(model, data, cfg.text_encoder is not None, cfg.tokenizer)
     model.training_seed = cfg.seed

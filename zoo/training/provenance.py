@@ -1,4 +1,4 @@
-"""Where trained weights come from, as a saved file records it."""
+"""The origin of trained weights, as a saved file records it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from zoo.trainable import Trainable
 from zoo.training.parts import wants_autoencoder
 
 
-def provenance(cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer) -> dict[str, Any]:
-    """Where the trained weights come from, in plain values; see ``zoo.checkpoint.provenance``."""
+def training_provenance(
+    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer
+) -> dict[str, Any]:
+    """The origin of the trained weights, in plain values; see ``zoo.checkpoint.provenance``."""
     optimizer = trainer.optimizers[0]
     ema = module.recipe.ema if module.recipe is not None else None
     throughput, loss = _find(trainer, Throughput), _find(trainer, Loss)
@@ -36,7 +38,7 @@ def provenance(cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer) 
             "batch_size": data.batch_size * trainer.accumulate_grad_batches,
             "optimizer": type(optimizer).__name__,
             "learning_rate": float(optimizer.defaults["lr"]),
-            "lr_scheduler": _written(cfg.recipe.get("lr_scheduler")),
+            "lr_scheduler": _call_text(cfg.recipe.get("lr_scheduler")),
             "gradient_clip": trainer.gradient_clip_val,
             "ema": f"decay {ema.decay:g}" if averaged else "none",  # type: ignore[union-attr]
             "seed": cfg.seed,
@@ -62,7 +64,7 @@ def _devices(trainer: Trainer, device: str) -> str:
     return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
 
 
-def _written(node: Any) -> str | None:
+def _call_text(node: Any) -> str | None:
     """A partial's config as a call, such as ``warmup(num_steps=500)``."""
     if node is None:
         return None

@@ -1,4 +1,4 @@
-"""What a training gives its text conditioner: weights from a file, a tokenizer from captions."""
+"""The text conditioner of a training: weights from a file, a tokenizer from captions."""
 
 from __future__ import annotations
 
@@ -6,43 +6,42 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.checkpoint import load
 from zoo.conditioner.text import TextConditioner
 
 
 def load_text_encoder(
-    path: str, asked: Mapping[str, Any], trust: Sequence[str] = ()
+    path: str, config: Mapping[str, Any], trust: Sequence[str] = ()
 ) -> TextConditioner:
-    """The text conditioner out of a file, with the dropout and the freezing that are ``asked``.
+    """The text conditioner out of a file, with the dropout and the freezing of ``config``.
 
     Args:
         path: the file.
-        asked: the config of the conditioner.
+        config: of the conditioner.
         trust: packages, beside the zoo's own, whose classes the file may name.
 
     Raises:
-        ValueError: there is no file, no text conditioner in it, or none is asked for.
+        ValueError: there is no file, no text conditioner in it, or the model has none.
     """
-    from zoo.checkpoint import load
-
     saved = load(path, trust)
-    found = getattr(saved, "conditioner", saved)
-    if not isinstance(found, TextConditioner):
+    conditioner = getattr(saved, "conditioner", saved)
+    if not isinstance(conditioner, TextConditioner):
         raise ValueError(
-            f"text_encoder={path} holds a {type(found).__name__}, no text encoder: "
+            f"text_encoder={path} holds a {type(conditioner).__name__}, no text encoder: "
             "give the file of a CLIPText, a BERTText, or of a model with one"
         )
-    if "trainable" not in asked:
+    if "trainable" not in config:
         raise ValueError(
             f"text_encoder={path} is for a model that reads captions: choose "
             "conditioner=clip_text or conditioner=bert_text"
         )
-    found.dropout = asked["dropout"]
-    found.set_trainable(asked["trainable"])
-    return found
+    conditioner.dropout = config["dropout"]
+    conditioner.set_trainable(config["trainable"])
+    return conditioner
 
 
 def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
-    """Sees to it that a text conditioner can read the data's captions; others are left alone.
+    """Makes sure that a text conditioner can read the data's captions; others are unchanged.
 
     Args:
         model: whose ``conditioner`` it is.

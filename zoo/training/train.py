@@ -1,4 +1,4 @@
-"""What ``zoo train`` does: data, model, loggers, callbacks, trainer; then fit and save one file."""
+"""The task of ``zoo train``: data, model, loggers, callbacks, trainer; then fit and save."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.callbacks import averaged
 from zoo.logger import wandb
 from zoo.training import parts
 from zoo.training import trainer as setup
-from zoo.training.provenance import provenance
+from zoo.training.provenance import training_provenance
 
 
 def train(cfg: DictConfig) -> Path:
@@ -29,7 +29,7 @@ def train(cfg: DictConfig) -> Path:
     run_dir = Path(cfg.run_dir)
     ckpt_path = setup.checkpoint_to_resume(cfg.ckpt_path, run_dir)
     seed_everything(cfg.seed, verbose=False)
-    data = parts.data(cfg)
+    data = parts.data_module(cfg)
     module = parts.module(cfg, data)
     if ckpt_path is None:
         setup.set_aside(run_dir)
@@ -39,7 +39,7 @@ def train(cfg: DictConfig) -> Path:
 
     setup.fit(trainer, module, data, ckpt_path, run_dir)
 
-    facts = provenance(cfg, module, data, trainer)
+    facts = training_provenance(cfg, module, data, trainer)
     path = run_dir / "model.safetensors"
     if trainer.is_global_zero:
         with averaged(module):

@@ -24,13 +24,13 @@ def quiet() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     # between Lightning 2.6 and torch 2.12 and later; no user can do anything about it
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-    # a frozen first stage is meant to be; not every module has something to validate
+    # a frozen first stage is intended; not every module has something to validate
     warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")
     warnings.filterwarnings("ignore", message=".*val_dataloader.* but have no `validation_step`")
 
 
 def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
-    """The training state to go on from: ``ckpt_path``, where "last" means the run folder's own.
+    """The training state to resume from: ``ckpt_path``, where "last" means the run folder's own.
 
     Raises:
         ValueError: there is no such file.
@@ -41,7 +41,7 @@ def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
     if not path.is_file():
         raise ValueError(
             f"ckpt_path={ckpt_path}: there is no {path} to resume from; "
-            "leave ckpt_path out to start anew, or set run_dir to the folder of the run"
+            "leave ckpt_path out to start again, or set run_dir to the folder of the run"
         )
     return path
 
@@ -67,7 +67,7 @@ def loggers(cfg: DictConfig) -> list[Logger]:
 
 
 def trainer(cfg: DictConfig, loggers: list[Logger]) -> Trainer:
-    """Lightning's trainer, with "auto" settled and our own bar, state files and data order."""
+    """Lightning's trainer, with "auto" resolved and our own bar, state files and data order."""
     callbacks = [
         instantiate(n, _convert_="all") for n in (cfg.get("callbacks") or {}).values() if n
     ]
@@ -110,7 +110,7 @@ def fit(
     ckpt_path: Path | None,
     run_dir: Path,
 ) -> None:
-    """Trains; after Ctrl-C says how to go on and leaves with code 130."""
+    """Trains; after Ctrl-C says how to resume and exits with code 130."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
@@ -120,7 +120,7 @@ def fit(
         signal.signal(signal.SIGINT, handler)  # Lightning left it ignored
         state = run_dir / "last.ckpt"
         remedy = (
-            f"{state} is whole: the same command with ckpt_path=last goes on from it"
+            f"{state} is intact: the same command with ckpt_path=last resumes from it"
             if state.is_file()
             else "no state had been written yet (callbacks.training_state.every_n_steps)"
         )

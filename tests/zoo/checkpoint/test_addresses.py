@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zoo import checkpoint, paths
-from zoo.checkpoint.build import build, check
+from zoo.checkpoint.build import build, check_config
 from zoo.diffusion.objective import Hybrid, Simple
 
 ADDRESSES = {  # of parts, in files that version 0.1 may have written
@@ -67,7 +67,7 @@ ADDRESSES = {  # of parts, in files that version 0.1 may have written
 @pytest.mark.parametrize("module", ADDRESSES)
 def test_every_address_of_a_saved_part_still_builds(module: str) -> None:
     for name in ADDRESSES[module].split():
-        check({"_target_": f"zoo.{module}.{name}", "_partial_": module == "sampler.grid"})
+        check_config({"_target_": f"zoo.{module}.{name}", "_partial_": module == "sampler.grid"})
 
 
 def test_a_moved_module_builds_the_class_of_its_new_place() -> None:
@@ -75,7 +75,7 @@ def test_a_moved_module_builds_the_class_of_its_new_place() -> None:
     hybrid = build({"_target_": "zoo.diffusion.weighting.Hybrid", "vlb_weight": 0.5})
     assert isinstance(hybrid, Hybrid)
     with pytest.raises(ValueError, match=r"no such class"):
-        check({"_target_": "zoo.diffusion.weighting.Nothing"})
+        check_config({"_target_": "zoo.diffusion.weighting.Nothing"})
 
 
 def test_a_config_is_read_at_the_addresses_of_today() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.checkpoint.build import build, check
+from zoo.checkpoint.build import build, check_config
 from zoo.guidance import Unguided
 from zoo.part import config_of
 from zoo.sampler import DDIM, grid
@@ -147,7 +147,7 @@ def test_endless_nesting_is_an_error_of_one_line():
     for _ in range(100_000):
         config = [config]
     with pytest.raises(ValueError, match="nested too deeply"):
-        check(config)
+        check_config(config)
 
 
 def test_objects_stand_in_for_what_the_outermost_config_describes():

@@ -214,7 +214,7 @@ def test_a_label_table_has_a_row_for_the_null_label(
     from omegaconf import OmegaConf
     from omegaconf.errors import InterpolationResolutionError
 
-    run._teach_arithmetic()
+    run._register_resolvers()
     cfg = OmegaConf.create({"n": classes, "p": dropout, "rows": "${label_rows:${n},${p}}"})
     if rows is None:
         with pytest.raises(InterpolationResolutionError, match="no classes"):

@@ -17,7 +17,7 @@ import zoo
 from zoo.checkpoint import published
 from zoo.convert import from_compvis, network, to_diffusers
 from zoo.convert.__main__ import main
-from zoo.convert.compvis.read import described
+from zoo.convert.compvis.read import model_node
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -60,7 +60,7 @@ def test_the_papers_headline_checkpoints_are_there() -> None:
 
 def test_published_latent_diffusions_hold_a_published_first_stage() -> None:
     held = [
-        described(PUBLISHED[name]["config"])[1]["first_stage_config"]
+        model_node(PUBLISHED[name]["config"])[1]["first_stage_config"]
         for name in PUBLISHED
         if name.startswith(("ldm_", "stable_"))
     ]

@@ -28,7 +28,7 @@ def theirs() -> dict[str, Tensor]:
 def read(state: dict[str, Tensor]) -> nn.Module:
     module = Pair()
     names = keys.table(module, LAYERS)
-    return keys.load(module, keys.translate(module, state, names, "file.pt"), "file.pt")
+    return keys.load_state(module, keys.translate(module, state, names, "file.pt"), "file.pt")
 
 
 def test_rows_are_joined_in_the_tables_order_and_kernels_of_one_pixel_become_linear() -> None:
@@ -83,7 +83,7 @@ def test_loading_checks_our_own_keys_too(change: dict, words: str) -> None:
     before = Pair()
     kept = {key: value.clone() for key, value in before.state_dict().items()}
     with pytest.raises(ValueError) as raised:
-        keys.load(before, state, "ours")
+        keys.load_state(before, state, "ours")
     assert words in str(raised.value)
     assert all(torch.equal(kept[key], value) for key, value in before.state_dict().items())
 
@@ -93,7 +93,7 @@ def test_a_layer_that_a_table_forgets_is_missed() -> None:
     names = keys.table(module, {"conv": "old.conv"})
     state = {key: value for key, value in theirs().items() if key.startswith("old")}
     with pytest.raises(ValueError, match=r"missing 'joined\.bias', 'joined\.weight'"):
-        keys.load(module, keys.translate(module, state, names, "f"), "f")
+        keys.load_state(module, keys.translate(module, state, names, "f"), "f")
 
 
 def test_an_unknown_family_hears_what_exists() -> None:

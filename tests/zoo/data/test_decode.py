@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zoo.data import decode, decode_cache
-from zoo.data.decode import Decoder
+from zoo.data.decode import ImageDecoder
 from zoo.data.rows import Rows, classes, split
 from zoo.data.stream import TrainStream
 
@@ -45,14 +45,14 @@ def broken(request, png):
 
 @pytest.mark.parametrize("memory_limit_gb", [4.0, 0.0])
 def test_stop_names_the_broken_image(broken, memory_limit_gb):
-    decoder = Decoder(8, 3, "stop", memory_limit_gb)
+    decoder = ImageDecoder(8, 3, "stop", memory_limit_gb)
     with pytest.raises(ValueError, match="broken image, row 3: "):
         decoder.image_set(broken, NAMES, "made/train").gather(range(10))
 
 
 @pytest.mark.parametrize("memory_limit_gb", [4.0, 0.0])
 def test_skip_leaves_it_out_and_counts(broken, memory_limit_gb):
-    decoder = Decoder(8, 3, "skip", memory_limit_gb)
+    decoder = ImageDecoder(8, 3, "skip", memory_limit_gb)
     with pytest.warns(UserWarning, match=r"made/train: skipped 1 of 10 images, .* row 3: "):
         images = decoder.image_set(broken, NAMES, "made/train")
     kept = [0, 1, 2, 4, 5, 6, 7, 8, 9]
@@ -64,17 +64,17 @@ def test_skip_leaves_it_out_and_counts(broken, memory_limit_gb):
 
 def test_nothing_left():
     with pytest.raises(ValueError, match="2 of 2 images are broken, none is left"):
-        Decoder(8, 3, "skip").image_set(make([b"x", b"y"]), NAMES, "made/train")
+        ImageDecoder(8, 3, "skip").image_set(make([b"x", b"y"]), NAMES, "made/train")
 
 
 def test_unknown_policy():
     with pytest.raises(ValueError, match="stop, skip, got 'ignore'"):
-        Decoder(8, 3, "ignore")
+        ImageDecoder(8, 3, "ignore")
 
 
 def test_on_demand_is_the_same_set(rows):
-    held = Decoder(8, 3).image_set(rows, NAMES, "made/train")
-    demanded = Decoder(8, 3, memory_limit_gb=0).image_set(rows, NAMES, "made/train")
+    held = ImageDecoder(8, 3).image_set(rows, NAMES, "made/train")
+    demanded = ImageDecoder(8, 3, memory_limit_gb=0).image_set(rows, NAMES, "made/train")
     assert held.in_memory
     assert not demanded.in_memory
     assert demanded.fingerprint == held.fingerprint
@@ -89,39 +89,39 @@ def test_on_demand_is_the_same_set(rows):
 
 def test_the_limit_is_in_decoded_bytes(rows):
     size = 10 * 3 * 8 * 8 / 1e9
-    assert Decoder(8, 3, memory_limit_gb=size).image_set(rows, NAMES, "x").in_memory
-    assert not Decoder(8, 3, memory_limit_gb=size * 0.99).image_set(rows, NAMES, "x").in_memory
+    assert ImageDecoder(8, 3, memory_limit_gb=size).image_set(rows, NAMES, "x").in_memory
+    assert not ImageDecoder(8, 3, memory_limit_gb=size * 0.99).image_set(rows, NAMES, "x").in_memory
 
 
 def test_slow_decoding_is_kept_for_the_next_run(rows, monkeypatch):
-    Decoder(8, 3).image_set(rows, NAMES, "x")
-    assert decode_cache.load(decode_cache.content_key(rows, 8, 3)) is None  # it was quick
+    ImageDecoder(8, 3).image_set(rows, NAMES, "x")
+    assert decode_cache.find(decode_cache.content_key(rows, 8, 3)) is None  # it was quick
     monkeypatch.setattr(decode, "_WORTH_KEEPING", -1.0)
-    first = Decoder(8, 3).image_set(rows, NAMES, "x")
-    monkeypatch.setattr(Decoder, "decode", None)
-    again = Decoder(8, 3).image_set(rows, NAMES, "x")
+    first = ImageDecoder(8, 3).image_set(rows, NAMES, "x")
+    monkeypatch.setattr(ImageDecoder, "decode", None)
+    again = ImageDecoder(8, 3).image_set(rows, NAMES, "x")
     assert again.fingerprint == first.fingerprint
     with pytest.raises(TypeError):
-        Decoder(4, 3).image_set(rows, NAMES, "x")  # another size is another entry
+        ImageDecoder(4, 3).image_set(rows, NAMES, "x")  # another size is another entry
 
 
 def test_cache_follows_the_content_and_survives_damage(rows, png, monkeypatch, tmp_path):
     monkeypatch.setattr(decode, "_WORTH_KEEPING", -1.0)
-    first = Decoder(8, 3).image_set(rows, NAMES, "x")
-    changed = Decoder(8, 3).image_set(make([png(9 - v) for v in range(10)]), NAMES, "x")
+    first = ImageDecoder(8, 3).image_set(rows, NAMES, "x")
+    changed = ImageDecoder(8, 3).image_set(make([png(9 - v) for v in range(10)]), NAMES, "x")
     assert changed.images[0, 0, 0, 0] == 9
     kept = list((tmp_path / "cache" / "decoded").iterdir())
     assert len(kept) == 2
     for file in kept:
         file.write_bytes(file.read_bytes()[:-100])
-    assert Decoder(8, 3).image_set(rows, NAMES, "x").fingerprint == first.fingerprint
+    assert ImageDecoder(8, 3).image_set(rows, NAMES, "x").fingerprint == first.fingerprint
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing(rows, monkeypatch, tmp_path):
     monkeypatch.setattr(decode, "_WORTH_KEEPING", -1.0)
     (tmp_path / "file").touch()
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
-    assert len(Decoder(8, 3).image_set(rows, NAMES, "x")) == 10
+    assert len(ImageDecoder(8, 3).image_set(rows, NAMES, "x")) == 10
 
 
 def test_split_gives_every_class_its_share():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.data.pixels import decoded, pixels
+from zoo.data.pixels import decoded_pixels, pixels
 
 
 def encode(image, kind="PNG", **options):
@@ -18,7 +18,7 @@ def encode(image, kind="PNG", **options):
 
 def test_right_size_is_left_alone():
     array = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    result = decoded(encode(Image.fromarray(array)), 16, 3)
+    result = decoded_pixels(encode(Image.fromarray(array)), 16, 3)
     assert (result.permute(1, 2, 0).numpy() == array).all()
 
 
@@ -46,7 +46,7 @@ def test_shrinking_is_bicubic_as_torch_has_it():
 def test_transparent_is_white(channels):
     array = np.zeros((8, 8, 4), dtype=np.uint8)
     array[:4, :, 3] = 255
-    result = decoded(encode(Image.fromarray(array)), 8, channels)
+    result = decoded_pixels(encode(Image.fromarray(array)), 8, channels)
     assert result.shape == (channels, 8, 8)
     assert (result[:, :4] == 0).all()
     assert (result[:, 4:] == 255).all()
@@ -54,12 +54,12 @@ def test_transparent_is_white(channels):
 
 def test_palette_cmyk_and_sixteen_bits():
     red = Image.new("RGB", (8, 8), (255, 0, 0))
-    assert decoded(encode(red.convert("P")), 8, 3)[0].min() == 255
-    cmyk = decoded(encode(red.convert("CMYK"), "JPEG", quality=95), 8, 3)
+    assert decoded_pixels(encode(red.convert("P")), 8, 3)[0].min() == 255
+    cmyk = decoded_pixels(encode(red.convert("CMYK"), "JPEG", quality=95), 8, 3)
     assert cmyk[0].min() > 240
     assert cmyk[1].max() < 15
     deep = Image.fromarray(np.full((8, 8), 40000, dtype=np.uint16))
-    assert (decoded(encode(deep), 8, 1) == 40000 >> 8).all()
+    assert (decoded_pixels(encode(deep), 8, 1) == 40000 >> 8).all()
 
 
 def test_camera_orientation_is_applied():
@@ -67,4 +67,4 @@ def test_camera_orientation_is_applied():
     array[:, 4:] = 255
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
-    assert (decoded(encode(Image.fromarray(array), exif=exif), 8, 3)[:, :, :4] == 255).all()
+    assert (decoded_pixels(encode(Image.fromarray(array), exif=exif), 8, 3)[:, :, :4] == 255).all()

@@ -156,11 +156,11 @@ def test_a_wrong_file_is_said_in_one_line(files, tmp_path, overrides, message) -
 
 
 def test_a_saved_file_cannot_name_a_file_to_load(files, tmp_path) -> None:
-    from zoo.checkpoint.build import check
+    from zoo.checkpoint.build import check_config
 
     for target in ("zoo.checkpoint.load", "zoo.load"):
         with pytest.raises(ValueError, match="is refused"):
-            check({"_target_": target, "path": "x.safetensors"})
+            check_config({"_target_": target, "path": "x.safetensors"})
 
 
 def test_a_result_holds_settings_hash_and_evaluations(files, data) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 import zoo
 from zoo.classifier import EncoderUNet
-from zoo.diffusion.quartile import quartile
+from zoo.diffusion.time_sampler import quartile
 from zoo.first_stage import KLAutoencoder
 from zoo.models.noisy_classifier import NoisyClassifier
 from zoo.recipe import Recipe

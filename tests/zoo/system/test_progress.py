@@ -9,7 +9,7 @@ from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.sampler import DDIM
 from zoo.schedule import Linear
-from zoo.system.progress import Meter, clock, sampling, track
+from zoo.system.progress import Meter, duration, sampling, track
 
 
 class Terminal(io.StringIO):
@@ -29,7 +29,7 @@ def terminal(monkeypatch):
 
 @pytest.fixture
 def time(monkeypatch):
-    """A clock that stands until it is moved."""
+    """A duration that stands until it is moved."""
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
@@ -105,4 +105,4 @@ def test_sampling_counts_the_steps_of_all_batches(monkeypatch):
 
 
 def test_clock():
-    assert [clock(s) for s in (0, 59.6, 3600, -3)] == ["0:00", "1:00", "1:00:00", "0:00"]
+    assert [duration(s) for s in (0, 59.6, 3600, -3)] == ["0:00", "1:00", "1:00:00", "0:00"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.convert import keys
-from zoo.convert.arguments import complete, factors, need, numbers, refuse
-from zoo.convert.keys import below
+from zoo.convert.arguments import factors, need, numbers, refuse, with_defaults
 from zoo.first_stage import KLAutoencoder, VQAutoencoder
-from zoo.layers.stage import Stage, stages
 
 _DEFAULTS: dict[str, Any] = {"ddconfig": None, "embed_dim": None, "n_embed": None, "remap": None}
 _UNREAD = {  # how it is trained
@@ -39,47 +38,51 @@ _DDCONFIG: dict[str, Any] = {
     "give_pre_end": False,
     "tanh_out": False,
 }
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "resamp_with_conv": (True,),
-    "use_linear_attn": (False,),
-    "attn_type": ("vanilla", "none"),
-    "give_pre_end": (False,),
-    "tanh_out": (False,),
-}
-RES_BLOCK = {
-    "norm1": "norm1",
-    "conv1": "conv1",
-    "embedding": "temb_proj",
-    "norm2": "norm2",
-    "conv2": "conv2",
-    "shortcut": "nin_shortcut",
-}
-ATTENTION = {"norm": "norm", "attention.qkv": ["q", "k", "v"], "attention.out": "proj_out"}
+FIXED: dict[str, tuple[Any, ...]] = {"resamp_with_conv": (True,), "use_linear_attn": (False,)}
+_FIXED = FIXED | {
+    "attn_type": ("vanilla", "none"), "give_pre_end": (False,), "tanh_out": (False,),
+}  # fmt: skip
+_RULES = [  # ours to theirs, in this order
+    (r"^time_embedding\.0", "temb.dense.0"),
+    (r"^time_embedding\.2", "temb.dense.1"),
+    (r"\bmid\.attentions\.0", "mid.attn_1"),
+    (r"\bmid\.blocks\.0", "mid.block_1"),
+    (r"\bmid\.blocks\.1", "mid.block_2"),
+    (r"\.attentions\.", ".attn."),
+    (r"\.blocks\.", ".block."),
+    (r"\.attention\.out", ".proj_out"),
+    (r"\.embedding\.", ".temb_proj."),
+    (r"\.shortcut\.", ".nin_shortcut."),
+    (r"\b(down\.\d+)\.resample\.", r"\1.downsample."),
+    (r"\b(up\.\d+)\.resample\.", r"\1.upsample."),
+    (r"^codebook", "quantize.embedding"),
+]
+SCALE = ("shift", "scale")  # of the latents: our buffers, in the reference's config or beside it
 
 
 def autoencoder(params: Mapping[str, Any]) -> KLAutoencoder | VQAutoencoder:
     """Our autoencoder for the reference's parameters; with ``n_embed`` codes it is a VQ one.
 
     Raises:
-        ValueError: a parameter is unknown or missing, or ours cannot do what it asks for.
+        ValueError: a parameter is unknown or missing, or ours does not support its value.
     """
     if "ddconfig" not in params:  # the encoder's own arguments beside the autoencoder's
         own = {name: value for name, value in params.items() if name in _DDCONFIG}
         rest = {name: value for name, value in params.items() if name not in _DDCONFIG}
         params = {**rest, "ddconfig": own}
     what = "the autoencoder"
-    given = complete(params, _DEFAULTS, what, _UNREAD)
-    refuse(given, {"remap": (None,)}, what)
-    inner = complete(given["ddconfig"], _DDCONFIG, "ddconfig")
+    arguments = with_defaults(params, _DEFAULTS, what, _UNREAD)
+    refuse(arguments, {"remap": (None,)}, what)
+    inner = with_defaults(arguments["ddconfig"], _DDCONFIG, "ddconfig")
     need(inner, [name for name, default in _DDCONFIG.items() if default is None], "ddconfig")
     refuse(inner, _FIXED, "ddconfig")
-    _check(given, inner)
+    _check(arguments, inner)
     mult = numbers(inner["ch_mult"])
     plain = inner["attn_type"] == "none"
     sides = () if plain else numbers(inner["attn_resolutions"])
     sizes: dict[str, Any] = {
         "image_channels": inner["in_channels"],
-        "latent_channels": given["embed_dim"] or inner["z_channels"],
+        "latent_channels": arguments["embed_dim"] or inner["z_channels"],
         "channels": inner["ch"],
         "channel_mult": mult,
         "num_res_blocks": inner["num_res_blocks"],
@@ -88,20 +91,20 @@ def autoencoder(params: Mapping[str, Any]) -> KLAutoencoder | VQAutoencoder:
         "z_channels": inner["z_channels"],
         "dropout": float(inner["dropout"]),
     }
-    if given["n_embed"] is None:
+    if arguments["n_embed"] is None:
         return KLAutoencoder(**sizes)
-    return VQAutoencoder(**sizes, num_codes=given["n_embed"])
+    return VQAutoencoder(**sizes, num_codes=arguments["n_embed"])
 
 
-def _check(given: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
+def _check(arguments: Mapping[str, Any], inner: Mapping[str, Any]) -> None:
     if inner["out_ch"] != inner["in_channels"]:
         raise ValueError(
             f"ddconfig: out_ch={inner['out_ch']} beside in_channels={inner['in_channels']} has no "
-            "counterpart here: an autoencoder gives back what it takes"
+            "counterpart here: an autoencoder reconstructs its input"
         )
-    if bool(inner["double_z"]) != (given["n_embed"] is None):
+    if bool(inner["double_z"]) != (arguments["n_embed"] is None):
         raise ValueError(
-            f"ddconfig: double_z={inner['double_z']} with n_embed={given['n_embed']}: a KL "
+            f"ddconfig: double_z={inner['double_z']} with n_embed={arguments['n_embed']}: a KL "
             "autoencoder doubles z, a VQ autoencoder (n_embed codes) does not"
         )
 
@@ -110,55 +113,26 @@ def load_autoencoder(
     params: Mapping[str, Any], state: Mapping[str, Tensor], scale: Tensor | float = 1.0
 ) -> KLAutoencoder | VQAutoencoder:
     """An autoencoder with weights (the reference's keys, without prefix) and a scale factor."""
-    module, name = autoencoder(params), "compvis autoencoder"
-    found = keys.translate(module, state, keys.table(module, layers(module)), name)
+    module = autoencoder(params)
+    keys.fill(module, state, names(module), "compvis autoencoder", own=SCALE)
     module.set_scale(0.0, scale)
-    own = module.state_dict()
-    keys.load(module, {**found, "shift": own["shift"], "scale": own["scale"]}, name)
     return module
 
 
-def layers(module: nn.Module) -> dict[str, Any]:
-    """Our layers of an autoencoder to the reference's."""
-    net: Any = module
-    return {
-        **half(net.encoder, "encoder."),
-        **half(net.decoder, "decoder."),
-        "quant_conv": "quant_conv",
-        "post_quant_conv": "post_quant_conv",
-        "codebook": "quantize.embedding",
-    }
-
-
-def half(module: nn.Module, prefix: str = "") -> dict[str, Any]:
-    """Our layers to those of the reference's Encoder, Decoder or Model, below a prefix of both.
+def names(module: nn.Module) -> keys.Table:
+    """Our keys of an autoencoder, or of the DDPM port's U-Net, to the reference's.
 
     The reference counts ways up by resolution, 0 the finest; ours in the order they are run.
     """
-    net: Any = module
-    found: dict[str, Any] = {
-        f"{prefix}{name}": f"{prefix}{name}" for name in ("conv_in", "norm_out", "conv_out")
-    }
-    middle = f"{prefix}mid"
-    found |= below(f"{middle}.blocks.0", f"{middle}.block_1", RES_BLOCK)
-    found |= below(f"{middle}.attentions.0", f"{middle}.attn_1", ATTENTION)
-    found |= below(f"{middle}.blocks.1", f"{middle}.block_2", RES_BLOCK)
-    for level, stage in enumerate(stages(getattr(net, "down", nn.ModuleList()))):
-        path = f"{prefix}down.{level}"
-        found |= _stage(path, path, stage, "downsample")
-    ups = getattr(net, "up", nn.ModuleList())
-    for index, stage in enumerate(stages(ups)):
-        theirs = f"{prefix}up.{len(ups) - 1 - index}"
-        found |= _stage(f"{prefix}up.{index}", theirs, stage, "upsample")
-    return found
-
-
-def _stage(ours: str, theirs: str, stage: Stage, resample: str) -> dict[str, Any]:
-    found: dict[str, Any] = {f"{ours}.resample.conv": f"{theirs}.{resample}.conv"}
-    for place in range(len(stage.blocks)):
-        found |= below(f"{ours}.blocks.{place}", f"{theirs}.block.{place}", RES_BLOCK)
-        found |= below(f"{ours}.attentions.{place}", f"{theirs}.attn.{place}", ATTENTION)
-    return found
+    ours = [key for key in module.state_dict(keep_vars=True) if key not in SCALE]
+    last = max(int(level) for key in ours for level in re.findall(r"\bup\.(\d+)", key))
+    table: keys.Table = {}
+    for key in ours:
+        level = re.sub(r"\bup\.(\d+)", lambda m: f"up.{last - int(m[1])}", key)
+        their = keys.rename(level, _RULES)
+        parts = [their.replace(".attention.qkv.", f".{letter}.") for letter in "qkv"]
+        table[key] = parts if ".attention.qkv." in their else [their]
+    return table
 
 
 def scale_of(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> float:

@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from zoo.checkpoint.fit import name_list
 from zoo.conditioner import BERTText, ClassToken, CLIPText, Unconditional
 from zoo.convert import keys
-from zoo.convert.arguments import complete, need
+from zoo.convert.arguments import need, with_defaults
 from zoo.convert.keys import below
 
 DROPPED = 0.1
@@ -32,14 +33,13 @@ _BERT_FEED_FORWARD = {"norm2": "0", "feed_forward_in": "1.net.0.0", "feed_forwar
 def conditioner(config: Any, state: Mapping[str, Tensor], trainable: bool = False) -> Any:
     """Our conditioner for a ``cond_stage_config``, with weights (the reference's keys below it).
 
-    Text conditioners come without a tokenizer, which the files lack: ``set_tokenizer`` gives them
-    one.
+    Text conditioners come without a tokenizer, which the files lack: use ``set_tokenizer``.
 
     Raises:
         ValueError: the config names a conditioner that the zoo lacks, or the weights do not fit.
     """
     if config is None or config == "__is_unconditional__":
-        keys.load(_nothing(), state, "no conditioner")
+        keys.load_state(nn.Identity(), state, "no conditioner")
         return Unconditional()
     if isinstance(config, str):
         raise ValueError(
@@ -62,17 +62,16 @@ def conditioner(config: Any, state: Mapping[str, Tensor], trainable: bool = Fals
 
 
 def _classes(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> ClassToken:
-    given = complete(
+    arguments = with_defaults(
         params, {"embed_dim": None, "n_classes": 1000, "ucg_rate": None}, "ClassEmbedder", ("key",)
     )
-    need(given, ("embed_dim",), "ClassEmbedder")
-    rows, dropout = given["n_classes"], given["ucg_rate"]
+    need(arguments, ("embed_dim",), "ClassEmbedder")
+    rows, dropout = arguments["n_classes"], arguments["ucg_rate"]
     if dropout is None:
         dropout = DROPPED if rows == _WITH_NULL else 0.0
     null = dropout > 0
-    module = ClassToken(rows - null, given["embed_dim"], float(dropout), null_row=null)
-    keys.fill(module, state, {"embedding": "embedding"}, "ClassEmbedder")
-    return module
+    module = ClassToken(rows - null, arguments["embed_dim"], float(dropout), null_row=null)
+    return keys.fill(module, state, {"embedding.weight": ["embedding.weight"]}, "ClassEmbedder")
 
 
 def _bert(params: Mapping[str, Any], state: Mapping[str, Tensor], trainable: bool) -> BERTText:
@@ -83,55 +82,47 @@ def _bert(params: Mapping[str, Any], state: Mapping[str, Tensor], trainable: boo
         "max_seq_len": 77,
         "embedding_dropout": 0.0,
     }
-    given = complete(params, defaults, "BERTEmbedder", ("device", "use_tokenizer"))
-    need(given, ("n_embed", "n_layer"), "BERTEmbedder")
+    arguments = with_defaults(params, defaults, "BERTEmbedder", ("device", "use_tokenizer"))
+    need(arguments, ("n_embed", "n_layer"), "BERTEmbedder")
     module = BERTText(
-        vocab_size=given["vocab_size"],
-        width=given["n_embed"],
-        layers=given["n_layer"],
-        max_length=given["max_seq_len"],
-        embedding_dropout=float(given["embedding_dropout"]),
+        vocab_size=arguments["vocab_size"],
+        width=arguments["n_embed"],
+        layers=arguments["n_layer"],
+        max_length=arguments["max_seq_len"],
+        embedding_dropout=float(arguments["embedding_dropout"]),
         dropout=DROPPED,
         trainable=trainable,
     )
     layers = below("network", "transformer", _BERT_LAYERS)
-    for index in range(given["n_layer"]):
+    for index in range(arguments["n_layer"]):
         ours, theirs = f"network.layers.{index}", "transformer.attn_layers.layers"
         layers |= below(ours, f"{theirs}.{2 * index}", _BERT_ATTENTION)
         layers |= below(ours, f"{theirs}.{2 * index + 1}", _BERT_FEED_FORWARD)
-    used = keys.without(state, "", drop=("transformer.to_logits.",))  # of a language model
-    return _text(module, used, keys.table(module, layers), "BERTEmbedder")
+    weights = keys.without(state, "", drop=("transformer.to_logits.",))  # of a language model
+    names = keys.table(module, layers)
+    return keys.fill(module, weights, names, "BERTEmbedder", own=("tokenizer",))
 
 
 def _clip(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> CLIPText:
-    complete(params, {}, "FrozenCLIPEmbedder", ("version", "device", "max_length", "freeze"))
-    used = keys.without(state, "transformer.", drop=("text_model.embeddings.position_ids",))
+    with_defaults(params, {}, "FrozenCLIPEmbedder", ("version", "device", "max_length", "freeze"))
+    weights = keys.without(state, "transformer.", drop=("text_model.embeddings.position_ids",))
     embeddings = "text_model.embeddings"
     table, places = (f"{embeddings}.{n}_embedding.weight" for n in ("token", "position"))
     inner = "text_model.encoder.layers.0.mlp.fc1.weight"
-    if missing := [f"transformer.{key}" for key in (table, places, inner) if key not in used]:
-        raise ValueError(f"FrozenCLIPEmbedder: the weights lack {keys.listed(missing)}")
-    layers = {key.split(".")[3] for key in used if key.startswith("text_model.encoder.layers.")}
-    width = used[table].shape[1]
+    if missing := [f"transformer.{key}" for key in (table, places, inner) if key not in weights]:
+        raise ValueError(f"FrozenCLIPEmbedder: the weights lack {name_list(missing)}")
+    layers = {key.split(".")[3] for key in weights if key.startswith("text_model.encoder.layers.")}
+    width = weights[table].shape[1]
     module = CLIPText(
-        vocab_size=used[table].shape[0],
+        vocab_size=weights[table].shape[0],
         width=width,
         layers=len(layers),
         heads=max(1, width // 64),  # every CLIP's heads are 64 wide
-        max_length=used[places].shape[0],
-        feed_forward=used[inner].shape[0],
+        max_length=weights[places].shape[0],
+        feed_forward=weights[inner].shape[0],
         dropout=DROPPED,
     )
     names = {
         key: [key.removeprefix("network.")] for key in module.state_dict() if key != "tokenizer"
     }
-    return _text(module, used, names, "FrozenCLIPEmbedder")
-
-
-def _text(module: Any, state: Mapping[str, Tensor], names: keys.Table, what: str) -> Any:
-    found = keys.translate(module, state, names, what)
-    return keys.load(module, {**found, "tokenizer": module.tokenizer}, what)
-
-
-def _nothing() -> Any:
-    return nn.Identity()
+    return keys.fill(module, weights, names, "FrozenCLIPEmbedder", own=("tokenizer",))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from zoo.convert import keys
-from zoo.convert.arguments import complete, factors, need, numbers, refuse
-from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, half
+from zoo.convert.arguments import choose, factors, need, numbers, refuse, with_defaults
+from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, FIXED, names
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import FixedVariance
@@ -18,12 +18,7 @@ from zoo.sampler import Ancestral
 from zoo.schedule import FromBetas, Linear, NoiseSchedule, ScaledLinear
 
 _MODEL: dict[str, Any] = {**CONVOLUTIONAL, "use_timestep": True}
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "resamp_with_conv": (True,),
-    "use_timestep": (True,),
-    "use_linear_attn": (False,),
-    "attn_type": ("vanilla",),
-}
+_FIXED = FIXED | {"use_timestep": (True,), "attn_type": ("vanilla",)}
 _DIFFUSION: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_start": 1e-4,
@@ -38,22 +33,22 @@ def ddpm_unet(config: Mapping[str, Any]) -> UNet:
     """Our U-Net for the arguments of a Model; ``attn_resolutions`` are sides of the image.
 
     Raises:
-        ValueError: an argument is unknown or missing, or our U-Net cannot do what it asks for.
+        ValueError: an argument is unknown or missing, or our U-Net does not support its value.
     """
-    given = complete(config, _MODEL, "Model", _DIFFUSION)
-    need(given, [name for name, default in _MODEL.items() if default is None], "Model")
-    refuse(given, _FIXED, "Model")
-    mult = numbers(given["ch_mult"])
+    arguments = with_defaults(config, _MODEL, "Model", _DIFFUSION)
+    need(arguments, [name for name, default in _MODEL.items() if default is None], "Model")
+    refuse(arguments, _FIXED, "Model")
+    mult, sides = numbers(arguments["ch_mult"]), numbers(arguments["attn_resolutions"])
     if mult[0] != 1:
         raise ValueError(f"Model: ch_mult={list(mult)} has no counterpart here: it begins with 1")
     return UNet(
-        in_channels=given["in_channels"],
-        out_channels=given["out_ch"],
-        channels=given["ch"],
+        in_channels=arguments["in_channels"],
+        out_channels=arguments["out_ch"],
+        channels=arguments["ch"],
         channel_mult=mult,
-        num_res_blocks=given["num_res_blocks"],
-        attention_at=factors(given["resolution"], numbers(given["attn_resolutions"]), len(mult)),
-        dropout=float(given["dropout"]),
+        num_res_blocks=arguments["num_res_blocks"],
+        attention_at=factors(arguments["resolution"], sides, len(mult)),
+        dropout=float(arguments["dropout"]),
         norm_eps=1e-6,
         asymmetric_padding=True,
         sine_first=True,
@@ -63,40 +58,32 @@ def ddpm_unet(config: Mapping[str, Any]) -> UNet:
 
 def load_ddpm_unet(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> UNet:
     """The U-Net with the weights of ``state``."""
-    module, name = ddpm_unet(config), "DDPM U-Net"
-    layers = half(module) | {f"time_embedding.{2 * i}": f"temb.dense.{i}" for i in (0, 1)}
-    keys.fill(module, state, layers, name)
-    return module
+    module = ddpm_unet(config)
+    return keys.fill(module, state, names(module), "DDPM U-Net")
 
 
 def ddpm(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> DDPM:
     """The whole model: ``model_var_type`` is "fixedlarge" for CIFAR-10, else "fixedsmall"."""
-    given = complete(config, _DIFFUSION, "Diffusion", _MODEL)
-    if given["model_var_type"] not in _VARIANCES:
-        raise ValueError(
-            f"there is no model_var_type '{given['model_var_type']}': possible are "
-            f"{', '.join(_VARIANCES)}"
-        )
-    net, steps = load_ddpm_unet(config, state), given["num_diffusion_timesteps"]
-    variance = FixedVariance(_VARIANCES[given["model_var_type"]])
+    arguments = with_defaults(config, _DIFFUSION, "Diffusion", _MODEL)
+    fraction = choose(arguments["model_var_type"], _VARIANCES, "model_var_type")
+    net, steps = load_ddpm_unet(config, state), arguments["num_diffusion_timesteps"]
     module = DDPM(
         denoiser=net,
-        diffusion=GaussianDiffusion(_schedule(given, steps), variance=variance),
+        diffusion=GaussianDiffusion(_schedule(arguments, steps), variance=FixedVariance(fraction)),
         image_shape=(config["in_channels"], config["resolution"], config["resolution"]),
         sampler=Ancestral(steps),
     )
     return module.eval()
 
 
-def _schedule(given: Mapping[str, Any], steps: int) -> NoiseSchedule:
-    name, start, end = given["beta_schedule"], given["beta_start"], given["beta_end"]
-    if name == "linear":
-        return plain_linear(steps, start, end)
-    if name == "quad":
-        return ScaledLinear(steps, start, end)
-    if name == "const":
-        return FromBetas([end] * steps)
-    raise ValueError(f"there is no beta_schedule '{name}': possible are linear, quad, const")
+def _schedule(arguments: Mapping[str, Any], steps: int) -> NoiseSchedule:
+    start, end = arguments["beta_start"], arguments["beta_end"]
+    makers: dict[str, Callable[[], NoiseSchedule]] = {
+        "linear": lambda: plain_linear(steps, start, end),
+        "quad": lambda: ScaledLinear(steps, start, end),
+        "const": lambda: FromBetas([end] * steps),
+    }
+    return choose(arguments["beta_schedule"], makers, "beta_schedule")()
 
 
 def plain_linear(steps: int, start: float, end: float) -> Linear:

@@ -1,4 +1,4 @@
-"""What a latent diffusion's parameters say of the diffusion, and what that means here."""
+"""A latent diffusion's parameters of the diffusion, and their counterparts here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from zoo.conditioner import BERTText, CLIPText
+from zoo.convert.arguments import choose
 from zoo.convert.compvis.ddpm import plain_linear
 from zoo.diffusion.objective import Objective, Simple, SimpleL1
 from zoo.diffusion.parameterization import X0, Epsilon
@@ -49,22 +50,22 @@ def walk(schedule: NoiseSchedule) -> DDIM:
 
 
 def chain(schedule: NoiseSchedule) -> Ancestral:
-    """All times, drawn from the posterior: what a diffusion of pixels is sampled by."""
+    """All times, drawn from the posterior: the sampler of a diffusion of pixels."""
     return Ancestral(int(schedule.end))
 
 
-def schedule(given: Mapping[str, Any]) -> NoiseSchedule:
-    """The schedule of a name, or of given betas."""
-    if given["given_betas"] is not None:
-        return FromBetas(list(given["given_betas"]))
-    name, steps = given["beta_schedule"], given["timesteps"]
-    start, end = given["linear_start"], given["linear_end"]
+def schedule(arguments: Mapping[str, Any]) -> NoiseSchedule:
+    """The schedule by its name, or by its betas."""
+    if arguments["given_betas"] is not None:
+        return FromBetas(list(arguments["given_betas"]))
+    name, steps = arguments["beta_schedule"], arguments["timesteps"]
+    start, end = arguments["linear_start"], arguments["linear_end"]
     if name == "linear":  # in the square root of beta, whatever its name
         return ScaledLinear(steps, start, end)
     if name == "sqrt_linear":
         return plain_linear(steps, start, end)
     if name == "cosine":
-        return Cosine(steps, given["cosine_s"])
+        return Cosine(steps, arguments["cosine_s"])
     raise ValueError(
         f"there is no counterpart of beta_schedule '{name}': possible are linear, sqrt_linear, "
         "cosine"
@@ -72,10 +73,9 @@ def schedule(given: Mapping[str, Any]) -> NoiseSchedule:
 
 
 def parameterization(name: str) -> Epsilon | X0:
-    """What the network predicts."""
-    if name not in ("eps", "x0"):
-        raise ValueError(f"there is no parameterization '{name}': possible are eps, x0")
-    return Epsilon() if name == "eps" else X0()
+    """The meaning of the network's output."""
+    kinds: dict[str, type[Epsilon] | type[X0]] = {"eps": Epsilon, "x0": X0}
+    return choose(name, kinds, "parameterization")()
 
 
 def fraction(v_posterior: float) -> float:
@@ -89,10 +89,8 @@ def fraction(v_posterior: float) -> float:
 
 
 def objective(loss_type: str) -> Objective:
-    """What the model was trained by, for those who train it on."""
-    if loss_type not in ("l1", "l2"):
-        raise ValueError(f"there is no loss_type '{loss_type}': possible are l1, l2")
-    return Simple() if loss_type == "l2" else SimpleL1()
+    """The objective that the model was trained by."""
+    return choose(loss_type, {"l1": SimpleL1, "l2": Simple}, "loss_type")()
 
 
 def guidance(conditioner: Any) -> ClassifierFree:

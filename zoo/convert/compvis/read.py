@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.convert import keys
-from zoo.convert.arguments import complete, need, numbers
+from zoo.checkpoint.fit import name_list
+from zoo.convert.arguments import need, numbers, with_defaults
 from zoo.convert.compvis.autoencoder import autoencoder, load_autoencoder, scale_of
 from zoo.convert.compvis.conditioner import conditioner
 from zoo.convert.compvis.ddpm import ddpm, ddpm_unet, load_ddpm_unet
@@ -55,7 +55,7 @@ def from_compvis(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) ->
             config asks for what the zoo lacks.
     """
     expect(state_dict, "compvis")
-    kind, params = described(config)
+    kind, params = model_node(config)
     if kind == "autoencoder":
         weights, origin = autoencoder_weights(state_dict)
         module: Any = Autoencoder(load_autoencoder(params, weights))
@@ -77,7 +77,7 @@ def network(config: Mapping[str, Any]) -> nn.Module:
 
     Of a whole latent diffusion it is the U-Net.
     """
-    kind, params = described(config)
+    kind, params = model_node(config)
     if kind == "autoencoder":
         return autoencoder(params)
     if kind == "diffusion":
@@ -95,9 +95,9 @@ def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNe
     """
     if any(key.startswith(UNET) for key in state_dict):
         state_dict = parts(state_dict).unet
-    kind, params = described(config)
+    kind, params = model_node(config)
     if kind == "diffusion":
-        kind, params = described(params["unet_config"])
+        kind, params = model_node(params["unet_config"])
     if kind == "ddpm":
         return load_ddpm_unet(params, state_dict)
     module = unet(params)
@@ -105,8 +105,8 @@ def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNe
     return module
 
 
-def described(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """What a config describes (diffusion, unet, autoencoder or ddpm), and its parameters.
+def model_node(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The kind of model in a config (diffusion, unet, autoencoder or ddpm), and its parameters.
 
     Raises:
         ValueError: it describes none of these.
@@ -126,34 +126,35 @@ def described(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     raise ValueError(
         "the config describes no model that is known here: possible are a node with unet_config "
         "(latent diffusion), ddconfig (autoencoder), model_channels (U-Net) or ch (DDPM), got "
-        f"{keys.listed(map(str, params))}"
+        f"{name_list(map(str, params))}"
     )
 
 
 def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[Any, dict]:
-    given = complete(params, LATENT_DIFFUSION, "latent diffusion", UNREAD)
-    need(given, ("unet_config",), "latent diffusion")
-    held = parts(state)
+    arguments = with_defaults(params, LATENT_DIFFUSION, "latent diffusion", UNREAD)
+    need(arguments, ("unet_config",), "latent diffusion")
+    weights = parts(state)
     process = GaussianDiffusion(
-        schedule=schedule(given),
-        parameterization=parameterization(given["parameterization"]),
-        variance=FixedVariance(fraction(given["v_posterior"])),
-        objective=objective(given["loss_type"]),
+        schedule=schedule(arguments),
+        parameterization=parameterization(arguments["parameterization"]),
+        variance=FixedVariance(fraction(arguments["v_posterior"])),
+        objective=objective(arguments["loss_type"]),
     )
-    check_schedule(process.schedule, held.buffers)
-    net = denoiser(held.unet, given["unet_config"])
+    check_schedule(process.schedule, weights.buffers)
+    net = denoiser(weights.unet, arguments["unet_config"])
     condition = conditioner(
-        given["cond_stage_config"], held.conditioner, bool(given["cond_stage_trainable"])
+        arguments["cond_stage_config"], weights.conditioner, bool(arguments["cond_stage_trainable"])
     )
-    size = numbers(given["image_size"])
+    size = numbers(arguments["image_size"])
     sides = size * 2 if len(size) == 1 else size
-    if given["first_stage_config"] is None:
+    if arguments["first_stage_config"] is None:
         return (
-            DDPM(net, process, (given["channels"], *sides), chain(process.schedule), condition),
-            held.origin,
+            DDPM(net, process, (arguments["channels"], *sides), chain(process.schedule), condition),
+            weights.origin,
         )
-    _, first_params = described(given["first_stage_config"])
-    first = load_autoencoder(first_params, held.first_stage, scale_of(given, held.buffers))
+    _, first_params = model_node(arguments["first_stage_config"])
+    scale = scale_of(arguments, weights.buffers)
+    first = load_autoencoder(first_params, weights.first_stage, scale)
     whole: dict[str, Any] = dict(
         denoiser=net,
         diffusion=process,
@@ -163,5 +164,5 @@ def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[
         conditioner=condition,
     )
     if not condition.dropout:
-        return LatentDiffusion(**whole), held.origin
-    return GuidedLatentDiffusion(**whole, guidance=guidance(condition)), held.origin
+        return LatentDiffusion(**whole), weights.origin
+    return GuidedLatentDiffusion(**whole, guidance=guidance(condition)), weights.origin

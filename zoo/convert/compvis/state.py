@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.convert.keys import listed, without
+from zoo.checkpoint.fit import name_list
+from zoo.convert.keys import without
 from zoo.schedule import NoiseSchedule
 
 UNET, FIRST, CONDITION = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
@@ -47,7 +48,7 @@ def parts(state: Mapping[str, Tensor]) -> Parts:
     Raises:
         ValueError: averages are missing or surplus, or there are keys of no part.
     """
-    weights, origin = averaged(state, "model.")
+    weights, origin = with_averages(state, "model.")
     buffers = {key: value for key, value in weights.items() if key in _BUFFERS}
     strays = [
         key
@@ -55,7 +56,7 @@ def parts(state: Mapping[str, Tensor]) -> Parts:
         if key not in _BUFFERS and not key.startswith((UNET, FIRST, CONDITION))
     ]
     if strays:
-        raise ValueError(f"compvis checkpoint: surplus {listed(strays)}")
+        raise ValueError(f"compvis checkpoint: surplus {name_list(strays)}")
     return Parts(
         without(weights, UNET),
         without(weights, FIRST, drop=(_LOSS,)),
@@ -67,12 +68,14 @@ def parts(state: Mapping[str, Tensor]) -> Parts:
 
 def autoencoder_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """An autoencoder's own weights, without those of its loss, and which they are."""
-    weights, origin = averaged(state, "")
-    found = without(weights, "", drop=(_LOSS,))
-    return found, origin | {"left_out": "the loss"} if len(found) < len(weights) else origin
+    weights, origin = with_averages(state, "")
+    own = without(weights, "", drop=(_LOSS,))
+    return own, origin | {"left_out": "the loss"} if len(own) < len(weights) else origin
 
 
-def averaged(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def with_averages(
+    state: Mapping[str, Tensor], prefix: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The state with averages in place of the weights below ``prefix`` that they are averages of.
 
     An average is called ``model_ema.`` and the weight's name below ``prefix`` without its dots.
@@ -84,28 +87,28 @@ def averaged(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor
         ValueError: a weight has no average though others do, or an average has no weight.
     """
     averages = {key for key in state if key.startswith(_EMA)} - _EMA_COUNTERS
-    found = {key: value for key, value in state.items() if not key.startswith(_EMA)}
+    current = {key: value for key, value in state.items() if not key.startswith(_EMA)}
     if not averages:
-        return found, {"weights": "as in the file, which has no averages (model_ema)"}
+        return current, {"weights": "as in the file, which has no averages (model_ema)"}
     missing = []
-    for key in found:
+    for key in current:
         if key.startswith(prefix) and not key.startswith(_LOSS):
             name = _EMA + key.removeprefix(prefix).replace(".", "")
             if name in averages:
-                found[key] = state[name]
+                current[key] = state[name]
                 averages.discard(name)
             else:
                 missing.append(name)
-    left = [key for key in averages if not key.startswith(f"{_EMA}loss")]
-    if missing or left:
-        problems = [f"missing {listed(missing)}"] if missing else []
-        problems += [f"surplus {listed(left)}"] if left else []
+    surplus = [key for key in averages if not key.startswith(f"{_EMA}loss")]
+    if missing or surplus:
+        problems = [f"missing {name_list(missing)}"] if missing else []
+        problems += [f"surplus {name_list(surplus)}"] if surplus else []
         raise ValueError(f"compvis checkpoint: averages are {'; '.join(problems)}")
-    return found, {"weights": "the averages (model_ema)"}
+    return current, {"weights": "the averages (model_ema)"}
 
 
 def check_schedule(schedule: NoiseSchedule, buffers: Mapping[str, Tensor]) -> None:
-    """Refuses a config whose schedule is not the one that the file holds.
+    """Refuses a config whose schedule is not the file's.
 
     Raises:
         ValueError: shows the first and last alpha^2 of both.
@@ -120,5 +123,5 @@ def check_schedule(schedule: NoiseSchedule, buffers: Mapping[str, Tensor]) -> No
         raise ValueError(
             f"the config's schedule has alphas_cumprod {ours[0]:.6g} to {ours[-1]:.6g} in "
             f"{len(ours)} steps, the file's {theirs[0]:.6g} to {theirs[-1]:.6g} in {len(theirs)}: "
-            "set beta_schedule, linear_start, linear_end and timesteps as it was trained"
+            "set beta_schedule, linear_start, linear_end and timesteps to those of its training"
         )

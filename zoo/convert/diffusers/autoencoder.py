@@ -38,7 +38,7 @@ def kl_autoencoder(config: Mapping[str, Any], what: str = "AutoencoderKL") -> di
     options.must_be("latents_mean", None)
     options.must_be("latents_std", None)
     options.ignore("force_upcast", "shift_factor", "use_quant_conv", "use_post_quant_conv")
-    arguments = _shared(options)
+    arguments = _common(options)
     arguments["latent_channels"] = options.take("latent_channels")
     options.finish()
     return arguments
@@ -54,7 +54,7 @@ def vq_autoencoder(config: Mapping[str, Any], what: str = "VQModel") -> dict[str
     options.must_be("norm_type", "group")
     options.must_be("lookup_from_codebook", False)
     options.ignore("force_upcast")
-    arguments = _shared(options)
+    arguments = _common(options)
     z, width = options.take("latent_channels"), options.take("vq_embed_dim")
     arguments["latent_channels"] = z if width is None else width
     if width not in (None, z):
@@ -64,23 +64,23 @@ def vq_autoencoder(config: Mapping[str, Any], what: str = "VQModel") -> dict[str
     return arguments
 
 
-def _shared(options: Options) -> dict[str, Any]:
+def _common(options: Options) -> dict[str, Any]:
     options.must_be("act_fn", "silu", "swish")
     options.ignore("sample_size", "scaling_factor")
     widths = list(options.take("block_out_channels"))
-    there = _attention(options, "down_block_types", "DownEncoderBlock2D", len(widths))
+    down = _attention(options, "down_block_types", "DownEncoderBlock2D", len(widths))
     up = _attention(options, "up_block_types", "UpDecoderBlock2D", len(widths))
-    if up != there[::-1]:
-        raise options.refused("up_block_types", "attention must be at the levels where it is down")
+    if up != down[::-1]:
+        raise options.refusal("up_block_types", "attention must be at the levels where it is down")
     channels = options.take("in_channels")
     if options.take("out_channels") != channels:
-        raise options.refused("out_channels", f"images have in_channels={channels}")
+        raise options.refusal("out_channels", f"images have in_channels={channels}")
     return {
         "image_channels": channels,
         "channels": widths[0],
         "channel_mult": multipliers(widths),
         "num_res_blocks": options.take("layers_per_block"),
-        "attention_at": [2**level for level, attends in enumerate(there) if attends],
+        "attention_at": [2**level for level, attends in enumerate(down) if attends],
         "mid_attention": bool(options.take("mid_block_add_attention")),
         "norm_groups": options.take("norm_num_groups"),
     }
@@ -89,7 +89,7 @@ def _shared(options: Options) -> dict[str, Any]:
 def _attention(options: Options, name: str, plain: str, levels: int) -> list[bool]:
     blocks = options.take(name)
     if len(blocks) != levels or any(block not in (plain, f"Attn{plain}") for block in blocks):
-        raise options.refused(name, f"possible are {levels} of {plain}, Attn{plain}")
+        raise options.refusal(name, f"possible are {levels} of {plain}, Attn{plain}")
     return [block.startswith("Attn") for block in blocks]
 
 
@@ -97,12 +97,12 @@ def with_quant_convs(
     theirs: dict[str, Tensor], config: Mapping[str, Any], latent_channels: int
 ) -> dict[str, Tensor]:
     """Weights with the identity in place of a 1x1 convolution that an AutoencoderKL lacks."""
-    found = dict(theirs)
+    weights = dict(theirs)
     for name, width in (("quant_conv", 2 * latent_channels), ("post_quant_conv", latent_channels)):
         if config.get(f"use_{name}", True) is False:
-            found[f"{name}.weight"] = torch.eye(width)[:, :, None, None]
-            found[f"{name}.bias"] = torch.zeros(width)
-    return found
+            weights[f"{name}.weight"] = torch.eye(width)[:, :, None, None]
+            weights[f"{name}.bias"] = torch.zeros(width)
+    return weights
 
 
 def set_scale(autoencoder: Autoencoder, config: Mapping[str, Any]) -> None:
@@ -118,15 +118,15 @@ def autoencoder_config(autoencoder: Autoencoder, sample_size: list[int]) -> dict
         ValueError: its KL autoencoders have no ``z_channels`` of their own.
     """
     widths = [int(mult * autoencoder.channels) for mult in autoencoder.channel_mult]
-    there = [2**level in autoencoder.attention_at for level in range(len(widths))]
+    attends = [2**level in autoencoder.attention_at for level in range(len(widths))]
     z = autoencoder.z_channels or autoencoder.latent_channels
     height, width = sample_size
     config: dict[str, Any] = {
         "sample_size": height if height == width else [height, width],
         "in_channels": autoencoder.image_channels,
         "out_channels": autoencoder.image_channels,
-        "down_block_types": [f"{'Attn' * a}DownEncoderBlock2D" for a in there],
-        "up_block_types": [f"{'Attn' * a}UpDecoderBlock2D" for a in there[::-1]],
+        "down_block_types": [f"{'Attn' * a}DownEncoderBlock2D" for a in attends],
+        "up_block_types": [f"{'Attn' * a}UpDecoderBlock2D" for a in attends[::-1]],
         "block_out_channels": widths,
         "layers_per_block": autoencoder.num_res_blocks,
         "latent_channels": z,

@@ -1,7 +1,7 @@
 """Diffusers' pipelines scale latents by one number; a shift and a scale per channel fold away.
 
 The convolutions on either side of a latent take them up. That rounds some weights, so a folder also
-keeps those as they were, in a file of its own that diffusers does not look at.
+keeps the originals, in a separate file that diffusers ignores.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.convert.keys import listed
+from zoo.checkpoint.fit import name_list
 
 UNFOLDED = "unfolded.safetensors"
 _WEIGHTS = (
@@ -69,7 +71,7 @@ def folded(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float]:
 
 
 def unfolded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What ``folded`` replaces, and the shift and the scale: the content of ``UNFOLDED``."""
+    """The weights that ``folded`` replaces, shift and scale: the content of ``UNFOLDED``."""
     return {
         name: state[name].detach().cpu().contiguous()
         for name in (*_WEIGHTS, *_SCALES)
@@ -78,7 +80,7 @@ def unfolded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_unfolded(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights as they were before folding, if those in ``state`` are still what came of them.
+    """The weights before folding, if folding them still gives those in ``state``.
 
     Args:
         folder: of the autoencoder.
@@ -91,9 +93,6 @@ def read_unfolded(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor
     Raises:
         ValueError: the file cannot be read, or is not for this autoencoder.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = folder / UNFOLDED
     if not path.is_file():
         return {}
@@ -101,10 +100,10 @@ def read_unfolded(folder: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor
         before = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path}: {error}") from error
-    asked = unfolded(state)
-    if before.keys() != asked.keys() or any(before[k].shape != asked[k].shape for k in asked):
-        raise ValueError(f"{path}: is not for this autoencoder, holds {listed(before)}")
+    after = unfolded(state)
+    if before.keys() != after.keys() or any(before[k].shape != after[k].shape for k in after):
+        raise ValueError(f"{path}: is not for this autoencoder, holds {name_list(before)}")
     again, common = folded(before)
     scales = {"shift": torch.zeros_like(before["shift"]), "scale": before["scale"] * 0 + common}
-    same = all(torch.equal(asked[k], (again | scales)[k]) for k in (again | scales))
+    same = all(torch.equal(after[k], (again | scales)[k]) for k in (again | scales))
     return before if same else {}

@@ -9,9 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from zoo.checkpoint.build import build
-from zoo.convert.keys import load
+from zoo.convert.keys import load_state
 from zoo.convert.weights.read import read
-from zoo.part import Part, config_of
 
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _ENDS = (".safetensors", ".safetensors.index.json", ".bin")
@@ -24,14 +23,14 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: there is no such file, or it holds something else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: holds a {type(found).__name__}, not a JSON object")
-    return found
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, not a JSON object")
+    return content
 
 
 def weights_file(folder: Path) -> Path:
@@ -44,11 +43,11 @@ def weights_file(folder: Path) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    there = sorted(path.name for path in folder.glob("*") if path.is_file())
-    variant = any(".fp16." in name for name in there)
+    files = sorted(path.name for path in folder.glob("*") if path.is_file())
+    variant = any(".fp16." in name for name in files)
     raise ValueError(
         f"{folder}: no weights; looked for {names[0]} and the like, "
-        f"found {', '.join(there) or 'no file'}"
+        f"found {', '.join(files) or 'no file'}"
         + (" (a variant: rename it to be taken)" if variant else "")
     )
 
@@ -62,19 +61,15 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return read(weights_file(folder))
 
 
-def conditioner_config(conditioner: Any) -> dict[str, Any]:
-    """The conditioner's own config, ``_target_`` and arguments."""
-    assert isinstance(conditioner, Part)
-    return config_of(conditioner)
-
-
 def read_conditioner(folder: Path) -> Any:
     """The conditioner that ``to_diffusers`` wrote.
 
     Raises:
         ValueError: its config names something else than a conditioner, or its weights do not fit.
     """
-    found = build(read_json(folder / "config.json"))
-    if not hasattr(found, "null") or not hasattr(found, "dropout"):
-        raise ValueError(f"{folder}: its config describes a {type(found).__name__}")
-    return load(found, read_weights(folder), str(folder)) if isinstance(found, nn.Module) else found
+    part = build(read_json(folder / "config.json"))
+    if not hasattr(part, "null") or not hasattr(part, "dropout"):
+        raise ValueError(f"{folder}: its config describes a {type(part).__name__}")
+    return (
+        load_state(part, read_weights(folder), str(folder)) if isinstance(part, nn.Module) else part
+    )

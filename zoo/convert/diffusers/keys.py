@@ -1,17 +1,16 @@
-"""Which of diffusers' weights each of ours is made of."""
+"""Diffusers' names of our weights, and weights translated either way."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from zoo.convert.keys import Table, translate
+from zoo.convert.keys import Table, rename, translate
 from zoo.layers.attention import AttentionBlock, SpatialTransformer
 
-_RENAMED = [  # ours to theirs, in this order
+_RULES = [  # ours to theirs, in this order
     (r"^time_embedding\.0", "time_embedding.linear_1"),
     (r"^time_embedding\.2", "time_embedding.linear_2"),
     (r"^label_embedding", "class_embedding"),
@@ -40,7 +39,7 @@ _OLD = [  # names of attention layers before diffusers 0.15
 _NOT_WEIGHTS = ("shift", "scale")  # an autoencoder's; diffusers has them in its config
 
 
-def table(network: nn.Module) -> Table:
+def key_table(network: nn.Module) -> Table:
     """Our names to diffusers' names; where theirs are several, ours joins them by rows.
 
     Args:
@@ -59,15 +58,14 @@ def _their_names(network: nn.Module, name: str) -> list[str]:
         network.get_submodule(owner), AttentionBlock
     ):
         name = name.replace(".norm.", ".group_norm.")
-    for pattern, replacement in _RENAMED:
-        name = re.sub(pattern, replacement, name)
+    name = rename(name, _RULES)
     layer = name.split(".")[-2]
     if layer not in ("q", "kv", "qkv"):
         return [name]
     return [name.replace(f".{layer}.", f".to_{letter}.") for letter in layer]
 
 
-def read(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+def our_weights(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
     """Diffusers' weights under our names and in our shapes, as ``network`` has them.
 
     Args:
@@ -78,11 +76,11 @@ def read(network: nn.Module, theirs: Mapping[str, Tensor], what: str) -> dict[st
     Raises:
         ValueError: weights are missing, surplus or of a wrong shape; named as diffusers names them.
     """
-    current = {_current(key): tensor for key, tensor in theirs.items()}
-    return translate(network, current, table(network), what)
+    current = {rename(key, _OLD): tensor for key, tensor in theirs.items()}
+    return translate(network, current, key_table(network), what)
 
 
-def write(network: nn.Module, linear_projection: bool = False) -> dict[str, Tensor]:
+def their_weights(network: nn.Module, linear_projection: bool = False) -> dict[str, Tensor]:
     """Our weights under diffusers' names and in diffusers' shapes, on the CPU.
 
     Args:
@@ -91,7 +89,7 @@ def write(network: nn.Module, linear_projection: bool = False) -> dict[str, Tens
             convolutions (diffusers' ``use_linear_projection``).
     """
     state, theirs = network.state_dict(), {}
-    for our, names in table(network).items():
+    for our, names in key_table(network).items():
         tensor = state[our].detach().cpu()
         if not linear_projection and _is_projection(network, our):
             tensor = tensor[:, :, None, None]
@@ -105,9 +103,3 @@ def _is_projection(network: nn.Module, name: str) -> bool:
     return layer in ("in.weight", "out.weight") and isinstance(
         network.get_submodule(owner), SpatialTransformer
     )
-
-
-def _current(key: str) -> str:
-    for pattern, replacement in _OLD:
-        key = re.sub(pattern, replacement, key)
-    return key

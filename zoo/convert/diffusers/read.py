@@ -24,11 +24,11 @@ from zoo.convert.diffusers.autoencoder import (
 )
 from zoo.convert.diffusers.fold import read_unfolded
 from zoo.convert.diffusers.folder import read_conditioner, read_json, read_weights
-from zoo.convert.diffusers.keys import read
+from zoo.convert.diffusers.keys import our_weights
 from zoo.convert.diffusers.scheduler import Scheduled, read_scheduler
 from zoo.convert.diffusers.text import read_text_encoder
 from zoo.convert.diffusers.unet import pixel_unet, text_unet
-from zoo.convert.keys import load
+from zoo.convert.keys import load_state
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.objective import Hybrid, Simple
@@ -61,10 +61,10 @@ _SCALE = 7.5  # StableDiffusionPipeline's guidance_scale
 
 
 def network(config: Mapping[str, Any]) -> nn.Module:
-    """The bare network of a component's ``config.json``, with weights drawn anew.
+    """The bare network of a component's ``config.json``, with random weights.
 
     Args:
-        config: a dict with ``_class_name``; what is left out has diffusers' default.
+        config: a dict with ``_class_name``; other options have diffusers' defaults.
 
     Raises:
         ValueError: the class is unknown, or an option cannot be reproduced.
@@ -88,7 +88,7 @@ def from_diffusers(
     """Reads a local folder that diffusers' ``save_pretrained`` wrote.
 
     A pipeline (DDPM, DDIM, PNDM, LDM, Stable Diffusion 1.x) becomes a whole model; a U-Net for
-    pixels alone a DDPM with a linear schedule; any other network alone is given back bare.
+    pixels alone a DDPM with a linear schedule; any other network alone is returned bare.
 
     Args:
         folder: with ``model_index.json``, or a component's own ``config.json``.
@@ -106,7 +106,7 @@ def from_diffusers(
     elif (folder / "unet" / "config.json").is_file():
         index = {"_class_name": None, **{part.name: part.name for part in folder.iterdir()}}
     elif (folder / "config.json").is_file():
-        return _alone(folder, sampler, num_steps, image_size)
+        return _component(folder, sampler, num_steps, image_size)
     else:
         raise ValueError(
             f"{folder}: not a diffusers folder: there is neither model_index.json nor config.json"
@@ -123,8 +123,8 @@ def _pipeline(
 ) -> nn.Module:
     name = index["_class_name"]
     if name is not None and name not in _STEPS:
-        known = ", ".join(_STEPS)
-        raise ValueError(f"{folder}: the pipeline {name} is not known: possible are {known}")
+        pipelines = ", ".join(_STEPS)
+        raise ValueError(f"{folder}: the pipeline {name} is not known: possible are {pipelines}")
     parts = [k for k, v in index.items() if v and not k.startswith("_") and v != [None, None]]
     surplus = {*parts} - {*_COMPONENTS, *_AFTERWARDS, "requires_safety_checker", "conditioner"}
     if surplus and name is not None:
@@ -140,16 +140,16 @@ def _pipeline(
     config = _scheduler_config(folder, name)
     scheduled = read_scheduler(config, num_steps or _STEPS.get(name, 50), sampler)
     size = _image_size(unet_config, first_stage, image_size, name)
-    return _assembled(unet, first_stage, conditioner, scheduled, size)
+    return _model(unet, first_stage, conditioner, scheduled, size)
 
 
-def _alone(
+def _component(
     folder: Path, sampler: Sampler | None, num_steps: int | None, image_size: int | None
 ) -> nn.Module:
     config = read_json(folder / "config.json")
-    found = _network(folder, config)
+    component = _network(folder, config)
     if config["_class_name"] != "UNet2DModel":
-        return found
+        return component
     learned = config.get("out_channels", 3) == 2 * config.get("in_channels", 3)
     scheduler = {
         "_class_name": "DDPMScheduler",
@@ -157,23 +157,23 @@ def _alone(
     }
     scheduled = read_scheduler(scheduler, num_steps or _STEPS["DDPMPipeline"], sampler)
     size = _image_size(config, Identity(), image_size, None)
-    return _assembled(found, Identity(), _labels(found), scheduled, size)
+    return _model(component, Identity(), _labels(component), scheduled, size)
 
 
 def _network(folder: Path, config: Mapping[str, Any]) -> Any:
-    """A component with its weights; nothing is drawn that the weights then replace."""
+    """A component with its weights; no initial weights are drawn."""
     with torch.device("meta"):
-        found = network(config)
+        module = network(config)
     weights = read_weights(folder)
-    if isinstance(found, KLAutoencoder):
-        weights = with_quant_convs(weights, config, found.latent_channels)
-    state = read(found, weights, str(folder))
-    found.to_empty(device="cpu")
-    if isinstance(found, Autoencoder):
-        set_scale(found, config)
-        state |= {"shift": found.shift, "scale": found.scale}
+    if isinstance(module, KLAutoencoder):
+        weights = with_quant_convs(weights, config, module.latent_channels)
+    state = our_weights(module, weights, str(folder))
+    module.to_empty(device="cpu")
+    if isinstance(module, Autoencoder):
+        set_scale(module, config)
+        state |= {"shift": module.shift, "scale": module.scale}
         state |= read_unfolded(folder, state)
-    return load(found, state, str(folder))
+    return load_state(module, state, str(folder))
 
 
 def _conditioner(folder: Path, parts: list[str], unet: UNet) -> Any:
@@ -219,7 +219,7 @@ def _is_old(config: Mapping[str, Any]) -> bool:
     return bool(numbers) and tuple(map(int, numbers)) < (0, 9)
 
 
-def _assembled(
+def _model(
     unet: UNet, first_stage: Any, conditioner: Any, scheduled: Scheduled, image_size: list[int]
 ) -> DiffusionModule:
     learned = isinstance(scheduled.variance, LearnedVariance)

@@ -142,7 +142,7 @@ def adapter(name: str, options: Options, num_steps: int) -> Sampler:
     """Diffusers' own walk, on our schedule; its betas are the schedule's."""
     foreign = {*OF_OTHERS} - {*_OWN[name]} if name in _OWN else {*_OWN["PNDMScheduler"][1:]}
     foreign |= {*_OF_THE_SCHEDULE}
-    plain = {k: v for k, v in options.given.items() if k not in foreign}
+    plain = {k: v for k, v in options.values.items() if k not in foreign}
     if options.take("predict_epsilon") is False:
         plain["prediction_type"] = "sample"
     if name not in CLIPS:

@@ -53,7 +53,7 @@ _ADAPTED = (  # any of the K-diffusion family that diffusers lets a user exchang
 
 @dataclass(frozen=True)
 class Scheduled:
-    """What a scheduler's config says.
+    """The content of a scheduler's config.
 
     Attributes:
         schedule: the noise levels.
@@ -78,7 +78,7 @@ def read_scheduler(
     Args:
         config: its content.
         num_steps: of the walk, where the schedule has as many.
-        sampler: given, the config's options of the walk are not read.
+        sampler: replaces the config's walk, whose options are then not read.
 
     Raises:
         ValueError: an option or a class that cannot be reproduced; named with its value.
@@ -120,12 +120,12 @@ def _schedule(options: Options) -> NoiseSchedule:
     }
     if betas is not None:
         if len(betas) != total:
-            raise options.refused("num_train_timesteps", f"there are {len(betas)} trained_betas")
+            raise options.refusal("num_train_timesteps", f"there are {len(betas)} trained_betas")
         schedule: NoiseSchedule = FromBetas(list(betas))
     elif name in makers:
         schedule = makers[name]()
     else:
-        raise options.refused("beta_schedule", f"possible are {', '.join(makers)}")
+        raise options.refusal("beta_schedule", f"possible are {', '.join(makers)}")
     return ZeroTerminalSNR(schedule) if options.take("rescale_betas_zero_snr") else schedule
 
 
@@ -134,7 +134,7 @@ def _parameterization(options: Options) -> Parameterization:
     if options.take("predict_epsilon") is False:  # an option of old versions
         kind = "sample"
     if kind not in PREDICTIONS:
-        raise options.refused("prediction_type", f"possible are {', '.join(PREDICTIONS)}")
+        raise options.refusal("prediction_type", f"possible are {', '.join(PREDICTIONS)}")
     return PREDICTIONS[kind]()
 
 
@@ -152,14 +152,14 @@ def _variance(options: Options, name: str) -> Variance:
         return FixedVariance()  # deterministic, or made up from eta: the config names none
     kind = options.take("variance_type")
     if kind not in kinds:
-        raise options.refused("variance_type", f"possible are {', '.join(map(str, kinds))}")
+        raise options.refusal("variance_type", f"possible are {', '.join(map(str, kinds))}")
     return kinds[kind]()
 
 
 def _bounds(options: Options, clips: bool) -> list[float] | None:
     options.must_be("thresholding", False)
     options.ignore("dynamic_thresholding_ratio", "sample_max_value")  # of thresholding
-    given, limit = options.take("clip_sample"), options.take("clip_sample_range")
-    if not clips or given is False:
+    clip, limit = options.take("clip_sample"), options.take("clip_sample_range")
+    if not clips or clip is False:
         return None
     return [-float(limit), float(limit)]

@@ -14,7 +14,7 @@ from zoo.conditioner import CLIPText
 from zoo.conditioner.tokenizer import clip_tokenizer
 from zoo.convert.diffusers.folder import read_json, read_weights
 from zoo.convert.diffusers.options import Options
-from zoo.convert.keys import load
+from zoo.convert.keys import load_state
 
 DROPOUT = 0.1  # the share of captions dropped since v1-3; guidance by "" is what pipelines do
 _PREFIX = "text_model."  # which transformers 5 leaves out
@@ -25,6 +25,15 @@ _DEFAULTS = {  # of transformers' CLIPTextConfig
     "num_hidden_layers": 12,
     "num_attention_heads": 8,
     "max_position_embeddings": 77,
+}
+
+
+_NAMES = {  # ours to theirs
+    "vocab_size": "vocab_size",
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "max_length": "max_position_embeddings",
 }
 
 
@@ -44,25 +53,19 @@ def read_text_encoder(encoder: Path, tokenizer: Path) -> CLIPText:
     options = Options(config, "CLIPTextModel", _DEFAULTS)
     options.must_be("hidden_act", "quick_gelu")
     options.must_be("layer_norm_eps", 1e-5)
-    width, inner = options.take("hidden_size"), options.take("intermediate_size")
-    found = CLIPText(
-        vocab_size=options.take("vocab_size"),
-        width=width,
-        layers=options.take("num_hidden_layers"),
-        heads=options.take("num_attention_heads"),
-        max_length=options.take("max_position_embeddings"),
-        feed_forward=None if inner == 4 * width else inner,
-        dropout=DROPOUT,
-    )
-    load(found.network, _ours(read_weights(encoder)), str(encoder))
-    found.set_tokenizer(_tokenizer(tokenizer))
-    return found.eval()
+    sizes = {ours: options.take(theirs) for ours, theirs in _NAMES.items()}
+    inner = options.take("intermediate_size")
+    inner = None if inner == 4 * sizes["width"] else inner
+    conditioner = CLIPText(**sizes, feed_forward=inner, dropout=DROPOUT)
+    load_state(conditioner.network, _ours(read_weights(encoder)), str(encoder))
+    conditioner.set_tokenizer(_tokenizer(tokenizer))
+    return conditioner.eval()
 
 
 def _ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    named = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in theirs.items()}
-    named.pop(f"{_PREFIX}embeddings.position_ids", None)  # 0, 1, 2, ...: old files have it
-    return named
+    ours = {_PREFIX + key.removeprefix(_PREFIX): value for key, value in theirs.items()}
+    ours.pop(f"{_PREFIX}embeddings.position_ids", None)  # 0, 1, 2, ...: old files have it
+    return ours
 
 
 def _tokenizer(folder: Path) -> bytes:
@@ -91,17 +94,12 @@ def _pair(merge: str | list[str]) -> tuple[str, str]:
 
 def text_encoder_config(text: CLIPText) -> dict[str, Any]:
     """transformers' config of the same text encoder."""
-    width = text.width
     tokens = text.tokens([""])[0] if text.tokenizer_bytes else torch.tensor([0, 1])
     return {
         "architectures": ["CLIPTextModel"],
         "model_type": "clip_text_model",
-        "vocab_size": text.vocab_size,
-        "hidden_size": width,
-        "intermediate_size": text.feed_forward or 4 * width,
-        "num_hidden_layers": text.layers,
-        "num_attention_heads": text.heads,
-        "max_position_embeddings": text.max_length,
+        **{theirs: getattr(text, ours) for ours, theirs in _NAMES.items()},
+        "intermediate_size": text.feed_forward or 4 * text.width,
         "hidden_act": "quick_gelu",
         "layer_norm_eps": 1e-5,
         "bos_token_id": int(tokens[0]),

@@ -35,6 +35,15 @@ TEXT_DEFAULTS = PIXEL_DEFAULTS | {
     "cross_attention_dim": 1280,
     "transformer_layers_per_block": 1,
 }
+NAMES = {  # ours to theirs, of options that mean the same
+    "in_channels": "in_channels",
+    "out_channels": "out_channels",
+    "num_res_blocks": "layers_per_block",
+    "dropout": "dropout",
+    "num_classes": "num_class_embeds",
+    "norm_groups": "norm_num_groups",
+    "norm_eps": "norm_eps",
+}
 _PIXEL_FIXED: dict[str, tuple[Any, ...]] = {
     "center_input_sample": (False,),
     "time_embedding_type": ("positional",),
@@ -43,28 +52,26 @@ _PIXEL_FIXED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu", "swish"),
     "class_embed_type": (None,),
 }
-_TEXT_FIXED: dict[str, tuple[Any, ...]] = _PIXEL_FIXED | {
+_NONE = (  # options that must not be given
+    "reverse_transformer_layers_per_block", "encoder_hid_dim", "encoder_hid_dim_type",
+    "num_attention_heads", "addition_embed_type", "addition_time_embed_dim",
+    "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim",
+    "projection_class_embeddings_input_dim", "cross_attention_norm",
+)  # fmt: skip
+_FALSE = (
+    "only_cross_attention", "dual_cross_attention", "resnet_skip_time_act",
+    "class_embeddings_concat",
+)  # fmt: skip
+_TEXT_FIXED: dict[str, tuple[Any, ...]] = {
+    **_PIXEL_FIXED,
+    **dict.fromkeys(_NONE, (None,)),
+    **dict.fromkeys(_FALSE, (False,)),
     "mid_block_type": ("UNetMidBlock2DCrossAttn",),
-    "only_cross_attention": (False,),
-    "reverse_transformer_layers_per_block": (None,),
-    "encoder_hid_dim": (None,),
-    "encoder_hid_dim_type": (None,),
-    "num_attention_heads": (None,),
-    "dual_cross_attention": (False,),
-    "addition_embed_type": (None,),
-    "addition_time_embed_dim": (None,),
-    "resnet_skip_time_act": (False,),
     "resnet_out_scale_factor": (1,),
-    "time_embedding_act_fn": (None,),
-    "timestep_post_act": (None,),
-    "time_cond_proj_dim": (None,),
     "conv_in_kernel": (3,),
     "conv_out_kernel": (3,),
-    "projection_class_embeddings_input_dim": (None,),
     "attention_type": ("default",),
-    "class_embeddings_concat": (False,),
     "mid_block_only_cross_attention": (None, False),
-    "cross_attention_norm": (None,),
 }
 
 
@@ -78,7 +85,7 @@ def pixel_unet(config: Mapping[str, Any], what: str = "UNet2DModel") -> dict[str
     for name, possible in _PIXEL_FIXED.items():
         options.must_be(name, *possible)
     options.ignore("sample_size", "num_train_timesteps")
-    arguments = _shared(options, "Attn", resample=True)
+    arguments = _common(options, "Attn", resample=True)
     head_dim = options.take("attention_head_dim")
     if head_dim is not None:
         arguments["head_channels"] = head_dim
@@ -106,11 +113,11 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
         "use_linear_projection",  # a linear layer or a 1x1 convolution: the same product
         "addition_embed_type_num_heads",  # of an embedding that is refused above
     )
-    arguments = _shared(options, "CrossAttn", resample=False)
-    arguments["context_dim"] = options.one("cross_attention_dim")
-    depth = options.one("transformer_layers_per_block")
+    arguments = _common(options, "CrossAttn", resample=False)
+    arguments["context_dim"] = options.single("cross_attention_dim")
+    depth = options.single("transformer_layers_per_block")
     if isinstance(depth, list):
-        raise options.refused("transformer_layers_per_block", "possible is one depth for all")
+        raise options.refusal("transformer_layers_per_block", "possible is one depth for all")
     if depth != 1:
         arguments["transformer_depth"] = depth
     arguments |= _heads(options, arguments)
@@ -118,55 +125,47 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
     return arguments
 
 
-def _shared(options: Options, attention: str, resample: bool) -> dict[str, Any]:
-    """What the two classes have in common."""
+def _common(options: Options, attention: str, resample: bool) -> dict[str, Any]:
+    """The arguments that the two classes have in common."""
     widths = list(options.take("block_out_channels"))
     options.must_be("time_embedding_dim", None, 4 * widths[0])
     down, down_resnet = _kinds(options, "down", attention, len(widths), resample)
     up, up_resnet = _kinds(options, "up", attention, len(widths), resample)
     if down != up[::-1]:
-        raise options.refused("up_block_types", "attention must be at the levels where it is down")
+        raise options.refusal("up_block_types", "attention must be at the levels where it is down")
     kinds = {*down_resnet[:-1], *up_resnet[:-1]}
     if len(kinds) > 1:
-        given = [f"{n}={options.take(n)!r}" for n in ("downsample_type", "upsample_type")]
-        raise options.refused(
+        types = [f"{n}={options.take(n)!r}" for n in ("downsample_type", "upsample_type")]
+        raise options.refusal(
             "up_block_types",
             "all levels must resample alike, by convolutions or residual blocks "
-            f"({', '.join(given)})",
+            f"({', '.join(types)})",
         )
     padding = options.take("downsample_padding")
     if padding not in (0, 1):
-        raise options.refused("downsample_padding", "possible is 0 or 1")
+        raise options.refusal("downsample_padding", "possible is 0 or 1")
     shift = options.take("resnet_time_scale_shift")
     if shift not in ("default", "scale_shift"):
-        raise options.refused("resnet_time_scale_shift", "possible is 'default' or 'scale_shift'")
-    groups = options.take("norm_num_groups")
-    if groups is None:
-        raise options.refused("norm_num_groups", "possible is a number of groups")
-    arguments: dict[str, Any] = {
-        "in_channels": options.take("in_channels"),
-        "out_channels": options.take("out_channels"),
+        raise options.refusal("resnet_time_scale_shift", "possible is 'default' or 'scale_shift'")
+    if options.take("norm_num_groups") is None:
+        raise options.refusal("norm_num_groups", "possible is a number of groups")
+    return {
+        **{ours: options.single(theirs) for ours, theirs in NAMES.items()},
         "channels": widths[0],
         "channel_mult": multipliers(widths),
-        "num_res_blocks": options.one("layers_per_block"),
-        "attention_at": [2**level for level, there in enumerate(down) if there],
-        "dropout": options.take("dropout"),
-        "num_classes": options.take("num_class_embeds"),
+        "attention_at": [2**level for level, attends in enumerate(down) if attends],
         "scale_shift_norm": shift == "scale_shift",
         "resblock_updown": kinds == {True},
-        "norm_groups": groups,
-        "norm_eps": options.take("norm_eps"),
         "asymmetric_padding": padding == 0 and kinds != {True},
         "sine_first": not options.take("flip_sin_to_cos"),
         "frequency_shift": float(options.take("freq_shift")),
     }
-    return arguments
 
 
 def _kinds(
     options: Options, side: str, attention: str, levels: int, resample: bool
 ) -> tuple[list[bool], list[bool]]:
-    """Per block: is there attention, and is it resampled by a residual block."""
+    """Per block: whether it has attention, and whether a residual block resamples."""
     name, title = f"{side}_block_types", side.capitalize()
     by_type = resample and options.take(f"{side}sample_type") == "resnet"
     kinds = {
@@ -175,20 +174,20 @@ def _kinds(
         f"Resnet{title}sampleBlock2D": (False, True),
     }
     if resample and options.take(f"{side}sample_type") not in ("conv", "resnet", None):
-        raise options.refused(f"{side}sample_type", "possible is 'conv' or 'resnet'")
+        raise options.refusal(f"{side}sample_type", "possible is 'conv' or 'resnet'")
     blocks = [block.removeprefix("UNetRes") for block in options.take(name)]
     if any(block not in kinds for block in blocks) or len(blocks) != levels:
-        raise options.refused(name, f"possible are {levels} of {', '.join(kinds)}")
+        raise options.refusal(name, f"possible are {levels} of {', '.join(kinds)}")
     return [kinds[block][0] for block in blocks], [kinds[block][1] for block in blocks]
 
 
 def _check_mid_norm(options: Options, arguments: dict[str, Any]) -> None:
-    """The middle attention's norm has groups of its own, and none where this is not given."""
+    """The middle attention has its own norm groups, and no norm without that option."""
     groups = options.take("attn_norm_num_groups")
     if groups is None and not arguments["scale_shift_norm"]:
         groups = arguments["norm_groups"]
     if arguments.get("mid_attention", True) and groups != arguments["norm_groups"]:
-        raise options.refused(
+        raise options.refusal(
             "attn_norm_num_groups",
             f"the middle's attention has a norm of norm_num_groups={arguments['norm_groups']} "
             "groups here (in diffusers none where resnet_time_scale_shift is not 'default')",
@@ -201,13 +200,13 @@ def _heads(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"num_heads": heads[0] if isinstance(heads, list) else heads}
     widths = options.take("block_out_channels")
     if len(heads) != len(widths):
-        raise options.refused("attention_head_dim", f"possible is a number or {len(widths)}")
-    used = [2**level in arguments["attention_at"] for level in range(len(widths))]
-    used[-1] = True  # the middle has attention
-    sizes = {w / h for w, h, there in zip(widths, heads, used, strict=True) if there}
+        raise options.refusal("attention_head_dim", f"possible is a number or {len(widths)}")
+    attention = [2**level in arguments["attention_at"] for level in range(len(widths))]
+    attention[-1] = True  # the middle has attention
+    sizes = {w / h for w, h, attends in zip(widths, heads, attention, strict=True) if attends}
     size = sizes.pop()
     if sizes or not size.is_integer():
-        raise options.refused(
+        raise options.refusal(
             "attention_head_dim", "heads must be equally many or equally wide at all levels"
         )
     return {"head_channels": int(size)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zoo.convert.diffusers.unet import NAMES
 from zoo.denoiser import UNet
 
 
@@ -28,40 +29,35 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
         what = "resblock_updown=True" if unet.resblock_updown else "mid_attention=False"
         raise ValueError(f"UNet2DConditionModel has no {what} beside cross-attention")
     height, width = sample_size
+    shift = unet.frequency_shift
     config: dict[str, Any] = {
         "_class_name": "UNet2DConditionModel" if text else "UNet2DModel",
         "sample_size": height if height == width else [height, width],
-        "in_channels": unet.in_channels,
-        "out_channels": unet.out_channels,
+        **{theirs: getattr(unet, ours) for ours, theirs in NAMES.items()},
         "block_out_channels": widths,
-        "layers_per_block": unet.num_res_blocks,
         "downsample_padding": 0 if unet.asymmetric_padding else 1,
-        "dropout": unet.dropout,
-        "norm_num_groups": unet.norm_groups,
-        "norm_eps": unet.norm_eps,
         "resnet_time_scale_shift": "scale_shift" if unet.scale_shift_norm else "default",
         "flip_sin_to_cos": not unet.sine_first,
-        "freq_shift": _whole(unet.frequency_shift),
-        "num_class_embeds": unet.num_classes,
+        "freq_shift": int(shift) if float(shift).is_integer() else shift,
         "act_fn": "silu",
     }
-    there = [2**level in unet.attention_at for level in range(len(widths))]
-    config |= _block_types(there, "CrossAttn" if text else "Attn", unet.resblock_updown)
+    attention = [2**level in unet.attention_at for level in range(len(widths))]
+    config |= _block_types(attention, "CrossAttn" if text else "Attn", unet.resblock_updown)
     if text:
         return config | _text_options(unet, widths)
     return config | {
-        "attention_head_dim": _head_dim(unet, widths, there),
+        "attention_head_dim": _head_dim(unet, widths, attention),
         "attn_norm_num_groups": unet.norm_groups,
         "add_attention": unet.mid_attention,
     }
 
 
-def _block_types(there: list[bool], attention: str, resnet: bool) -> dict[str, Any]:
+def _block_types(attends: list[bool], attention: str, resnet: bool) -> dict[str, Any]:
     names = ("ResnetDownsample", "ResnetUpsample") if resnet else ("Down", "Up")
     plain = [f"{name}Block2D" for name in names]
     config: dict[str, Any] = {
-        "down_block_types": [f"{attention}DownBlock2D" if a else plain[0] for a in there],
-        "up_block_types": [f"{attention}UpBlock2D" if a else plain[1] for a in there[::-1]],
+        "down_block_types": [f"{attention}DownBlock2D" if a else plain[0] for a in attends],
+        "up_block_types": [f"{attention}UpBlock2D" if a else plain[1] for a in attends[::-1]],
     }
     if attention == "Attn":
         kind = "resnet" if resnet else "conv"
@@ -81,20 +77,16 @@ def _text_options(unet: UNet, widths: list[int]) -> dict[str, Any]:
     }
 
 
-def _head_dim(unet: UNet, widths: list[int], there: list[bool]) -> int | None:
+def _head_dim(unet: UNet, widths: list[int], attention: list[bool]) -> int | None:
     if unet.head_channels is not None:
         return unet.head_channels
     if unet.num_heads == 1:
         return None  # one head as wide as its level
-    used = {width for width, attends in zip(widths, there, strict=True) if attends}
-    used |= {widths[-1]} if unet.mid_attention else set()
-    if len(used) > 1:
+    head_widths = {width for width, attends in zip(widths, attention, strict=True) if attends}
+    head_widths |= {widths[-1]} if unet.mid_attention else set()
+    if len(head_widths) > 1:
         raise ValueError(
             f"UNet2DModel's heads are equally wide at all levels, this U-Net has num_heads="
-            f"{unet.num_heads} at widths {sorted(used)}"
+            f"{unet.num_heads} at widths {sorted(head_widths)}"
         )
-    return used.pop() // unet.num_heads if used else None
-
-
-def _whole(value: float) -> float:
-    return int(value) if float(value).is_integer() else value
+    return head_widths.pop() // unet.num_heads if head_widths else None

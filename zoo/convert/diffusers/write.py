@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from zoo.conditioner import CLIPText, Unconditional
 from zoo.convert.diffusers.autoencoder import Autoencoder, autoencoder_config
 from zoo.convert.diffusers.fold import UNFOLDED, folded, unfolded
-from zoo.convert.diffusers.folder import conditioner_config
-from zoo.convert.diffusers.keys import write
+from zoo.convert.diffusers.keys import their_weights
 from zoo.convert.diffusers.scheduler_config import scheduler_config
 from zoo.convert.diffusers.text import text_encoder_config, text_encoder_weights, tokenizer_files
 from zoo.convert.diffusers.unet_config import unet_config
 from zoo.denoiser import UNet
 from zoo.first_stage import Identity
 from zoo.module import DiffusionModule
+from zoo.part import config_of
 
 VERSION = "0.32.0"  # the oldest diffusers whose folders look like this
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -45,7 +45,7 @@ def to_diffusers(module: nn.Module, folder: str | Path) -> str | None:
         The name of the pipeline that loads the folder, or None where there is none.
 
     Raises:
-        ValueError: the folder is there and not empty, or diffusers cannot express the model; the
+        ValueError: the folder exists and is not empty, or diffusers cannot express the model; the
             message says what.
     """
     pipeline, files = _content(module)
@@ -77,7 +77,7 @@ def _model(module: DiffusionModule) -> tuple[str | None, Files]:
         )
     scheduler = scheduler_config(module)
     files: Files = {
-        **_component("unet", unet_config(unet, list(module.latent_shape[1:])), write(unet)),
+        **_component("unet", unet_config(unet, list(module.latent_shape[1:])), their_weights(unet)),
         "scheduler/scheduler_config.json": scheduler,
     }
     index: dict[str, Any] = {
@@ -97,8 +97,8 @@ def _model(module: DiffusionModule) -> tuple[str | None, Files]:
         index |= _STABLE
     elif not isinstance(module.conditioner, Unconditional):
         return None, files | _conditioner(module.conditioner)
-    named = {"_class_name": pipeline, "_diffusers_version": VERSION}
-    return pipeline, {"model_index.json": named | index, **files}
+    header = {"_class_name": pipeline, "_diffusers_version": VERSION}
+    return pipeline, {"model_index.json": header | index, **files}
 
 
 _STABLE: dict[str, Any] = {
@@ -113,16 +113,16 @@ _STABLE: dict[str, Any] = {
 
 def _component(part: str, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Files:
     base = f"{part}/" if part else ""
-    named = {"_class_name": config["_class_name"], "_diffusers_version": VERSION}
-    return {f"{base}config.json": {**named, **config}, f"{base}{_WEIGHTS}": dict(weights)}
+    header = {"_class_name": config["_class_name"], "_diffusers_version": VERSION}
+    return {f"{base}config.json": {**header, **config}, f"{base}{_WEIGHTS}": dict(weights)}
 
 
 def _autoencoder(part: str, module: Autoencoder, image_size: list[int]) -> Files:
     state = module.state_dict()
     new, scale = folded(state)
     config = autoencoder_config(module, image_size) | {"scaling_factor": scale}
-    weights = write(module)
-    for name, tensor in new.items():  # these have one name here and one there
+    weights = their_weights(module)
+    for name, tensor in new.items():  # each has one name on both sides
         weights[name.replace("codebook", "quantize.embedding")] = tensor
     files = _component(part, config, weights)
     if new:
@@ -139,7 +139,7 @@ def _text(text: CLIPText) -> Files:
 
 
 def _conditioner(conditioner: Any) -> Files:
-    files: Files = {"conditioner/config.json": conditioner_config(conditioner)}
+    files: Files = {"conditioner/config.json": config_of(conditioner)}
     if isinstance(conditioner, nn.Module) and (state := conditioner.state_dict()):
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         files["conditioner/model.safetensors"] = weights
@@ -149,7 +149,7 @@ def _conditioner(conditioner: Any) -> Files:
 def _write(folder: Path, files: Files) -> None:
     """All files in a folder beside ``folder``, which is then moved to its place."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: is there already and not empty: give a new folder")
+        raise ValueError(f"{folder}: exists and is not empty: give a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.classifier import EncoderUNet
 from zoo.convert import keys
-from zoo.convert.arguments import complete, factors, numbers
+from zoo.convert.arguments import choose, factors, numbers, with_defaults
 from zoo.convert.keys import below
 from zoo.convert.openai.options import (
     CLASSIFIER,
@@ -32,27 +32,26 @@ _POOLS = {
     "spatial_v2": {"hidden": "0", "norm": "1", "out": "3"},
 }
 _POSITIONS = "out.2.positional_embedding"
-_NAME = "guided-diffusion classifier"
 
 
 def classifier_network(config: Mapping[str, Any]) -> EncoderUNet:
     """The network that ``script_util.create_classifier`` makes of its arguments."""
-    given = complete(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
-    size = given["image_size"]
+    arguments = _arguments(config)
+    size = arguments["image_size"]
     mult = channel_mult("", size)
-    sides = numbers(given["classifier_attention_resolutions"])
+    sides = numbers(arguments["classifier_attention_resolutions"])
     return EncoderUNet(
         in_channels=3,
-        num_classes=given["num_classes"] or NUM_CLASSES,
+        num_classes=arguments["num_classes"] or NUM_CLASSES,
         image_size=size,
-        channels=given["classifier_width"],
+        channels=arguments["classifier_width"],
         channel_mult=mult,
-        num_res_blocks=given["classifier_depth"],
+        num_res_blocks=arguments["classifier_depth"],
         attention_at=factors(size, sides, len(mult)),
         head_channels=64,
-        scale_shift_norm=bool(given["classifier_use_scale_shift_norm"]),
-        resblock_updown=bool(given["classifier_resblock_updown"]),
-        pool=given["classifier_pool"],
+        scale_shift_norm=bool(arguments["classifier_use_scale_shift_norm"]),
+        resblock_updown=bool(arguments["classifier_resblock_updown"]),
+        pool=arguments["classifier_pool"],
     )
 
 
@@ -66,9 +65,7 @@ def classifier(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> E
         names["pool.positions"] = [_POSITIONS]
         if _POSITIONS in state:
             state[_POSITIONS] = state[_POSITIONS].T  # theirs has channels first
-    found = heads_first(module, keys.translate(module, state, names, _NAME))
-    keys.load(module, found, _NAME)
-    return module
+    return keys.fill(module, state, names, "guided-diffusion classifier", heads_first)
 
 
 def from_openai_classifier(
@@ -76,14 +73,18 @@ def from_openai_classifier(
 ) -> NoisyClassifier:
     """A published classifier as the model that classifier guidance takes."""
     network = classifier(state_dict, config)
-    given = complete(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
+    arguments = _arguments(config)
     module = NoisyClassifier(
         network,
-        schedule(given["noise_schedule"], given["diffusion_steps"]),
+        schedule(arguments["noise_schedule"], arguments["diffusion_steps"]),
         image_shape=(3, network.image_size, network.image_size),
-        clock=clock(given, {"resblock_updown": True}),  # guided-diffusion's default
+        clock=clock(arguments, {"resblock_updown": True}),  # guided-diffusion's default
     )
     return module.eval()
+
+
+def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    return with_defaults(config, CLASSIFIER | DIFFUSION, WHAT, SCRIPTS | NETWORK.keys())
 
 
 def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +95,5 @@ def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dic
 
 def _pool(config: Mapping[str, Any]) -> str:
     pool = config.get("classifier_pool", CLASSIFIER["classifier_pool"])
-    if pool not in _POOLS:
-        raise ValueError(f"there is no classifier_pool '{pool}': possible are {', '.join(_POOLS)}")
+    choose(pool, _POOLS, "classifier_pool")
     return pool

@@ -1,4 +1,4 @@
-"""What ``script_util`` of improved- and guided-diffusion is told, and what that means here."""
+"""Arguments of ``script_util`` in improved- and guided-diffusion, and their counterparts here."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ _CHANNEL_MULT: dict[int, tuple[float, ...]] = {
 WHAT = "script_util"
 
 
-def channel_mult(given: Any, size: int, upsampler: bool = False) -> tuple[float, ...]:
-    """The widths that ``script_util`` takes for an image's side, unless they are given."""
-    if given not in ("", None):
-        return numbers(given, float)
+def channel_mult(choice: Any, size: int, upsampler: bool = False) -> tuple[float, ...]:
+    """The widths that ``script_util`` takes for an image's side, unless the argument has them."""
+    if choice not in ("", None):
+        return numbers(choice, float)
     if upsampler and size == 512:
         return _CHANNEL_MULT[256]
     if size not in _CHANNEL_MULT:
@@ -102,10 +102,10 @@ def sampler(timestep_respacing: Any, steps: int) -> Ancestral:
     return Ancestral(count, partial(grid.respaced, sections=text))
 
 
-def clock(given: Mapping[str, Any], config: Mapping[str, Any]) -> DiscreteClock:
+def clock(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> DiscreteClock:
     """The network's own time, 0 to T - 1, or scaled to 1000 of them."""
-    if _rescales(given, config, "rescale_timesteps"):
-        return DiscreteClock(1000 / given["diffusion_steps"])
+    if _rescales(arguments, config, "rescale_timesteps"):
+        return DiscreteClock(1000 / arguments["diffusion_steps"])
     return DiscreteClock()
 
 
@@ -118,18 +118,18 @@ def schedule(name: str, steps: int) -> NoiseSchedule:
     raise ValueError(f"{WHAT} has no noise_schedule '{name}': possible are linear, cosine")
 
 
-def objective(given: Mapping[str, Any], config: Mapping[str, Any]) -> Objective:
-    """What the model was trained by, for those who train it on."""
-    if given["use_kl"]:
+def objective(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> Objective:
+    """The objective that the model was trained by."""
+    if arguments["use_kl"]:
         return Vlb()
-    if not given["learn_sigma"]:
+    if not arguments["learn_sigma"]:
         return Simple()
-    rescaled = _rescales(given, config, "rescale_learned_sigmas")
+    rescaled = _rescales(arguments, config, "rescale_learned_sigmas")
     # The weight of the bound's term at t: T / 1000 where rescaled, else 1.
-    return Hybrid(0.001 if rescaled else 1 / given["diffusion_steps"])
+    return Hybrid(0.001 if rescaled else 1 / arguments["diffusion_steps"])
 
 
-def _rescales(given: Mapping[str, Any], config: Mapping[str, Any], name: str) -> bool:
-    if given[name] is None:
+def _rescales(arguments: Mapping[str, Any], config: Mapping[str, Any], name: str) -> bool:
+    if arguments[name] is None:
         return not _GUIDED_ONLY & config.keys()
-    return bool(given[name])
+    return bool(arguments[name])

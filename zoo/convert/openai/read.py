@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from zoo.conditioner import ClassLabel, LowResolution
-from zoo.convert.arguments import complete, factors, numbers
+from zoo.convert.arguments import factors, numbers, with_defaults
 from zoo.convert.family import expect
 from zoo.convert.openai.classifier import classifier_network, from_openai_classifier
 from zoo.convert.openai.options import (
@@ -54,30 +54,30 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
             config asks for what the zoo lacks.
     """
     expect(state_dict, "openai")
-    if _is_classifier(state_dict):
+    if not any(key.startswith("output_blocks.") for key in state_dict):
         return from_openai_classifier(state_dict, config)
-    given = _complete(_with_classes(state_dict, config))
-    net, steps = denoiser(state_dict, config), int(given["diffusion_steps"])
-    fixed = FixedVariance(0.0 if given["sigma_small"] else 1.0)
-    variance: Variance = LearnedVariance() if given["learn_sigma"] else fixed
-    size = given["large_size"] or given["image_size"]
+    arguments = _complete(_with_classes(state_dict, config))
+    net, steps = denoiser(state_dict, config), int(arguments["diffusion_steps"])
+    fixed = FixedVariance(0.0 if arguments["sigma_small"] else 1.0)
+    variance: Variance = LearnedVariance() if arguments["learn_sigma"] else fixed
+    size = arguments["large_size"] or arguments["image_size"]
     conditioner: Any = None
-    if given["large_size"]:
+    if arguments["large_size"]:
         conditioner = LowResolution(size, 3, net.num_classes)
     elif net.num_classes is not None:
         conditioner = ClassLabel(net.num_classes)
-    module: Any = (ImprovedDDPM if given["learn_sigma"] else DDPM)(
+    module: Any = (ImprovedDDPM if arguments["learn_sigma"] else DDPM)(
         denoiser=net,
         diffusion=GaussianDiffusion(
-            schedule=schedule(given["noise_schedule"], steps),
-            parameterization=X0() if given["predict_xstart"] else Epsilon(),
+            schedule=schedule(arguments["noise_schedule"], steps),
+            parameterization=X0() if arguments["predict_xstart"] else Epsilon(),
             variance=variance,
-            objective=objective(given, config),
+            objective=objective(arguments, config),
         ),
         image_shape=(3, size, size),
-        sampler=sampler(given["timestep_respacing"], steps),
+        sampler=sampler(arguments["timestep_respacing"], steps),
         conditioner=conditioner,
-        clock=clock(given, config),
+        clock=clock(arguments, config),
     )
     return module.eval()
 
@@ -99,22 +99,22 @@ def network(config: Mapping[str, Any]) -> nn.Module:
         return classifier_network(config)
     if "model_channels" in config:
         return unet(config)
-    given = _complete(config)
-    size, larger = given["image_size"], given["large_size"]
-    mult = channel_mult(given["channel_mult"], larger or size, upsampler=bool(larger))
-    classes = given["num_classes"] or NUM_CLASSES
+    arguments = _complete(config)
+    size, larger = arguments["image_size"], arguments["large_size"]
+    mult = channel_mult(arguments["channel_mult"], larger or size, upsampler=bool(larger))
+    classes = arguments["num_classes"] or NUM_CLASSES
     return unet(
-        {name: given[name] for name in given.keys() & UNET_DEFAULTS.keys()}
+        {name: arguments[name] for name in arguments.keys() & UNET_DEFAULTS.keys()}
         | {
             "image_size": larger or size,
             "in_channels": 6 if larger else 3,
-            "model_channels": given["num_channels"],
-            "out_channels": 6 if given["learn_sigma"] else 3,
+            "model_channels": arguments["num_channels"],
+            "out_channels": 6 if arguments["learn_sigma"] else 3,
             "channel_mult": mult,
             "attention_resolutions": factors(
-                larger or size, numbers(given["attention_resolutions"]), len(mult)
+                larger or size, numbers(arguments["attention_resolutions"]), len(mult)
             ),
-            "num_classes": classes if given["class_cond"] else None,
+            "num_classes": classes if arguments["class_cond"] else None,
         }
     )
 
@@ -126,7 +126,7 @@ def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
             "script_util's (num_channels, learn_sigma, diffusion_steps, ...)"
         )
     own = {name: value for name, value in config.items() if not name.startswith("classifier_")}
-    return complete(own, NETWORK | DIFFUSION, WHAT, SCRIPTS)
+    return with_defaults(own, NETWORK | DIFFUSION, WHAT, SCRIPTS)
 
 
 def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,3 @@ def _with_classes(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dic
     if rows is None or not config.get("class_cond"):
         return dict(config)
     return {"num_classes": rows, **config}
-
-
-def _is_classifier(state: Mapping[str, Tensor]) -> bool:
-    return not any(key.startswith("output_blocks.") for key in state)

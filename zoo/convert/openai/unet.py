@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.convert import keys
-from zoo.convert.arguments import complete, need, numbers, refuse
+from zoo.convert.arguments import need, numbers, refuse, with_defaults
 from zoo.convert.keys import below
 from zoo.denoiser import UNet
 from zoo.layers import ResBlock
@@ -71,55 +71,55 @@ def unet(config: Mapping[str, Any]) -> UNet:
     """Our U-Net for the arguments of a UNetModel; ``attention_resolutions`` are factors there.
 
     Raises:
-        ValueError: an argument is unknown or missing, or our U-Net cannot do what it asks for.
+        ValueError: an argument is unknown or missing, or our U-Net does not support its value.
     """
     what = "UNetModel"
-    given = complete(config, DEFAULTS, what, _UNREAD)
+    arguments = with_defaults(config, DEFAULTS, what, _UNREAD)
     sizes = ("in_channels", "model_channels", "out_channels", "num_res_blocks")
-    need(given, (*sizes, "attention_resolutions"), what)
-    refuse(given, _FIXED, what)
-    mult = numbers(given["channel_mult"], float)
+    need(arguments, (*sizes, "attention_resolutions"), what)
+    refuse(arguments, _FIXED, what)
+    mult = numbers(arguments["channel_mult"], float)
     levels = {2**level for level in range(len(mult))}
     return UNet(
-        in_channels=given["in_channels"],
-        out_channels=given["out_channels"],
-        channels=given["model_channels"],
+        in_channels=arguments["in_channels"],
+        out_channels=arguments["out_channels"],
+        channels=arguments["model_channels"],
         channel_mult=[int(m) if m == int(m) else m for m in mult],
-        num_res_blocks=given["num_res_blocks"],
-        attention_at=sorted(set(numbers(given["attention_resolutions"])) & levels),
-        **_heads(given, what),
-        dropout=float(given["dropout"]),
-        num_classes=given["num_classes"],
-        context_dim=_context(given, what),
-        transformer_depth=given["transformer_depth"],
-        scale_shift_norm=bool(given["use_scale_shift_norm"]),
-        resblock_updown=bool(given["resblock_updown"]),
-        gradient_checkpointing=bool(given["use_checkpoint"]),
+        num_res_blocks=arguments["num_res_blocks"],
+        attention_at=sorted(set(numbers(arguments["attention_resolutions"])) & levels),
+        **_heads(arguments, what),
+        dropout=float(arguments["dropout"]),
+        num_classes=arguments["num_classes"],
+        context_dim=_context(arguments, what),
+        transformer_depth=arguments["transformer_depth"],
+        scale_shift_norm=bool(arguments["use_scale_shift_norm"]),
+        resblock_updown=bool(arguments["resblock_updown"]),
+        gradient_checkpointing=bool(arguments["use_checkpoint"]),
     )
 
 
-def _heads(given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    width = given["num_head_channels"]
+def _heads(arguments: Mapping[str, Any], what: str) -> dict[str, Any]:
+    width = arguments["num_head_channels"]
     if width not in (None, -1):
         return {"head_channels": width}
-    above = given["num_heads_upsample"]
-    if above not in (None, -1, given["num_heads"]):
+    above = arguments["num_heads_upsample"]
+    if above not in (None, -1, arguments["num_heads"]):
         raise ValueError(
-            f"{what}: num_heads_upsample={above} beside num_heads={given['num_heads']} has no "
+            f"{what}: num_heads_upsample={above} beside num_heads={arguments['num_heads']} has no "
             "counterpart here: one number of heads serves both ways"
         )
-    if given["num_heads"] in (None, -1):
+    if arguments["num_heads"] in (None, -1):
         raise ValueError(f"{what} needs num_heads or num_head_channels")
-    return {"num_heads": given["num_heads"]}
+    return {"num_heads": arguments["num_heads"]}
 
 
-def _context(given: Mapping[str, Any], what: str) -> int | None:
-    width = given["context_dim"]
+def _context(arguments: Mapping[str, Any], what: str) -> int | None:
+    width = arguments["context_dim"]
     if isinstance(width, list | tuple) and len(width) == 1:
         width = width[0]
-    if bool(given["use_spatial_transformer"]) != (width is not None) or isinstance(width, list):
+    if bool(arguments["use_spatial_transformer"]) != (width is not None) or isinstance(width, list):
         raise ValueError(
-            f"{what}: use_spatial_transformer={given['use_spatial_transformer']} with "
+            f"{what}: use_spatial_transformer={arguments['use_spatial_transformer']} with "
             f"context_dim={width}: a spatial transformer needs one width of its context, and "
             "nothing else has one"
         )
@@ -129,7 +129,7 @@ def _context(given: Mapping[str, Any], what: str) -> int | None:
 def layers(network: nn.Module) -> dict[str, Any]:
     """Our layers to OpenAI's, for a U-Net or for the encoder of one (a classifier's)."""
     net: Any = network
-    found: dict[str, Any] = {
+    table: dict[str, Any] = {
         "time_embedding.0": "time_embed.0",
         "time_embedding.2": "time_embed.2",
         "label_embedding": "label_emb",
@@ -140,25 +140,25 @@ def layers(network: nn.Module) -> dict[str, Any]:
     index = 1
     for level, stage in enumerate(stages(net.down)):
         for place, parts in enumerate(_parts(stage)):
-            found |= _pair(f"down.{level}", place, f"input_blocks.{index}", parts)
+            table |= _pair(f"down.{level}", place, f"input_blocks.{index}", parts)
             index += 1
         if stage.resample is not None:
-            found |= _resample(f"down.{level}.resample", f"input_blocks.{index}.0", stage, "op")
+            table |= _resample(f"down.{level}.resample", f"input_blocks.{index}.0", stage, "op")
             index += 1
-    found |= below("mid.blocks.0", "middle_block.0", _RES_BLOCK)
-    found |= _attention("mid.attentions.0", "middle_block.1", net.mid.attentions[0])
-    found |= below("mid.blocks.1", "middle_block.2", _RES_BLOCK)
+    table |= below("mid.blocks.0", "middle_block.0", _RES_BLOCK)
+    table |= _attention("mid.attentions.0", "middle_block.1", net.mid.attentions[0])
+    table |= below("mid.blocks.1", "middle_block.2", _RES_BLOCK)
     index = 0
     for level, stage in enumerate(stages(getattr(net, "up", nn.ModuleList()))):
         for place, parts in enumerate(_parts(stage)):
             theirs = f"output_blocks.{index}"
-            found |= _pair(f"up.{level}", place, theirs, parts)
+            table |= _pair(f"up.{level}", place, theirs, parts)
             if stage.resample is not None and place == len(stage.blocks) - 1:
                 number = 1 if parts is None else 2  # behind the attention, if there is one
                 theirs = f"{theirs}.{number}"
-                found |= _resample(f"up.{level}.resample", theirs, stage, "conv")
+                table |= _resample(f"up.{level}.resample", theirs, stage, "conv")
             index += 1
-    return found
+    return table
 
 
 def _parts(stage: Stage) -> Iterator[nn.Module | None]:
@@ -166,20 +166,20 @@ def _parts(stage: Stage) -> Iterator[nn.Module | None]:
 
 
 def _pair(ours: str, place: int, theirs: str, attention: nn.Module | None) -> dict[str, Any]:
-    found = below(f"{ours}.blocks.{place}", f"{theirs}.0", _RES_BLOCK)
+    table = below(f"{ours}.blocks.{place}", f"{theirs}.0", _RES_BLOCK)
     if attention is not None:
-        found |= _attention(f"{ours}.attentions.{place}", f"{theirs}.1", attention)
-    return found
+        table |= _attention(f"{ours}.attentions.{place}", f"{theirs}.1", attention)
+    return table
 
 
 def _attention(ours: str, theirs: str, attention: nn.Module) -> dict[str, Any]:
     if not isinstance(attention, SpatialTransformer):
         return below(ours, theirs, _ATTENTION)
-    found = below(ours, theirs, _TRANSFORMER)
+    table = below(ours, theirs, _TRANSFORMER)
     for depth in range(len(attention.blocks)):
         block = f"{theirs}.transformer_blocks.{depth}"
-        found |= below(f"{ours}.blocks.{depth}", block, _TRANSFORMER_BLOCK)
-    return found
+        table |= below(f"{ours}.blocks.{depth}", block, _TRANSFORMER_BLOCK)
+    return table
 
 
 def _resample(ours: str, theirs: str, stage: Stage, convolution: str) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def load_unet(
 ) -> None:
     """Puts OpenAI's weights into a U-Net for these arguments of theirs."""
     arrange = None if config.get("use_new_attention_order") else heads_first
-    keys.fill(module, state, layers(module), name, arrange)
+    keys.fill(module, state, keys.table(module, layers(module)), name, arrange)
 
 
 def heads_first(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -202,12 +202,12 @@ def heads_first(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Te
     There a ``qkv`` has the rows of head 0's q, k and v, then those of head 1; ours has all heads'
     q, all heads' k, all heads' v, as has guided-diffusion's ``use_new_attention_order``.
     """
-    found = dict(state)
+    ordered = dict(state)
     for name, block in network.named_modules():
         if isinstance(block, AttentionBlock):
             heads = block.attention.num_heads
             for kind in ("weight", "bias"):
                 key = f"{name}.attention.qkv.{kind}"
-                rows = found[key].unflatten(0, (heads, 3, -1))
-                found[key] = torch.flatten(rows.transpose(0, 1), 0, 2)
-    return found
+                rows = ordered[key].unflatten(0, (heads, 3, -1))
+                ordered[key] = torch.flatten(rows.transpose(0, 1), 0, 2)
+    return ordered

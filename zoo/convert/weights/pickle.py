@@ -27,7 +27,7 @@ _UNDER_WAY = object()
 
 
 def read_pickle(path: str | Path) -> object:
-    """What a ``.pt``, ``.ckpt`` or ``.pth`` file holds: tensors on the CPU and plain containers.
+    """The tensors, on the CPU, and plain containers in a ``.pt``, ``.ckpt`` or ``.pth`` file.
 
     Whatever is neither (callbacks, configs, functions) is left out; nothing of it is imported.
     Dicts and numpy's numbers are read as Python's own, lists and tuples as lists.
@@ -100,7 +100,7 @@ class _List:
 
 
 class _NumpyType:
-    """What a pickled numpy dtype says of itself; its byte order follows by ``__setstate__``.
+    """The description of a pickled numpy dtype; its byte order follows by ``__setstate__``.
 
     numpy's own classes, if allowed, would build any object that a file describes.
     """
@@ -114,12 +114,12 @@ class _NumpyType:
 
 
 def _numpy_scalar(dtype: object, data: bytes | str = b"") -> object:
-    """A numpy number as Python's own; a placeholder for what is none."""
+    """A numpy number as Python's own; a placeholder for anything else."""
     kind = f"{dtype.order}{dtype.code}" if isinstance(dtype, _NumpyType) else ""
     if not re.fullmatch(r"[<>=|]([fiu][1248]|b1)", kind):
         return _Inert()
-    held = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(held, dtype=kind, count=1)[0].item()
+    encoded = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(encoded, dtype=kind, count=1)[0].item()
 
 
 _KNOWN: dict[str, Callable[..., object]] = {
@@ -132,7 +132,7 @@ _KNOWN: dict[str, Callable[..., object]] = {
 
 
 def _stand_in(name: str) -> Callable[..., object]:
-    """What a name in a file stands for."""
+    """The object that stands for a name in a file."""
     return _KNOWN.get(name, _Dict if name.lower().endswith("dict") else _Inert)
 
 
@@ -165,7 +165,7 @@ def _container(value: Iterable[object], copies: dict[int, object]) -> object:
 
 
 def _line(error: Exception) -> str:
-    """What happened, in one line; torch's own text goes on with advice to execute the file."""
+    """The problem in one line; torch's own text also advises to execute the file."""
     refused = isinstance(error, pickle.UnpicklingError)
     cause = (refused and error.__context__) or error
     text = " ".join(str(cause).split()).split(". ")[0].rstrip(".") or type(error).__name__

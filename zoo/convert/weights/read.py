@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.convert.keys import listed
+from zoo.checkpoint.fit import name_list
 from zoo.convert.weights.pickle import read_pickle
 
 _INDEX = ".safetensors.index.json"
@@ -37,26 +39,30 @@ def read(path: str | Path) -> dict[str, Tensor]:
     return state_of(read_pickle(path), str(path))
 
 
-def state_of(held: object, what: str) -> dict[str, Tensor]:
+def state_of(content: object, what: str) -> dict[str, Tensor]:
     """The weights among what a checkpoint holds: all of it, or what lies under a usual name.
 
     Raises:
         ValueError: there are none.
     """
-    if isinstance(held, Mapping):
+    if isinstance(content, Mapping):
         for name in _INSIDE:
-            inner = held.get(name)
+            inner = content.get(name)
             if isinstance(inner, Mapping) and _is_state(inner):
                 return dict(inner)
-        if _is_state(held):
-            return dict(held)
-    got = f"it holds {listed(map(str, held))}" if isinstance(held, Mapping) else "it holds no dict"
+        if _is_state(content):
+            return dict(content)
+    got = (
+        f"it holds {name_list(map(str, content))}"
+        if isinstance(content, Mapping)
+        else "it holds no dict"
+    )
     raise ValueError(f"{what}: no weights found; {got}")
 
 
-def _is_state(held: Mapping[object, object]) -> bool:
-    return bool(held) and all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in held.items()
+def _is_state(mapping: Mapping[object, object]) -> bool:
+    return bool(mapping) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in mapping.items()
     )
 
 
@@ -69,9 +75,6 @@ def _only_file(folder: Path) -> Path:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -80,8 +83,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
     try:
-        named = json.loads(index.read_text())["weight_map"]
-        shards = {str(key): str(name) for key, name in named.items()}
+        weight_map = json.loads(index.read_text())["weight_map"]
+        shards = {str(key): str(name) for key, name in weight_map.items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise ValueError(f"{index}: not an index of shards") from None
     tensors: dict[str, Tensor] = {}
@@ -92,5 +95,5 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
             raise ValueError(f"{index}: the shard {name} is missing")
         tensors |= _read_safetensors(index.parent / name)
     if missing := shards.keys() - tensors.keys():
-        raise ValueError(f"{index}: the shards lack {listed(missing)}")
+        raise ValueError(f"{index}: the shards lack {name_list(missing)}")
     return tensors

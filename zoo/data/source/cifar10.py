@@ -19,7 +19,7 @@ NAMES = (
 class Cifar10(EncodedData):
     """CIFAR-10 (Krizhevsky 2009), 50,000 / 10,000, mirrored at random in training.
 
-    It comes from ``folder`` where that is given, else from ``$ZOO_DATA/cifar10``, both holding
+    It comes from ``folder`` where that is set, else from ``$ZOO_DATA/cifar10``, both holding
     train.parquet and test.parquet (columns image or img, and label), else from the hub.
 
     Args:

@@ -91,9 +91,9 @@ class Digits(ImageData):
     def load(self) -> tuple[ImageSet, ImageSet]:
         """Both splits from scikit-learn's own files."""
         train, test = originals(self.split_seed)
-        return self._resized(train), self._resized(test)
+        return self._image_set(train), self._image_set(test)
 
-    def _resized(self, split: Originals) -> ImageSet:
+    def _image_set(self, split: Originals) -> ImageSet:
         grey = np.rint(split.images * (255 / 16)).astype(np.uint8)
         images = [pixels(Image.fromarray(row), self.image_size, self.channels) for row in grey]
         captions = [f"a handwritten {NAMES[label]}" for label in split.labels]

@@ -12,7 +12,7 @@ from PIL import Image
 from zoo import paths
 from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
-from zoo.data.source.parquet import check_columns, complete
+from zoo.data.source.parquet import check_columns, check_complete
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"
@@ -42,35 +42,33 @@ class Folder(EncodedData):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.folder = folder
-        self.label_column = label_column
-        self.caption_column = caption_column
+        self.folder, self.columns = folder, (label_column, caption_column)
 
     def rows(self) -> tuple[Rows, Rows | None]:
-        """The files of both splits, or of the one there is."""
+        """The files of both splits, or of the only one."""
         root = paths.data(self.folder, "folder", Path.is_dir)
         if (root / "train").is_dir() and (root / "test").is_dir():
             return self._read(root / "train"), self._read(root / "test")
         return self._read(root), None
 
     def _read(self, root: Path) -> Rows:
-        return read_folder(root, self.label_column, self.caption_column)
+        return read_folder(root, *self.columns)
 
 
 def read_folder(root: Path, label_column: str | None, caption_column: str | None) -> Rows:
     """The images of one split.
 
     Raises:
-        ValueError: there are none, or the metadata lack what is asked of them.
+        ValueError: there are none, or the metadata lack a column.
     """
     metadata = next((root / name for name in METADATA if (root / name).is_file()), None)
     if metadata is not None:
-        return _listed(root, metadata, label_column, caption_column)
+        return _from_metadata(root, metadata, label_column, caption_column)
     if label_column is not None or caption_column is not None:
         raise ValueError(f"columns need {' or '.join(METADATA)} in {root}, which has neither")
-    known = Image.registered_extensions()
+    suffixes = Image.registered_extensions()
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    images = [path for path in files if path.suffix.lower() in known]
+    images = [path for path in files if path.suffix.lower() in suffixes]
     if not images:
         raise ValueError(
             f"no images in {root}: {len(files)} files, none with a known suffix such as .png, .jpg"
@@ -88,15 +86,17 @@ def _folder_names(root: Path, images: list[Path]) -> list[str] | None:
     return labels
 
 
-def _listed(
+def _from_metadata(
     root: Path, metadata: Path, label_column: str | None, caption_column: str | None
 ) -> Rows:
     lines = _csv(metadata) if metadata.suffix == ".csv" else _jsonl(metadata)
     if not lines:
         raise ValueError(f"{metadata} lists no images")
-    wanted = [name for name in (FILE_NAME, label_column, caption_column) if name is not None]
-    check_columns(wanted, sorted({name for line in lines for name in line}), metadata)
-    column = {name: complete([line.get(name) for line in lines], metadata, name) for name in wanted}
+    names = [name for name in (FILE_NAME, label_column, caption_column) if name is not None]
+    check_columns(names, sorted({name for line in lines for name in line}), metadata)
+    column = {
+        name: check_complete([line.get(name) for line in lines], metadata, name) for name in names
+    }
     labels = None if label_column is None else column[label_column]
     if (
         labels is not None

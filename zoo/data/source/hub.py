@@ -6,14 +6,14 @@ from typing import Any
 
 from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
-from zoo.data.source.parquet import check_columns, complete, image_bytes
+from zoo.data.source.parquet import check_columns, check_complete, image_bytes
 
 
 class Hub(EncodedData):
     """A data set of the ``datasets`` library: a name on the hub, or a folder that it can load.
 
     Args:
-        path: what ``datasets.load_dataset`` is given first.
+        path: the first argument of ``datasets.load_dataset``.
         subset: the name of a configuration, where there are several.
         revision: a commit or tag on the hub.
         train_split: name of the train split.
@@ -37,14 +37,9 @@ class Hub(EncodedData):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.path = path
-        self.subset = subset
-        self.revision = revision
-        self.train_split = train_split
-        self.test_split = test_split
-        self.image_column = image_column
-        self.label_column = label_column
-        self.caption_column = caption_column
+        self.source = {"path": path, "name": subset, "revision": revision}
+        self.train_split, self.test_split = train_split, test_split
+        self.columns = image_column, label_column, caption_column
 
     def prepare_data(self) -> None:
         """Downloads once, before other processes read."""
@@ -56,9 +51,7 @@ class Hub(EncodedData):
         return self._load(self.train_split), test
 
     def _load(self, split: str) -> Rows:
-        source = {"path": self.path, "name": self.subset, "revision": self.revision}
-        columns = (self.image_column, self.label_column, self.caption_column)
-        rows, names = load_rows(source, split, *columns)
+        rows, names = load_rows(self.source, split, *self.columns)
         self.names = self.names or names
         return rows
 
@@ -80,15 +73,15 @@ def load_rows(
         table = datasets.load_dataset(**source, split=split)
     except Exception as error:  # the library raises its own errors, the network's and the hub's
         raise ValueError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
-    wanted = [column for column in (image, label, caption) if column is not None]
-    check_columns(wanted, table.column_names, where)
+    columns = [column for column in (image, label, caption) if column is not None]
+    check_columns(columns, table.column_names, where)
     names = tuple(getattr(table.features[label], "names", None) or ()) if label else ()
     encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
     rows = Rows(
         count=len(table),
         read=lambda index: image_bytes(encoded[index][image]),
         where=lambda index: f"{where}, row {index}",
-        labels=complete(list(table[label]), where, label) if label else None,
-        captions=complete(list(table[caption]), where, caption) if caption else None,
+        labels=check_complete(list(table[label]), where, label) if label else None,
+        captions=check_complete(list(table[caption]), where, caption) if caption else None,
     )
     return rows, names

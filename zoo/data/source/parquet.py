@@ -34,11 +34,8 @@ class Parquet(EncodedData):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.train_file = train_file
-        self.test_file = test_file
-        self.image_column = image_column
-        self.label_column = label_column
-        self.caption_column = caption_column
+        self.train_file, self.test_file = train_file, test_file
+        self.columns = image_column, label_column, caption_column
 
     def rows(self) -> tuple[Rows, Rows | None]:
         """Both files' rows, read whole but still encoded."""
@@ -47,7 +44,7 @@ class Parquet(EncodedData):
 
     def _read(self, file: str) -> Rows:
         path = paths.data(file, "parquet file", Path.is_file)
-        return read_parquet(path, self.image_column, self.label_column, self.caption_column)
+        return read_parquet(path, *self.columns)
 
 
 def read_parquet(path: Path, image: str, label: str | None, caption: str | None) -> Rows:
@@ -58,17 +55,17 @@ def read_parquet(path: Path, image: str, label: str | None, caption: str | None)
     """
     from pyarrow import parquet
 
-    wanted = [column for column in (image, label, caption) if column is not None]
-    check_columns(wanted, columns(path), path)
-    table = parquet.read_table(path, columns=wanted)
+    names = [column for column in (image, label, caption) if column is not None]
+    check_columns(names, columns(path), path)
+    table = parquet.read_table(path, columns=names)
     images = table[image]
-
+    values = {name: check_complete(table[name].to_pylist(), path, name) for name in names[1:]}
     return Rows(
         count=table.num_rows,
         read=lambda index: image_bytes(images[index].as_py()),
         where=lambda index: f"{path}, row {index}",
-        labels=None if label is None else complete(table[label].to_pylist(), path, label),
-        captions=None if caption is None else complete(table[caption].to_pylist(), path, caption),
+        labels=None if label is None else values[label],
+        captions=None if caption is None else values[caption],
     )
 
 
@@ -87,9 +84,9 @@ def columns(path: Path) -> list[str]:
         raise ValueError(f"{path} cannot be read as parquet: {error}") from error
 
 
-def check_columns(wanted: list[str], present: list[str], where: object) -> None:
-    """Raises a ValueError that lists the columns which exist, where a wanted one does not."""
-    for column in wanted:
+def check_columns(names: list[str], present: list[str], where: object) -> None:
+    """Raises ValueError where a named column does not exist; the message lists those that do."""
+    for column in names:
         if column not in present:
             raise ValueError(f"{where} has no column {column!r}; it has {', '.join(present)}")
 
@@ -107,7 +104,7 @@ def image_bytes(value: Any) -> bytes:
     return value
 
 
-def complete(values: list[Any], where: object, column: str) -> list[Any]:
+def check_complete(values: list[Any], where: object, column: str) -> list[Any]:
     """The values, none of which is missing.
 
     Raises:

@@ -31,11 +31,8 @@ class WebDataset(EncodedData):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.train_files = train_files
-        self.test_files = test_files
-        self.image_column = image_column
-        self.label_column = label_column
-        self.caption_column = caption_column
+        self.train_files, self.test_files = train_files, test_files
+        self.columns = image_column, label_column, caption_column
 
     def rows(self) -> tuple[Rows, Rows | None]:
         """Both splits' samples, unpacked once into the library's cache."""
@@ -44,6 +41,4 @@ class WebDataset(EncodedData):
 
     def _load(self, split: str, files: str) -> Rows:
         source = {"path": "webdataset", "data_files": {split: files}}
-        columns = (self.image_column, self.label_column, self.caption_column)
-        rows, _ = load_rows(source, split, *columns)
-        return rows
+        return load_rows(source, split, *self.columns)[0]

@@ -14,8 +14,8 @@ with warnings.catch_warnings():
     diffusers = pytest.importorskip("diffusers")
 
 from zoo.convert import network
-from zoo.convert.diffusers.keys import read
-from zoo.convert.keys import load
+from zoo.convert.diffusers.keys import our_weights
+from zoo.convert.keys import load_state
 
 
 def draw_weights(theirs: nn.Module, seed: int = 0) -> nn.Module:
@@ -33,9 +33,9 @@ def ours_of(theirs: nn.Module) -> Any:
     """Our network of their config, with their weights."""
     config = {**theirs.config, "_class_name": type(theirs).__name__}
     ours = network("diffusers", config).to(next(theirs.parameters()).dtype)
-    state = read(ours, theirs.state_dict(), "weights")
+    state = our_weights(ours, theirs.state_dict(), "weights")
     state |= {k: v for k, v in ours.state_dict().items() if k in ("shift", "scale")}
-    return load(ours, state, "weights")
+    return load_state(ours, state, "weights")
 
 
 def noise(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from zoo.convert import network
-from zoo.convert.diffusers.keys import read, write
+from zoo.convert.diffusers.keys import our_weights, their_weights
 from zoo.records import Condition
 
 _spec = importlib.util.spec_from_file_location("pairs", Path(__file__).with_name("pairs.py"))
@@ -175,7 +175,7 @@ def test_vq_autoencoder(name: str, dtype: torch.dtype, tolerance: float) -> None
 @pytest.mark.parametrize("name", ["ddpm", "adm", "improved_ddpm"])
 def test_weights_go_back_bit_for_bit(name: str) -> None:
     theirs = draw_weights(diffusers.UNet2DModel(**PIXEL[name]))
-    back = write(ours_of(theirs))
+    back = their_weights(ours_of(theirs))
     assert back.keys() == theirs.state_dict().keys()
     for key, value in theirs.state_dict().items():
         assert torch.equal(back[key], value), key
@@ -184,7 +184,7 @@ def test_weights_go_back_bit_for_bit(name: str) -> None:
 @pytest.mark.parametrize("name", ["stable_diffusion", "linear_projection"])
 def test_projections_are_convolutions_or_linear(name: str) -> None:
     theirs: Any = draw_weights(diffusers.UNet2DConditionModel(**TEXT[name]))
-    back = write(ours_of(theirs), linear_projection=theirs.config.use_linear_projection)
+    back = their_weights(ours_of(theirs), linear_projection=theirs.config.use_linear_projection)
     for key, value in theirs.state_dict().items():
         assert torch.equal(back[key], value), key
 
@@ -198,7 +198,7 @@ def test_old_names_of_attention() -> None:
         old[key.replace(".to_out.0.", ".proj_attn.")] = value
     assert old.keys() != theirs.state_dict().keys()
     ours = ours_of(theirs)
-    for key, value in read(ours, old, "old").items():
+    for key, value in our_weights(ours, old, "old").items():
         assert torch.equal(value, ours.state_dict()[key])
 
 
@@ -207,14 +207,14 @@ def test_what_does_not_fit_is_named_as_diffusers_names_it() -> None:
     ours, weights = ours_of(theirs), dict(theirs.state_dict())
     weights["surplus.weight"] = weights.pop("mid_block.attentions.0.to_k.bias")
     with pytest.raises(ValueError, match="missing 'mid_block.attentions.0.to_k.bias'"):
-        read(ours, weights, "folder")
+        our_weights(ours, weights, "folder")
     with pytest.raises(ValueError, match="surplus 'surplus.weight'"):
-        read(ours, weights, "folder")
+        our_weights(ours, weights, "folder")
     weights = dict(theirs.state_dict()) | {"conv_in.weight": torch.zeros(32, 4, 3, 3)}
     with pytest.raises(
         ValueError, match=r"'conv_in.weight' is \(32, 4, 3, 3\), not \(32, 3, 3, 3\)"
     ):
-        read(ours, weights, "folder")
+        our_weights(ours, weights, "folder")
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -193,9 +193,13 @@ def test_every_option_of_diffusers_is_known_with_its_default(name: str) -> None:
     scheduler._schedule(options), scheduler._parameterization(options)
     scheduler._variance(options, name), scheduler._bounds(options, clips=True)
     for spacing in ("leading", "trailing"):
-        options.given |= {"timestep_spacing": spacing, "clip_sample": False, "skip_prk_steps": True}
+        options.values |= {
+            "timestep_spacing": spacing,
+            "clip_sample": False,
+            "skip_prk_steps": True,
+        }
         scheduler.WALKS[name](options, 10)
-    assert set(defaults) <= options._asked  # none is taken for another scheduler's
+    assert set(defaults) <= options._read  # none is taken for another scheduler's
 
 
 PUBLISHED = [  # as they lie in folders of that time

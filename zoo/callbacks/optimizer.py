@@ -1,4 +1,4 @@
-"""The gradient's norm before it is clipped."""
+"""Curves of the optimizer: the gradient's norm and the learning rate."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ class GradientNorm(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        # the hook comes before clipping, and before the step that it belongs to is counted
-        if is_logging(trainer, coming=True):
+        # the hook runs before clipping, and before its step is counted
+        if is_logging(trainer, next_step=True):
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             norm = torch.nn.utils.get_total_norm(gradients).item()
             log(trainer, {"train/gradient_norm": norm}, step=trainer.global_step)
+
+
+class LearningRate(Callback):
+    """Logs ``train/learning_rate``, warm-up and schedule included."""
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        if is_logging(trainer, next_step=True):
+            rate = optimizer.param_groups[0]["lr"]
+            log(trainer, {"train/learning_rate": rate}, step=trainer.global_step)
