@@ -78,10 +78,8 @@ class DinoV2:
         try:
             network.load_state_dict(state, assign=True)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"{self.file}: not weights of DINOv2 {self.size} ({reason})"
-            ) from error
+            text = " ".join(str(error).split())
+            raise ValueError(f"{self.file}: not weights of DINOv2 {self.size} ({text})") from error
         return network.to(self.device).eval().requires_grad_(False)
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
@@ -115,9 +113,8 @@ class Edm2DinoV2(DinoV2):
 
     def resized(self, images: Tensor) -> Tensor:
         x = images.to(self.device, torch.float32)
-        return torch.nn.functional.interpolate(
-            x, size=(_SIDE, _SIDE), mode="bicubic", antialias=True
-        )
+        size = (_SIDE, _SIDE)
+        return torch.nn.functional.interpolate(x, size, mode="bicubic", antialias=True)
 
 
 def _architecture(size: str) -> Any:

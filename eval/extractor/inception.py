@@ -100,11 +100,7 @@ class Inception:
         for name in _REST:
             x = getattr(network, name)(x)
         pool = x.flatten(1)
-        return {
-            "pool": pool,
-            "logits": pool @ network.fc.weight.T,
-            "spatial": spatial.flatten(1),
-        }
+        return {"pool": pool, "logits": pool @ network.fc.weight.T, "spatial": spatial.flatten(1)}
 
 
 class CleanInception(Inception):

@@ -41,9 +41,8 @@ def likelihood_values(setting: Setting, plan: Plan) -> tuple[dict[str, Value], d
                 f"{setting.reference_set.name}, got {count}"
             )
         how = setting.generation
-        batches = with_likelihood(
-            module, held_out, count, metric.num_steps, how.seed, how.batch_size
-        )
+        options = metric.num_steps, how.seed, how.batch_size
+        batches = with_likelihood(module, held_out, count, *options)
         own_plan = plan.only([replace(measurement, num_images=count)])
         tallies = one_pass(batches, own_plan, ReferenceFeatures(own_plan), count)
         own_values, reasons = values_of(tallies, Baselines())

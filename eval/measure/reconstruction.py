@@ -34,12 +34,7 @@ from eval.source.reconstructed import LATENTS, first_stage_of, reconstructed
 from zoo.data.image_set import ImageSet
 from zoo.system.progress import track
 
-DEFAULTS: tuple[MetricFactory, ...] = (
-    ReconstructionDistance,
-    PSNR,
-    SSIM,
-    PerceptualDistance,
-)
+DEFAULTS: tuple[MetricFactory, ...] = (ReconstructionDistance, PSNR, SSIM, PerceptualDistance)
 """The metrics of pairs that are measured, where possible, if none is chosen."""
 
 _NO_VGG = "the weights of VGG16 are missing: `zoo doctor` says which file goes where"

@@ -101,9 +101,8 @@ class Setting:
         Raises:
             ValueError: see ``eval.measure.plan.plan``.
         """
-        return plan(
-            self.metrics, self.extractors, self.reference_set, self.num_images, self.fid_counts
-        )
+        data, counts = self.reference_set, self.fid_counts
+        return plan(self.metrics, self.extractors, data, self.num_images, counts)
 
 
 def protocol_of(setting: Setting, plan: Plan, **fields: Any) -> Protocol:

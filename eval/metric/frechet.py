@@ -117,9 +117,8 @@ class FrechetDistance(Metric):
         if self.summed > 1:
             count, first, scatter = int(self.summed), self.first.cpu(), self.second.cpu().clone()
             add_products(scatter, first[None], scale=-1 / count)
-            statistics = FeatureStatistics.from_sums(
-                self.reference.mean + first / count, scatter, count
-            )
+            mean = self.reference.mean + first / count
+            statistics = FeatureStatistics.from_sums(mean, scatter, count)
         for rows in parts_of(self.rows):
             statistics.update(rows)
         return statistics

@@ -44,9 +44,8 @@ def kernel_distance(
             f"{len(features)} and {len(reference)}"
         )
     distances = []
-    for rows, reference_rows in subset_indices(
-        len(features), len(reference), subsets, subset_size, seed
-    ):
+    counts = len(features), len(reference)
+    for rows, reference_rows in subset_indices(*counts, subsets, subset_size, seed):
         x, y = features[rows].double(), reference[reference_rows].double()
         distances.append(_unbiased(cubic(x, x), cubic(x, y), cubic(y, y)))
     return torch.stack(distances)

@@ -81,10 +81,9 @@ def pairs(
     """The closest pairs of image and training image, (K, 2, C, H, W) uint8, closest first."""
     order = result.distances.argsort(stable=True)[:count]
     neighbours = _gather(training, result.indices[order])
-    flipped = result.mirrored[order][:, None, None, None]
-    return torch.stack(
-        [images[order], torch.where(flipped, neighbours.flip(-1), neighbours)], dim=1
-    )
+    mirrored = result.mirrored[order][:, None, None, None]
+    neighbours = torch.where(mirrored, neighbours.flip(-1), neighbours)
+    return torch.stack([images[order], neighbours], dim=1)
 
 
 def percentiles(distances: Tensor, prefix: str = "") -> dict[str, float]:

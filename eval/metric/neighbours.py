@@ -89,12 +89,8 @@ class _Pass:
         k_density: int,
         blocks: Sequence[tuple[int, int]],
     ) -> None:
-        self.features, self.reference, self.k_density, self.blocks = (
-            features,
-            reference,
-            k_density,
-            blocks,
-        )
+        self.features, self.reference = features, reference
+        self.k_density, self.blocks = k_density, blocks
         keeps = torch.ones(1 + len(blocks), len(features), dtype=torch.bool)
         for row, (first, last) in enumerate(blocks, start=1):
             keeps[row, first:last] = False

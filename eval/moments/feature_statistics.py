@@ -129,13 +129,11 @@ class FeatureStatistics:
             raise ValueError(f"features are (B, D), got {tuple(features.shape)}")
         if self.count is None:
             raise ValueError("statistics without a count cannot be added to")
-        if self.count and features.shape[1] != self.dimensions:
-            raise ValueError(
-                f"features of {features.shape[1]} dimensions, {self.dimensions} before"
-            )
+        size = features.shape[1]
+        if self.count and size != self.dimensions:
+            raise ValueError(f"features of {size} dimensions, {self.dimensions} before")
         if not features.isfinite().all():
             raise ValueError("features with NaN or infinite values: is an image broken?")
-        size = features.shape[1]
         if not len(self._buffer):
             self._buffer = torch.empty(max(_ROWS, size), size, dtype=torch.float64)
         self.count += len(features)

@@ -20,7 +20,7 @@ from zoo.checkpoint import sha256
 from zoo.system.files import write_atomically
 
 
-class Network(Protocol):
+class FeatureSource(Protocol):
     """What identifies the network behind features, as an extractor does."""
 
     name: str
@@ -69,7 +69,7 @@ class StatisticsFile:
         return self.moments(None).count
 
     def moments(
-        self, extractor: Network | None, feature: str = "pool", size: int | None = None
+        self, extractor: FeatureSource | None, feature: str = "pool", size: int | None = None
     ) -> FeatureStatistics:
         """The statistics of one feature.
 

@@ -20,17 +20,10 @@ def to_csv(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         low, high = (outcome.value.interval if outcome.value else None) or (None, None)
         value = None if outcome.value is None else outcome.value.value
-        numbers = [
-            outcome.paper,
-            outcome.row.from_memory,
-            value,
-            low,
-            high,
-            outcome.difference,
-            _within(outcome),
-        ]
+        numbers = [value, low, high, outcome.difference, _within(outcome)]
         words = [outcome.verdict, outcome.why, "; ".join(outcome.unmatched)]
-        rows.append([outcome.row.name, outcome.metric, *numbers, *words])
+        row = [outcome.row.name, outcome.metric, outcome.paper, outcome.row.from_memory]
+        rows.append([*row, *numbers, *words])
     return csv_text(_COLUMNS, rows, end="\r\n")
 
 

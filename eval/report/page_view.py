@@ -159,18 +159,16 @@ def distances(results: Sequence[Result]) -> View | None:
         return None
     first = values[0][1]
     keys = [key for key in first.detail if re.fullmatch(r"p\d+", key)]
-    held_out = {
-        k.removeprefix("test_"): v for k, v in first.detail.items() if k.startswith("test_")
-    }
+    test = {k.removeprefix("test_"): v for k, v in first.detail.items() if k.startswith("test_")}
     rows = [(row, [*_percentiles(value.detail, keys), _closer(value)]) for row, value in values]
-    if held_out:
-        rows.append(("held-out real images", [*_percentiles(held_out, keys), NONE]))
+    if test:
+        rows.append(("held-out real images", [*_percentiles(test, keys), NONE]))
     names = {"p50": "median", "p1": "1st"}
     return {
         "definition": first.definition,
         "heads": [names.get(key, f"{key[1:]}th") for key in keys],
         "rows": rows,
-        "held_out": bool(held_out),
+        "held_out": bool(test),
     }
 
 

@@ -174,9 +174,8 @@ def paired_difference(first: Estimate, second: Estimate) -> Difference:
         )
     gaps = [a - b for a, b in zip(first.pseudo, second.pseudo, strict=True)]
     # what the blocks do not show, such as the randomness of a metric's own subsets
-    own = sum(
-        max(0.0, e.standard_error**2 - _standard_error(e.pseudo) ** 2) for e in (first, second)
-    )
+    both = first, second
+    own = sum(max(0.0, e.standard_error**2 - _standard_error(e.pseudo) ** 2) for e in both)
     error = math.sqrt(_standard_error(gaps) ** 2 + own)
     largest = max(map(abs, (*first.pseudo, *second.pseudo)))
     # of the values themselves, whose bias at one count is much the same

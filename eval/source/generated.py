@@ -166,15 +166,8 @@ def generated(
         for indices in parts(first, num_images, batch_size):
             started = time.perf_counter()
             with counting(counted) as evaluations:
-                images = module.generate(
-                    len(indices),
-                    conditions.of(indices),
-                    sampler,
-                    guidance,
-                    seed,
-                    indices=indices,
-                    on_step=on_step,
-                )
+                what = (len(indices), conditions.of(indices), sampler, guidance, seed)
+                images = module.generate(*what, indices=indices, on_step=on_step)
             seconds = time.perf_counter() - started
             # contiguous, as images from a file are: features of another layout round otherwise
             batch = conditions.batch(images.contiguous(), indices.start, seconds)

@@ -57,7 +57,7 @@ class Experiment:
         self.name = choices.get("experiment") or choices["data"]
         self.run_dir = Path(cfg.run_dir)
         self.device = accelerator(cfg.trainer.accelerator)
-        self.protocol = loading.plain(cfg.protocol)
+        self.protocol = loading.plain_values(cfg.protocol)
         if (model := _recipe_of(self.name)) is not None:
             raise ValueError(
                 f"experiment={self.name} is the recipe of one model, {model}: `zoo train "
@@ -71,9 +71,8 @@ class Experiment:
             raise ValueError(f"models={self.models} names {twice} twice")
         for override in overrides:
             if override.partition("=")[0] == "model":
-                raise ValueError(
-                    f"{override}: a comparison has several models; say models=[ddpm,...]"
-                )
+                text = "a comparison has several models; say models=[ddpm,...]"
+                raise ValueError(f"{override}: {text}")
         self.trainings = Trainings(cfg, overrides, self.name)
         self.training = self.trainings.config
 
@@ -175,9 +174,8 @@ class Experiment:
             )
             for part in ("sampler", "guidance")
         }
-        module = loading.diffusion_model(
-            path, self.device, list(self.cfg.trust), self.protocol["dtype"]
-        )
+        trust, dtype = list(self.cfg.trust), self.protocol["dtype"]
+        module = loading.diffusion_model(path, self.device, trust, dtype)
         generation = protocols.generation(self.protocol, **parts)
         return of_checkpoint(Setting(module, **shared, generation=generation, name=name), path)
 
@@ -207,7 +205,7 @@ class Experiment:
         if "wandb" in (self.cfg.logger or {}):
             folder = str(self.run_dir)
             logger = instantiate(self.cfg.logger.wandb, folder=folder, _convert_="all")
-            log_to_wandb(logger, loading.plain(self.cfg), table, results, samples, pairs)
+            log_to_wandb(logger, loading.plain_values(self.cfg), table, results, samples, pairs)
         print("\n".join(f"wrote {path}" for path in written.values()))
         return self.run_dir
 

@@ -19,7 +19,7 @@ from eval.source import ReferenceSet, open_images
 from eval.source.parallel import Parallel, devices
 from eval.study import loading
 from eval.study import protocol as protocols
-from eval.study.loading import plain
+from eval.study.loading import plain_values
 from eval.table.formatting import notes, short, title_of
 from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
@@ -120,7 +120,7 @@ def of_checkpoint(setting: Setting, path: Path) -> Setting:
 
 def chosen_parts(cfg: DictConfig, module: DiffusionModule) -> dict[str, Any]:
     """Sampler and guidance: the model's own, or those of the config."""
-    choices = plain(cfg)
+    choices = plain_values(cfg)
     return {
         group: exchanged(getattr(module, group), choices.get(group), group, list(cfg.trust))
         for group in ("sampler", "guidance")

@@ -28,7 +28,7 @@ from zoo.system.device import torch_device
 DTYPES = ("float32", "bfloat16", "float64")
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
+def plain_values(cfg: DictConfig) -> dict[str, Any]:
     """The config as resolved plain values."""
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     return values

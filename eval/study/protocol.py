@@ -14,18 +14,12 @@ from omegaconf import DictConfig
 from eval.measure.setting import Generation
 from eval.result.parse import field_differences
 from eval.source.reference_set import SPLITS, ReferenceSet
-from eval.study.loading import plain
+from eval.study.loading import plain_values
 from zoo.entry import compose
 
 FLAT = (
-    "num_images",
-    "fid_counts",
-    "labels",
-    "seed",
-    "reference",
-    "held_out",
-    "dtype",
-    "batch_size",
+    *("num_images", "fid_counts", "labels", "seed"),
+    *("reference", "held_out", "dtype", "batch_size"),
 )
 """Keys of a protocol that `zoo evaluate` accepts without the group's name."""
 
@@ -63,7 +57,7 @@ def generation(protocol: Mapping[str, Any], **parts: Any) -> Generation:
 
 def flattened(cfg: DictConfig) -> dict[str, Any]:
     """The protocol of a config of `zoo evaluate`, with the keys outside the group."""
-    whole = plain(cfg)
+    whole = plain_values(cfg)
     return {**whole["protocol"], **{key: whole[key] for key in FLAT}}
 
 
@@ -76,9 +70,9 @@ def title(cfg: DictConfig, protocol: dict[str, Any]) -> str:
     if name is None:
         return ""
     text = f"{name} v{protocol['version']}"
-    original = plain(compose("evaluate", [f"protocol={name}"]))
+    original = plain_values(compose("evaluate", [f"protocol={name}"]))
     changes = [*field_differences(original["protocol"], protocol, ignored=_IRRELEVANT)]
     for group in ("extractor", "metric"):
-        node = {} if cfg.get(group) is None else plain(cfg[group])
+        node = {} if cfg.get(group) is None else plain_values(cfg[group])
         changes += field_differences(original.get(group) or {}, node, group, _IRRELEVANT)
     return f"{text}, changed: {', '.join(name for name, *_ in changes)}" if changes else text

@@ -112,9 +112,8 @@ def overrides(row: PaperRow, own: Sequence[str], weights: Path | None = None) ->
         if (file := files.weights_file(name, weights)) is not None:
             row_overrides.append(f"{key}={quoted(file)}")
     named = [key_of(override) for override in own]
-    return [o for o in row_overrides if not any(_covers(key, key_of(o)) for key in named)] + list(
-        own
-    )
+    row_overrides = [o for o in row_overrides if not any(_covers(k, key_of(o)) for k in named)]
+    return row_overrides + list(own)
 
 
 def write(folder: Path, table: PaperTable, outcomes: Sequence[Outcome], command: str) -> None:

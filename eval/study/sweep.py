@@ -127,7 +127,7 @@ class _Shared:
 
     def parts(self, cfg: DictConfig) -> Shared:
         """The objects of one point."""
-        values = loading.plain(cfg)
+        values = loading.plain_values(cfg)
         key = str({name: values.get(name) for name in self._KEYS})
         if key not in self._parts:
             data = loading.reference_set(cfg, flattened(cfg))

@@ -187,12 +187,9 @@ def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: 
     )  # fmt: skip
     axes.set_xlabel(x.title + _arrow(x))
     axes.set_ylabel(y.title + _arrow(y))
-    for quantity, axis, values in (
-        (x, "x", [a for a, _ in pairs]),
-        (y, "y", [b for _, b in pairs]),
-    ):
+    for quantity, axis, values in zip((x, y), "xy", zip(*pairs, strict=True), strict=True):
         if quantity.logarithmic and min(values) > 0:
-            _log(axes, axis, values)
+            _log(axes, axis)
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(  # below the axes, where it covers no points
         fontsize=7, title="" if along is None else f"along {along}", title_fontsize=7,
@@ -210,7 +207,7 @@ def _bars(
         axes.plot(ends, [pair[1]] * 2, color=color, linewidth=0.8, alpha=0.45)
 
 
-def _log(axes: Axes, axis: str, values: Sequence[float]) -> None:
+def _log(axes: Axes, axis: str) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
     getattr(axes, f"set_{axis}scale")("log")
     part = getattr(axes, f"{axis}axis")

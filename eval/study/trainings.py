@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig
 
 from eval.result.parse import field_differences, leaves
-from eval.study.loading import plain
+from eval.study.loading import plain_values
 from zoo import checkpoint, entry, paths
 from zoo.command.overrides import key_of, quoted
 from zoo.data import ImageData
@@ -138,7 +138,7 @@ class Trainings:
 
     def _mismatches(self, cfg: DictConfig, path: Path, data: ImageData) -> list[str]:
         """The differences between a file's training and a config, in words."""
-        facts, config = checkpoint.provenance(path), plain(cfg)
+        facts, config = checkpoint.provenance(path), plain_values(cfg)
         texts = budget_mismatches(config, facts, data.fingerprint)
         texts += model_mismatches(config["model"], checkpoint.config(path))
         texts += config_mismatches(config, path.with_name("config.yaml"))
@@ -147,7 +147,7 @@ class Trainings:
             expected = checkpoint.sha256(self.cfg.autoencoder)
             texts += _field_mismatches(used, {"sha256": expected}, "its autoencoder's ")
         elif used is not None:
-            first = plain(self.config("autoencoder", cfg.seed if self.several else None))
+            first = plain_values(self.config("autoencoder", cfg.seed if self.several else None))
             differences = budget_mismatches(first, used["provenance"], data.fingerprint)
             texts += [f"its autoencoder's {difference}" for difference in differences]
         return texts
@@ -235,6 +235,4 @@ def _field_mismatches(
 
 
 def _in_words(differences: Iterable[tuple[str, Any, Any]], whose: str = "") -> list[str]:
-    return [
-        f"{whose}{name} is {saved_value}, not {value}" for name, saved_value, value in differences
-    ]
+    return [f"{whose}{name} is {old}, not {new}" for name, old, new in differences]

@@ -43,10 +43,8 @@ def lpips(network: perceptual.LPIPS, originals: Tensor, reconstructions: Tensor)
     device = network.shift.device
     with torch.inference_mode():
         pieces = zip(originals.split(_PIECE), reconstructions.split(_PIECE), strict=True)
-        distances = [
-            network(to_float(a.to(device)), to_float(b.to(device))).cpu() for a, b in pieces
-        ]
-    return torch.cat(distances)
+        parts = [network(to_float(a.to(device)), to_float(b.to(device))).cpu() for a, b in pieces]
+    return torch.cat(parts)
 
 
 class VGG:
