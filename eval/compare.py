@@ -12,7 +12,7 @@ _LISTS = ("train_seeds", "models")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
+    """Runs the verb."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     entry.run("compare", "compare", "eval.study.comparison:compare", bracketed(arguments))
 
@@ -23,7 +23,7 @@ def bracketed(arguments: Sequence[str]) -> list[str]:
     >>> bracketed(["train_seeds=0,1,2", "models=ddpm", "seed=1"])
     ['train_seeds=[0,1,2]', 'models=[ddpm]', 'seed=1']
     """
-    if {"-m", "--multirun"} & set(arguments):  # then hydra makes a comparison of each
+    if {"-m", "--multirun"} & set(arguments):  # hydra then runs a comparison for each
         return list(arguments)
     lists = []
     for argument in arguments:

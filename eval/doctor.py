@@ -15,9 +15,9 @@ from zoo import paths
 _HELP = """\
 usage: zoo doctor
 
-Shows the versions installed, the device and the precision that trainer=auto uses, the data that is
-found, and for each metric's weights whether they are there, the sha256 expected and where to put
-them. Downloads nothing. The exit code is 1 where a required package is missing or too old.
+Shows the versions installed, the device and the precision that trainer=auto uses, the data
+available, and for each metric's weights whether they are present, the sha256 expected and where to
+put them. Downloads nothing. The exit code is 1 where a required package is missing or too old.
 
 environment:
   ZOO_DATA        a folder of data sets
@@ -26,7 +26,7 @@ environment:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints the tables; leaves with code 1 where a required package is unfit."""
+    """Prints the tables; exits with code 1 where a required package is missing or too old."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "-h" in arguments or "--help" in arguments:
         print(_HELP)
@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(2)
     from zoo.command.tables import show
 
-    show({"packages": (found := packages())})
-    if any(line.startswith("MISSING") for line in found.values()):
+    show({"packages": (lines := packages())})
+    if any(state.startswith("MISSING") for state in lines.values()):
         raise SystemExit(1)  # the other tables need what is missing
     show({"machine": machine(), "data": data(), "metric weights": weights()})
 
@@ -78,18 +78,18 @@ def machine() -> dict[str, str]:
 
 
 def data() -> dict[str, str]:
-    """The data sets that are found without a download, and what ``ZOO_DATA`` holds."""
+    """The data sets that are available without a download, and the contents of ``ZOO_DATA``."""
     root = paths.data_root()
     lines = {"digits": "comes with scikit-learn"}
     if root is None:
         lines["ZOO_DATA"] = "not set; a folder of data sets, such as cifar10/train.parquet"
-        lines["cifar10"] = "will be downloaded from the hub when it is first asked for"
+        lines["cifar10"] = "will be downloaded from the hub at its first use"
         return lines
     if not root.is_dir():
         lines["ZOO_DATA"] = f"{root}: no such folder"
         return lines
-    held = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-    lines["ZOO_DATA"] = f"{root}: {', '.join(held[:12]) or 'empty'}{', ...' * (len(held) > 12)}"
+    names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    lines["ZOO_DATA"] = f"{root}: {', '.join(names[:12]) or 'empty'}{', ...' * (len(names) > 12)}"
     parts = [root / "cifar10" / f"{split}.parquet" for split in ("train", "test")]
     absent = [str(part) for part in parts if not part.is_file()]
     lines["cifar10"] = f"found in {root / 'cifar10'}"
@@ -99,32 +99,32 @@ def data() -> dict[str, str]:
 
 
 def weights() -> dict[str, str]:
-    """For each metric's weights whether they are there, their sha256, and where they belong."""
+    """For each metric's weights whether they are present, their sha256, and where they belong."""
     from eval.extractor.weights import KNOWN_WEIGHTS, state
     from zoo.checkpoint import sha256
 
     lines = {}
     for name, known in KNOWN_WEIGHTS.items():
-        found, serves = state(name), f" ({known.serves})" if known.serves else ""
-        if found == "missing":
-            found = f"missing: put it at {paths.cache() / known.file}; it is {known.address}"
-        expected = " or ".join(one.sha256 for one in (known, *known.also))
-        lines[name + serves] = f"{found}; expected sha256 {expected}"
+        text, serves = state(name), f" ({known.serves})" if known.serves else ""
+        if text == "missing":
+            text = f"missing: put it at {paths.cache() / known.file}; it is {known.address}"
+        expected = " or ".join(file.sha256 for file in (known, *known.also))
+        lines[name + serves] = f"{text}; expected sha256 {expected}"
     for file in sorted(paths.checkpoints().glob("*/small_*.safetensors")):
         shipped = str(file.relative_to(paths.checkpoints()).with_suffix(""))
         lines[shipped] = f"present ({file}); sha256 {sha256(file)}"
     return lines
 
 
-def _state(name: str, wanted: str) -> str:
+def _state(name: str, specifier: str) -> str:
     from packaging.specifiers import SpecifierSet
 
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return f"MISSING: pip install '{name}{wanted}'"
-    if not SpecifierSet(wanted).contains(version, prereleases=True):
-        return f"MISSING: {version} is installed, {wanted} is needed"
+        return f"MISSING: pip install '{name}{specifier}'"
+    if not SpecifierSet(specifier).contains(version, prereleases=True):
+        return f"MISSING: {version} is installed, {specifier} is needed"
     return version
 
 

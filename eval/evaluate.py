@@ -1,4 +1,4 @@
-"""``zoo evaluate``, and in Python ``evaluate``: a saved model or images, measured."""
+"""``zoo evaluate``, and in Python ``evaluate``: measures a saved model or stored images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FACE = ("Evaluation", "Generation", "Setting", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
+    """Runs the verb."""
     entry.run("evaluate", "evaluate", "eval.study.evaluation:evaluate", argv)
 
 

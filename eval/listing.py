@@ -1,11 +1,10 @@
-"""``zoo list [kind]``: what exists, one line each, read from the config files and file headers."""
+"""``zoo list [kind]``: what exists, one line each, from the config files and file headers."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from eval.papers import files
 from zoo import paths
@@ -15,7 +14,7 @@ from zoo.command.overrides import split_config_folders
 from zoo.command.tables import show
 from zoo.system.errors import suggestion
 
-_GROUPS = {  # the plural a user asks for, and the folder of configs it stands for
+_GROUPS = {  # kinds, in the plural, and their folders of configs
     "models": "model",
     "data": "data",
     "schedules": "schedule",
@@ -34,34 +33,32 @@ _GROUPS = {  # the plural a user asks for, and the folder of configs it stands f
     "loggers": "logger",
 }
 KINDS = (*_GROUPS, "checkpoints", "papers")
-_SAID = f"""\
+_HELP = f"""\
 kinds: {", ".join(KINDS)}; all where none is named
 --config-dir FOLDER (or hydra.searchpath=[FOLDER]) shows your own configs too"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the tables of the kinds that ``argv`` names, or of all."""
-    asked = list(sys.argv[1:] if argv is None else argv)
-    if "-h" in asked or "--help" in asked:
-        print(f"usage: zoo list [kind ...] [--config-dir FOLDER]\n\n{_SAID}")
+    kinds = list(sys.argv[1:] if argv is None else argv)
+    if "-h" in kinds or "--help" in kinds:
+        print(f"usage: zoo list [kind ...] [--config-dir FOLDER]\n\n{_HELP}")
         return
-    folders, asked = split_config_folders(asked)
-    for kind in asked:
+    folders, kinds = split_config_folders(kinds)
+    for kind in kinds:
         if kind not in KINDS and kind not in _GROUPS.values():
             hint = suggestion(kind, KINDS)
             print(
                 f"zoo list: no kind '{kind}'; there are {', '.join(KINDS)}{hint}", file=sys.stderr
             )
             raise SystemExit(2)
-    show({kind: entries(kind, folders) for kind in asked or KINDS})
+    show({kind: entries(kind, folders) for kind in kinds or KINDS})
 
 
 def entries(kind: str, folders: Sequence[Path] = ()) -> dict[str, str]:
     """Name and one-line description of everything of a kind, such as "samplers".
 
-    Args:
-        kind: one of ``KINDS``, or the name of a folder of configs.
-        folders: of a user's own configs, laid out like those of the zoo.
+    ``folders`` are a user's own configs, with the zoo's layout.
     """
     if kind == "checkpoints":
         home = paths.checkpoints()
@@ -79,15 +76,15 @@ def folder(kind: str) -> str:
 
 
 def about(file: Path) -> str:
-    """A checkpoint in one line, from its header alone: what it is and where it came from."""
+    """A checkpoint in one line, from its header alone: its model, its data and its origin."""
     from zoo.checkpoint import config, provenance
 
     try:
-        target, made = config(file)["_target_"], provenance(file)
+        target, origin = config(file)["_target_"], provenance(file)
     except ValueError as error:
         return str(error)
     facts = [target.rpartition(".")[2]]
-    facts += [f"{label} {_text(made[key])}" for key, label in _FACTS.items() if made.get(key)]
+    facts += [f"{label} {_text(origin[key])}" for key, label in _FACTS.items() if origin.get(key)]
     facts.append(f"{file.stat().st_size / 1e6:.2f} MB")
     return ", ".join(facts)
 
@@ -95,7 +92,7 @@ def about(file: Path) -> str:
 _FACTS = {"data": "trained on", "images_seen": "images seen", "time": "made"}
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, dict):  # a data set's name among its particulars
         value = value.get("name", value)
     if isinstance(value, int):

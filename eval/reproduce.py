@@ -1,4 +1,4 @@
-"""``zoo reproduce``: measures what a paper's table says again, and compares."""
+"""``zoo reproduce``: measures the rows of a paper's table again, and compares the numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoo import entry
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb; the exit code is 1 where a row that was run is not reproduced."""
+    """Runs the verb; the exit code is 1 where a row that was run is not reproduced."""
     entry.run("reproduce", "reproduce", "eval.study.reproduction:reproduce", argv)
 
 

@@ -1,4 +1,4 @@
-"""``zoo rosetta``: one set of images under every FID protocol at hand."""
+"""``zoo rosetta``: one set of images under every available FID protocol."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoo import entry
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
+    """Runs the verb."""
     entry.run("rosetta", "rosetta", "eval.study.rosetta:rosetta", argv)
 
 

@@ -8,7 +8,7 @@ from zoo import entry
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb."""
+    """Runs the verb."""
     entry.run("statistics", "statistics", "eval.study.statistics:statistics", argv)
 
 

@@ -10,13 +10,13 @@ from zoo.command.overrides import quoted, split_list
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The verb: comma lists among the overrides are its axes, which hydra is not shown."""
+    """Runs the verb: comma lists among the overrides are its axes, which hydra does not see."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    kept, axes = axes_of(arguments)
+    fixed, axes = axes_of(arguments)
     if axes:
-        told = ",".join("[" + ",".join(map(quoted, axis)) + "]" for axis in axes)
-        kept.append(f"axes=[{told}]")
-    entry.run("sweep", "sweep", "eval.study.sweep:sweep", kept)
+        text = ",".join("[" + ",".join(map(quoted, axis)) + "]" for axis in axes)
+        fixed.append(f"axes=[{text}]")
+    entry.run("sweep", "sweep", "eval.study.sweep:sweep", fixed)
 
 
 def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -25,15 +25,15 @@ def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     >>> axes_of(["fid_counts=[8,9]", "sampler.num_steps=5,10"])
     (['fid_counts=[8,9]'], [['sampler.num_steps=5', 'sampler.num_steps=10']])
     """
-    kept, axes = [], []
+    fixed, axes = [], []
     for argument in arguments:
         key, sign, value = argument.partition("=")
         parts = split_list(value) if sign and not argument.startswith("-") else []
         if len(parts) < 2:
-            kept.append(argument)
+            fixed.append(argument)
         else:
             axes.append([f"{key}={part}" for part in parts])
-    return kept, axes
+    return fixed, axes
 
 
 if __name__ == "__main__":

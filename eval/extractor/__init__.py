@@ -1,6 +1,4 @@
-"""Extractors: images to features, the same for an image whatever batch it comes in."""
-
-from __future__ import annotations
+"""Extractors: images to features, which do not depend on an image's batch."""
 
 from eval.extractor.clip import CroppedClip as CroppedClip
 from eval.extractor.clip import OpenClip as OpenClip

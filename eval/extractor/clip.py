@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from eval.extractor.clip_weights import check_names, clip_weights
 from eval.extractor.extractor import DistinctTexts, in_pieces
-from eval.extractor.weights import digest
+from eval.extractor.weights import digest, weights_of
 
 _PIECE = 32
 _TEXTS = 256
@@ -22,20 +22,20 @@ _TEXTS = 256
 class OpenClip:
     """A CLIP of open_clip, by its names; images go through the model's own preprocessing.
 
-    The network is loaded when it is first used, the weights are looked for at once.
+    The network is loaded at its first use; missing weights fail at once.
 
     Args:
         model: open_clip's name of the architecture, such as "ViT-B-32".
         pretrained: open_clip's name of the weights, such as "laion2b_s34b_b79k"; they are
-            looked for in the zoo's cache and Hugging Face's.
+            searched in the zoo's cache and Hugging Face's.
         path: the weights' file instead; ``pretrained`` still says what they are.
         sha256: expected instead of the published file's, for weights of your own.
-        download: fetch the weights if they are nowhere.
+        download: fetch the weights if they are missing.
         device: where it computes.
 
     Raises:
-        ValueError: open_clip does not know the names; the weights are missing, or not what their
-            sha256 says.
+        ValueError: open_clip does not know the names; the weights are missing, or of another
+            sha256.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class OpenClip:
         download: bool = False,
         device: str = "cpu",
     ) -> None:
-        check_names(model, pretrained, given=path is not None)
+        check_names(model, pretrained, has_file=path is not None)
         self.model = model
         self.pretrained = pretrained
         self.name = f"{model}/{pretrained}"
@@ -60,21 +60,17 @@ class OpenClip:
     def network(self) -> Any:
         """open_clip's model, in evaluation mode."""
         import open_clip
-        from safetensors import SafetensorError
 
         settings = open_clip.get_pretrained_cfg(self.model, self.pretrained) or {}
-        kept = ("mean", "std", "interpolation", "resize_mode")
-        try:
+        keys = ("mean", "std", "interpolation", "resize_mode")
+        with weights_of(self.model, self.file):
             network = open_clip.create_model(
                 self.model,
                 pretrained=str(self.file),
                 force_quick_gelu=settings.get("quick_gelu", False),  # as OpenAI's weights need it
-                force_preprocess_cfg={k: settings[k] for k in kept if k in settings},
+                force_preprocess_cfg={k: settings[k] for k in keys if k in settings},
                 device=self.device,
             )
-        except (RuntimeError, LookupError, EOFError, UnpicklingError, SafetensorError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{self.file}: not weights of {self.model} ({reason})") from error
         return network.eval().requires_grad_(False)
 
     @property
@@ -87,14 +83,14 @@ class OpenClip:
         )
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """``pool`` (B, D), in the captions' space and not normalised, of uint8 images."""
+        """``pool`` (B, D) of uint8 images, in the captions' space and not normalised."""
         return in_pieces(images, _PIECE, self._features, self.name)
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         from torchvision.transforms.functional import to_pil_image
 
-        ready = torch.stack([self._preprocess(to_pil_image(image)) for image in images.cpu()])
-        return {"pool": self.network.encode_image(ready.to(self.device))}
+        inputs = torch.stack([self._preprocess(to_pil_image(image)) for image in images.cpu()])
+        return {"pool": self.network.encode_image(inputs.to(self.device))}
 
     @functools.cached_property
     def _preprocess(self) -> Callable[[Any], Tensor]:
@@ -105,7 +101,7 @@ class OpenClip:
         return transform
 
     def _encode(self, captions: list[str]) -> Tensor:
-        # A caption longer than the context keeps its end token: open_clip's tokenizer sees to it.
+        # open_clip's tokenizer keeps the end token of a caption longer than the context
         parts = [captions[i : i + _TEXTS] for i in range(0, len(captions), _TEXTS)]
         tower = _TextTower(self.network)
         return torch.cat([tower.features(self._tokenizer(part).to(self.device)) for part in parts])
@@ -119,16 +115,13 @@ class OpenClip:
 
 
 class CroppedClip(OpenClip):
-    """The same after a crop to the middle square, which CMMD's own code makes before it resizes.
+    """``OpenClip`` after a crop to the middle square, as in CMMD's own code.
 
-    Of square images the two are one; of others open_clip resizes first and crops then.
-
-    Args:
-        options: of ``OpenClip``.
+    For square images the two are the same; open_clip resizes others first and crops afterwards.
     """
 
-    def __init__(self, *options: Any, **more: Any) -> None:
-        super().__init__(*options, **more)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.name += "/cropped"
 
     @property
@@ -137,22 +130,22 @@ class CroppedClip(OpenClip):
 
     @functools.cached_property
     def _preprocess(self) -> Callable[[Any], Tensor]:
-        resized = super()._preprocess
+        resize = super()._preprocess
 
-        def cropped(image: Any) -> Tensor:
+        def crop(image: Image) -> Tensor:
             width, height = image.size
             side = min(width, height)
             left, top = (width - side) // 2, (height - side) // 2
-            return resized(image.crop((left, top, left + side, top + side)))
+            return resize(image.crop((left, top, left + side, top + side)))
 
-        return cropped
+        return crop
 
 
 class _TextTower(nn.Module):
-    """The text tower over as many positions as the batch's longest caption has.
+    """The text tower, over only as many positions as the batch's longest caption has.
 
-    A causal tower's end token sees nothing that comes after it, so the padding may go; a short
-    caption then costs a tenth. Towers that see all positions are left as they are.
+    A causal tower's end token sees nothing after itself, so padding is not needed; a short caption
+    then costs a tenth. Towers that see all positions are left as they are.
     """
 
     def __init__(self, network: Any) -> None:
@@ -171,12 +164,12 @@ class _TextTower(nn.Module):
             "network.positional_embedding": self.network.positional_embedding[:length],
             "network.attn_mask": self.network.attn_mask[:length, :length],
         }
-        found: Tensor = torch.func.functional_call(self, cropped, (tokens[:, :length],))
-        return found
+        features: Tensor = torch.func.functional_call(self, cropped, (tokens[:, :length],))
+        return features
 
     def forward(self, tokens: Tensor) -> Tensor:
-        found: Tensor = self.network.encode_text(tokens)
-        return found
+        features: Tensor = self.network.encode_text(tokens)
+        return features
 
 
 def _is_causal(mask: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Where the weights of open_clip's models lie."""
+"""The files of open_clip's weights, in the zoo's cache and others'."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from eval.extractor.weights import KNOWN_WEIGHTS, UNKNOWN, find, own
 from zoo import paths
 
 
-def check_names(model: str, pretrained: str, given: bool) -> None:
-    """Refuses names that open_clip does not know; of ``given`` weights only the model's counts.
+def check_names(model: str, pretrained: str, has_file: bool) -> None:
+    """Refuses names that open_clip does not know; with a file only the model's name matters.
 
     Raises:
-        ValueError: one of them, with what there is.
+        ValueError: a name is unknown; the message says what there is.
     """
     import open_clip
 
@@ -23,7 +23,7 @@ def check_names(model: str, pretrained: str, given: bool) -> None:
             f"open_clip has no model '{model}'{suggestion(model, open_clip.list_models())}"
         )
     tags = open_clip.list_pretrained_tags_by_model(model)
-    if not given and pretrained not in tags:
+    if not has_file and pretrained not in tags:
         raise ValueError(
             f"open_clip has no weights '{pretrained}' of {model}; it has {', '.join(tags)}"
         )
@@ -32,7 +32,7 @@ def check_names(model: str, pretrained: str, given: bool) -> None:
 def clip_weights(
     model: str, pretrained: str, path: str | Path | None, sha256: str | None, download: bool
 ) -> Path:
-    """The weights' file: known ones by their sha256, others where open_clip would look.
+    """The weights' file: published ones are checked by sha256, others are where open_clip looks.
 
     Raises:
         ValueError: it is missing, torn or another file.
@@ -42,10 +42,10 @@ def clip_weights(
         return find(name, path, sha256=sha256, download=download)
     file = Path(path).expanduser() if path is not None else _in_caches(model, pretrained, download)
     if file is None or not file.is_file():
-        wanted = paths.cache() / f"{model}-{pretrained}.safetensors"
+        target = paths.cache() / f"{model}-{pretrained}.safetensors"
         raise ValueError(
             f"the weights '{name}' are missing ({path or 'no path was given'}): put "
-            f"{_published(model, pretrained)} (sha256 {UNKNOWN}) at {wanted}, or name their path; "
+            f"{_published(model, pretrained)} (sha256 {UNKNOWN}) at {target}, or name their path; "
             "download=true lets open_clip fetch them"
         )
     return own(file, sha256)
@@ -74,7 +74,7 @@ def _in_caches(model: str, pretrained: str, download: bool) -> Path | None:
 
 
 def _published(model: str, pretrained: str) -> str:
-    """What open_clip's own table says of the weights' whereabouts."""
+    """Where open_clip's own table says that the weights are published."""
     import open_clip
 
     settings = open_clip.get_pretrained_cfg(model, pretrained) or {}

@@ -1,19 +1,20 @@
-"""DINOv2's features of images: FD-DINOv2, with either of the two resizes that are in use."""
+"""DINOv2's features, for FD-DINOv2, with either of the two resizes that are in use."""
 
 from __future__ import annotations
 
 import functools
-import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 from eval.extractor.extractor import in_pieces, rgb
-from eval.extractor.weights import digest, find, own
+from eval.extractor.weights import digest, find, own, weights_of
 
 WIDTHS = {"small": 384, "base": 768, "large": 1024, "giant": 1536}
 """Features of each published size; FD-DINOv2 means "large"."""
@@ -29,20 +30,20 @@ _PAGE = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{0}14/dinov2_vit{0}14_p
 class DinoV2:
     """The class token of DINOv2 (arXiv:2304.07193) after its last norm, at 224x224.
 
-    With ViT-L/14 the Fréchet distance of it is FD-DINOv2 (arXiv:2306.04675); images are prepared as
-    in that paper's code, dgm-eval. The network is loaded when it is first used, the weights are
-    looked for at once.
+    With ViT-L/14 its Fréchet distance is FD-DINOv2 (arXiv:2306.04675); images are prepared as in
+    that paper's code, dgm-eval. The network is loaded at its first use; missing weights fail at
+    once.
 
     Args:
         path: the weights' file: Meta's own, Hugging Face's, or timm's; None looks into the zoo's
             cache, torch's and Hugging Face's.
         sha256: expected instead of the published file's, for weights of your own.
-        download: fetch the published file if it is nowhere.
+        download: fetch the published file if it is missing.
         size: "large", or "small", "base" and "giant", which need a path.
         device: where it computes.
 
     Raises:
-        ValueError: the weights are missing, torn, or not what their sha256 says.
+        ValueError: the weights are missing, torn, or of another sha256.
     """
 
     provides = ("pool",)
@@ -72,31 +73,28 @@ class DinoV2:
     def network(self) -> Any:
         """timm's network with these weights, in evaluation mode."""
         state = _state(self.file, self.size)
-        with torch.device("meta"):  # weights are not drawn first: a billion takes a while
+        with torch.device("meta"):  # no random weights first: drawing a billion takes a while
             network = _architecture(self.size)
         try:
             network.load_state_dict(state, assign=True)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"{self.file}: not weights of DINOv2 {self.size} ({reason})"
-            ) from error
+            text = " ".join(str(error).split())
+            raise ValueError(f"{self.file}: not weights of DINOv2 {self.size} ({text})") from error
         return network.to(self.device).eval().requires_grad_(False)
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """``pool`` (B, 1024) of uint8 images; as many as ``WIDTHS`` says for other sizes."""
+        """``pool`` (B, 1024) of uint8 images; for other sizes see ``WIDTHS``."""
         return in_pieces(images, _PIECE, self._features, self.name)
 
     def resized(self, images: Tensor) -> Tensor:
         """Images (B, 3, 224, 224) float32 in [0, 255] of uint8 ones (B, 3, H, W)."""
-        from PIL import Image
 
-        def resized(image: Tensor) -> np.ndarray:
+        def resize(image: Tensor) -> np.ndarray:
             picture = Image.fromarray(image.permute(1, 2, 0).numpy())
             return np.asarray(picture.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC))
 
-        found = np.stack([resized(image) for image in images.cpu()])
-        return torch.from_numpy(found).permute(0, 3, 1, 2).to(self.device, torch.float32)
+        pixels = np.stack([resize(image) for image in images.cpu()])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device, torch.float32)
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         x = self.resized(rgb(images)) / 255
@@ -115,9 +113,8 @@ class Edm2DinoV2(DinoV2):
 
     def resized(self, images: Tensor) -> Tensor:
         x = images.to(self.device, torch.float32)
-        return torch.nn.functional.interpolate(
-            x, size=(_SIDE, _SIDE), mode="bicubic", antialias=True
-        )
+        size = (_SIDE, _SIDE)
+        return torch.nn.functional.interpolate(x, size, mode="bicubic", antialias=True)
 
 
 def _architecture(size: str) -> Any:
@@ -131,51 +128,43 @@ def _find(size: str, path: str | Path | None, sha256: str | None, download: bool
         return find("dinov2", path, sha256=sha256, download=download)
     if path is None:
         page = _PAGE.format(size[0])
-        raise ValueError(
-            f"the weights of DINOv2 {size} are not looked for: name their path; {page}"
-        )
+        raise ValueError(f"weights of DINOv2 {size} are not searched for: name their path; {page}")
     return own(path, sha256)
 
 
 def _state(file: Path, size: str) -> dict[str, Tensor]:
     """The weights under Meta's names, which are timm's, with positions of a 16x16 grid."""
-    state = _named(_read(file))
+    state = _meta_names(_read(file))
     width = state["cls_token"].shape[-1] if "cls_token" in state else None
     if width != WIDTHS[size] or "pos_embed" not in state:
-        holds = next((f"DINOv2 {name}" for name, w in WIDTHS.items() if w == width), "no DINOv2")
-        raise ValueError(f"{file} holds {holds}, not DINOv2 {size}")
+        model = next((f"DINOv2 {name}" for name, w in WIDTHS.items() if w == width), "no DINOv2")
+        raise ValueError(f"{file} holds {model}, not DINOv2 {size}")
     state["pos_embed"] = _positions(state["pos_embed"], _SIDE // _PATCH)
     return state
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
+    with weights_of("DINOv2", file):
         if file.suffix == ".safetensors":
             return load_file(file)
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, LookupError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{file}: not weights of DINOv2 ({reason})") from error
-    if not (isinstance(found, dict) and all(isinstance(v, Tensor) for v in found.values())):
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    if not (isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())):
         raise ValueError(f"{file}: not weights of DINOv2 (no table of tensors)")
-    return found
+    return state
 
 
-def _named(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Meta's names of Meta's, Hugging Face's or timm's weights; others stay as they are."""
-    found = {}
+def _meta_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of Meta, Hugging Face or timm under Meta's names; others stay as they are."""
+    renamed = {}
     for name, value in state.items():
-        for pattern, ours in _NAMES:
-            name = re.sub(pattern, ours, name)
-        found[name] = value
-    found.pop("mask_token", None)  # for training alone
-    for key in [key for key in found if ".attn.query." in key]:
-        parts = [found.pop(key.replace("query", part)) for part in ("query", "key", "value")]
-        found[key.replace("query", "qkv")] = torch.cat(parts)
-    return found
+        for pattern, replacement in _NAMES:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = value
+    renamed.pop("mask_token", None)  # for training alone
+    for key in [key for key in renamed if ".attn.query." in key]:
+        parts = [renamed.pop(key.replace("query", part)) for part in ("query", "key", "value")]
+        renamed[key.replace("query", "qkv")] = torch.cat(parts)
+    return renamed
 
 
 _NAMES = (
@@ -195,16 +184,16 @@ _NAMES = (
 def _positions(embedding: Tensor, side: int) -> Tensor:
     """Position embeddings (1, 1 + side^2, D) of (1, 1 + n^2, D), as Meta's own code resamples them.
 
-    It hands torch a scale of (side + 0.1) / n, which moves every sampling point a little; the
-    published numbers were measured so. transformers and timm resample otherwise.
+    It passes torch a scale of (side + 0.1) / n, which moves every sampling point a little; the
+    published numbers were measured so. transformers and timm resample differently.
     """
-    known = round((embedding.shape[1] - 1) ** 0.5)
-    if known == side:
+    grid_side = round((embedding.shape[1] - 1) ** 0.5)
+    if grid_side == side:
         return embedding
     token, grid = embedding[:, :1].float(), embedding[:, 1:].float()
     grid = torch.nn.functional.interpolate(
-        grid.unflatten(1, (known, known)).permute(0, 3, 1, 2),
-        scale_factor=((side + _OFFSET) / known,) * 2,
+        grid.unflatten(1, (grid_side, grid_side)).permute(0, 3, 1, 2),
+        scale_factor=((side + _OFFSET) / grid_side,) * 2,
         mode="bicubic",
     )
     return torch.cat([token, grid.flatten(2).transpose(1, 2)], dim=1)

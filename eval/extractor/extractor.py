@@ -1,4 +1,4 @@
-"""What every extractor promises, and what they share."""
+"""The extractors' protocol, and what their classes share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 class Extractor(Protocol):
-    """Images in, features out; an image's features do not depend on the batch it comes in.
+    """Maps images to features; an image's features do not depend on its batch.
 
     Attributes:
-        name: stands in every result beside its numbers.
+        name: appears in every result beside its numbers.
         sha256: of the weights' file, 64 hexadecimal digits.
         provides: the names of its features; ("pool",) where it is absent.
         resize: how images reach the network's input size and number of channels, in words.
@@ -26,7 +26,7 @@ class Extractor(Protocol):
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Features of images (B, 1 or 3, H, W) uint8: (B, D) float32 each, on the CPU.
 
-        ``pool`` is what distances are made of; classifiers give ``logits`` too.
+        Distances are made of ``pool``; classifiers give ``logits`` too.
         """
 
 
@@ -65,11 +65,11 @@ def in_pieces(
             f"an extractor takes uint8 images (B, 1 or 3, H, W), got {images.dtype} "
             f"{tuple(images.shape)}"
         )
-    # torch lets cuDNN round float32 to TF32, which moves features: not where numbers are compared
+    # torch lets cuDNN round float32 to TF32, which moves features; comparisons need them exact
     with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
         parts = [network(piece) for piece in images.split(size)]
-    found = {key: torch.cat([part[key].float().cpu() for part in parts]) for key in parts[0]}
-    for feature, values in found.items():
+    features = {key: torch.cat([part[key].float().cpu() for part in parts]) for key in parts[0]}
+    for feature, values in features.items():
         finite = values.isfinite().flatten(1).all(dim=1)
         if not finite.all():
             bad = (~finite).nonzero().flatten().tolist()
@@ -79,7 +79,7 @@ def in_pieces(
                 f"images of a batch (rows {rows}): look at these images; where it is all of them, "
                 "at its weights or its dtype"
             )
-    return found
+    return features
 
 
 def rgb(images: Tensor) -> Tensor:
@@ -92,13 +92,13 @@ class DistinctTexts:
 
     Args:
         encode: captions in, features (B, D) out.
-        limit: captions remembered; more are encoded anew.
+        limit: number of captions remembered; beyond it they are encoded again.
     """
 
     def __init__(self, encode: Callable[[list[str]], Tensor], limit: int = 100_000) -> None:
         self._encode = encode
         self._limit = limit
-        self._known: dict[str, Tensor] = {}
+        self._cache: dict[str, Tensor] = {}
 
     def __call__(self, captions: list[str]) -> Tensor:
         """(B, D), row i of caption i.
@@ -108,10 +108,10 @@ class DistinctTexts:
         """
         if not captions:
             raise ValueError("no captions to encode")
-        new = [caption for caption in dict.fromkeys(captions) if caption not in self._known]
-        if len(self._known) + len(new) > self._limit:
-            self._known, new = {}, list(dict.fromkeys(captions))
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self._cache]
+        if len(self._cache) + len(new) > self._limit:
+            self._cache, new = {}, list(dict.fromkeys(captions))
         if new:
             with torch.inference_mode():
-                self._known.update(zip(new, self._encode(new).float().cpu(), strict=True))
-        return torch.stack([self._known[caption] for caption in captions])
+                self._cache.update(zip(new, self._encode(new).float().cpu(), strict=True))
+        return torch.stack([self._cache[caption] for caption in captions])

@@ -1,24 +1,24 @@
-"""Inception-v3 as FID means it, with either of the two resizes that are in use."""
+"""FID's Inception-v3, with either of the two resizes that are in use."""
 
 from __future__ import annotations
 
 import functools
 import io
-import pickle
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from eval.extractor.extractor import in_pieces, rgb
-from eval.extractor.weights import find
+from eval.extractor.weights import find, weights_of
 from zoo import checkpoint
 
 _SIZE = 299
-_PIECE = 16  # 16 images' activations at 299x299 are faster than 64's: they stay off fresh pages
+_PIECE = 16  # images at a time: activations of 64 are slower, for they need fresh memory pages
 _STEM = [
     *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1"),
     *("Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"),
@@ -30,19 +30,19 @@ _REST = ["Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c", "AvgPool"]
 class Inception:
     """Features of FID's Inception-v3 after TensorFlow 1's resize: pooled, spatial, class logits.
 
-    The same as torch-fidelity's to 1e-6, in about half the time: batch norms are folded into the
-    convolutions before them, in float64, and activations lie channels last.
+    They equal torch-fidelity's to 1e-6, in about half the time: batch norms are folded into the
+    convolutions before them, in float64, and activations are in channels-last order.
 
     Args:
         path: the weights' file; None looks into the zoo's cache and torch's.
         sha256: expected instead of the published file's, for weights of your own.
-        download: fetch the published file if it is nowhere.
+        download: fetch the published file if it is missing.
         device: where it computes.
         dtype: "bfloat16" is faster and moves features by some percent of their spread: its numbers
-            bear another extractor's name, and compare with their like alone.
+            bear another extractor's name, and compare only with each other.
 
     Raises:
-        ValueError: the weights are missing, or not what their sha256 says; there is no such dtype.
+        ValueError: the weights are missing, or of another sha256; there is no such dtype.
     """
 
     name = "inception"
@@ -100,11 +100,7 @@ class Inception:
         for name in _REST:
             x = getattr(network, name)(x)
         pool = x.flatten(1)
-        return {
-            "pool": pool,
-            "logits": pool @ network.fc.weight.T,
-            "spatial": spatial.flatten(1),
-        }
+        return {"pool": pool, "logits": pool @ network.fc.weight.T, "spatial": spatial.flatten(1)}
 
 
 class CleanInception(Inception):
@@ -114,16 +110,14 @@ class CleanInception(Inception):
     resize = "bicubic with antialiasing to 299x299 in float32 by Pillow, as clean-fid does it"
 
     def resized(self, images: Tensor) -> Tensor:
-        from PIL import Image
-
         def channel(plane: np.ndarray) -> np.ndarray:
             # mode F: an 8-bit image would be rounded after the resize
             image = Image.fromarray(plane).resize((_SIZE, _SIZE), Image.Resampling.BICUBIC)
             return np.asarray(image)
 
         planes = images.cpu().float().flatten(0, 1).numpy()
-        found = torch.from_numpy(np.stack([channel(plane) for plane in planes]))
-        return found.clamp_(0, 255).unflatten(0, (-1, 3)).to(self.device)
+        pixels = torch.from_numpy(np.stack([channel(plane) for plane in planes]))
+        return pixels.clamp_(0, 255).unflatten(0, (-1, 3)).to(self.device)
 
 
 @functools.cache
@@ -151,15 +145,12 @@ def _folded(network: nn.Module) -> Any:
 def _network(file: Path) -> Any:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    # torch-fidelity unpickles whatever its file holds. It is given a copy of what could be read
-    # without unpickling instead.
+    # torch-fidelity unpickles whatever its file holds, so it gets a copy of what could be read
+    # without unpickling
     safe = io.BytesIO()
-    try:
+    with weights_of("FID's Inception-v3", file):
         torch.save(torch.load(file, map_location="cpu", weights_only=True), safe)
         safe.seek(0)
         return FeatureExtractorInceptionV3(
             "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=safe
         )
-    except (RuntimeError, EOFError, LookupError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{file}: not weights of FID's Inception-v3 ({reason})") from error

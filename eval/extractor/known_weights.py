@@ -1,11 +1,11 @@
-"""The table of published weights: which file, its sha256, its address, where it may lie.
+"""The table of published weights: each file with its sha256, its address and its places.
 
-Addresses and hashes come from the sources that stand beside them; what no source says is
-``UNKNOWN``.
+Addresses and hashes come from the sources beside them; what no source says is ``UNKNOWN``.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 UNKNOWN = "unknown"
@@ -22,9 +22,9 @@ class Weights:
         address: where it is published.
         source: what says so.
         sha256_source: what says its sha256, or ``UNKNOWN``.
-        elsewhere: other places, relative to the home folder or absolute, where tools keep it.
+        elsewhere: other places, relative to the home folder or absolute, where tools store it.
         serves: what is measured with it.
-        also: other published files with the same tensors, taken where they lie already.
+        also: other published files with the same tensors, used where they are present.
     """
 
     name: str
@@ -37,8 +37,12 @@ class Weights:
     serves: str = ""
     also: tuple[Weights, ...] = ()
 
+    @property
+    def hub_copy(self) -> str | None:
+        """Its place within Hugging Face's cache, if it is published there."""
+        parts = re.fullmatch(r"https://huggingface.co/(.+?)/(.+?)/resolve/(.+?)/(.+)", self.address)
+        return "models--{}--{}/snapshots/{}/{}".format(*parts.groups()) if parts else None
 
-_HUB = ".cache/huggingface/hub/models--{}/snapshots/{}/{}.safetensors"
 
 KNOWN_WEIGHTS: dict[str, Weights] = {
     weights.name: weights
@@ -70,13 +74,6 @@ KNOWN_WEIGHTS: dict[str, Weights] = {
             source="_VITB32 in open_clip/pretrained.py of open_clip_torch 3.3.0 (the repository)",
             sha256_source="OPENCLIP_MODEL_SHA256 (and revision) in src/dsvire/visual_adapters.py "
             "of github.com/TokitoAI/tokito-dsvire at ab8a116",
-            elsewhere=(
-                _HUB.format(
-                    "laion--CLIP-ViT-B-32-laion2B-s34B-b79K",
-                    "1a25a446712ba5ee05982a381eed697ef9b435cf",
-                    "open_clip_model",
-                ),
-            ),
         ),
         Weights(
             name="ViT-B-32/openai",
@@ -88,13 +85,6 @@ KNOWN_WEIGHTS: dict[str, Weights] = {
             source="_VITB32 in open_clip/pretrained.py of open_clip_torch 3.3.0 (the repository)",
             sha256_source="SHA256 (and REVISION) in scripts/fetch_weights.py of "
             "github.com/nilubhatt/campaign-poc at 0cf5b86",
-            elsewhere=(
-                _HUB.format(
-                    "timm--vit_base_patch32_clip_224.openai",
-                    "a6f597a30f7b82c51704746581f9a4e41421e878",
-                    "open_clip_model",
-                ),
-            ),
         ),
         Weights(
             name="ViT-L-14-336/openai",
@@ -108,13 +98,6 @@ KNOWN_WEIGHTS: dict[str, Weights] = {
             sha256_source="CLIP_SHA (and CLIP_REV) in download_models.sh of forks of EDM2 with "
             "combra's metrics; BACKBONE_SHA256 beside the same revision in users of "
             "github.com/7HHHHH/VisualAD",
-            elsewhere=(
-                _HUB.format(
-                    "timm--vit_large_patch14_clip_336.openai",
-                    "81e38efc4637de5023b10e75a7f9bd1c6fa6b010",
-                    "open_clip_model",
-                ),
-            ),
         ),
         Weights(
             name="dinov2",
@@ -127,11 +110,6 @@ KNOWN_WEIGHTS: dict[str, Weights] = {
             "github.com/embeddings-benchmark/mteb (the repository and its revision)",
             sha256_source="ARMS (with the revision) in research/v3/oracle/embeddings/config.py of "
             "github.com/Sheraff/palette at 29eb439",
-            elsewhere=(
-                _HUB.format(
-                    "facebook--dinov2-large", "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c", "model"
-                ),
-            ),
             also=(
                 Weights(
                     name="dinov2 of torch.hub",

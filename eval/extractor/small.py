@@ -1,4 +1,4 @@
-"""Extractors that were trained on the data set at hand; their weights are files of the zoo."""
+"""Extractors trained on the data set at hand; their weights are files of the zoo."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ _PIECE = 256  # images at a time: their activations stay in the cache
 class Small:
     """64 features of a ``SmallExtractor``: FID without Inception, for small images.
 
-    Args:
-        path: what ``zoo train model=small_extractor data=...`` wrote.
-        name: what results call it.
-        device: where it computes.
+    ``path`` is the file that ``zoo train model=small_extractor data=...`` wrote.
 
     Raises:
         ValueError: there is no such file, or another model in it.
@@ -47,12 +44,9 @@ class Small:
 
 
 class SmallClip:
-    """Image and caption features of a small CLIP that was trained on the data set's captions.
+    """Image and caption features of a small CLIP trained on the data set's captions.
 
-    Args:
-        path: what ``zoo train model=small_clip data=...`` wrote.
-        name: what results call it.
-        device: where it computes.
+    ``path`` is the file that ``zoo train model=small_clip data=...`` wrote.
 
     Raises:
         ValueError: there is no such file, or another model in it.

@@ -1,22 +1,24 @@
-"""Where the published weights of extractors lie, and whether they are whole and the right ones."""
+"""The files of extractors' published weights: where they are, and whether they are sound."""
 
 from __future__ import annotations
 
 import functools
+import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
-from eval.extractor.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS
-from eval.extractor.known_weights import UNKNOWN as UNKNOWN
-from eval.extractor.known_weights import Weights as Weights
+from safetensors import SafetensorError
+
+from eval.extractor.known_weights import KNOWN_WEIGHTS, UNKNOWN, Weights
 from zoo import paths
 from zoo.checkpoint import sha256 as sha256_of
 from zoo.checkpoint.header import read_header
 from zoo.system.files import replacing
 
-_HUB = ".cache/huggingface/hub/"
+_UNREADABLE = (RuntimeError, LookupError, EOFError, pickle.UnpicklingError, SafetensorError)
 
 
 def find(
@@ -32,7 +34,7 @@ def find(
         name: a key of ``KNOWN_WEIGHTS``.
         path: the file, where it is not in the cache.
         sha256: expected instead of the published one, for weights of your own.
-        download: fetch it into the cache if it is nowhere.
+        download: fetch it into the cache if it is missing.
 
     Raises:
         ValueError: it is missing, torn or another file; the message says what to put where.
@@ -44,21 +46,31 @@ def find(
             raise ValueError(f"{path}: no such file; it should be {_described(weights)}")
         _check(own, (weights, *weights.also), sha256)
         return own
-    found = _lying(weights)
-    if found is None and download:
-        found = _download(weights), weights
-    if found is None:
+    place = _first_present(weights)
+    if place is None and download:
+        place = _download(weights), weights
+    if place is None:
         raise ValueError(
             f"the weights '{name}' are missing: put {_described(weights)} at "
             f"{paths.cache() / weights.file}, or name their path; download=true fetches them from "
             f"{weights.address}"
         )
-    _check(found[0], (found[1],), sha256)
-    return found[0]
+    _check(place[0], (place[1],), sha256)
+    return place[0]
+
+
+@contextmanager
+def weights_of(model: str, file: Path) -> Iterator[None]:
+    """Within, a file that cannot be read raises a ValueError: it is not weights of this model."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{file}: not weights of {model} ({reason})") from error
 
 
 def own(path: str | Path, sha256: str | None = None) -> Path:
-    """A file that no table knows, whole and of the sha256 that is expected of it, if any is.
+    """A file outside the table of weights, whole and of the expected sha256, if there is one.
 
     Raises:
         ValueError: it is missing, torn or another file.
@@ -78,31 +90,30 @@ def state(name: str, path: str | Path | None = None) -> str:
     The whole file is read, for its sha256.
     """
     weights = _known(name)
+    file, accepted = None, (weights, *weights.also)
     if path is not None:
-        own = Path(path).expanduser()
-        place, accepted = (own if own.is_file() else None), (weights, *weights.also)
-    else:
-        found = _lying(weights)
-        place, accepted = found if found is None else found[0], (found[1],) if found else ()
-    if place is None:
+        file = Path(path).expanduser()
+    elif place := _first_present(weights):
+        file, accepted = place[0], place[1:]
+    if file is None or not file.is_file():
         return "missing"
     try:
-        _check(place, accepted, None)
+        _check(file, accepted, None)
     except ValueError as error:
         return f"wrong: {error}"
-    return f"present ({place})"
+    return f"present ({file})"
 
 
 def digest(path: str | Path) -> str:
-    """sha256 of a file, read once while it does not change: gigabytes take seconds."""
+    """sha256 of a file, read again only where it has changed: gigabytes take seconds."""
     facts = Path(path).stat()
     return _digest(str(path), facts.st_size, facts.st_mtime_ns)
 
 
 def check_whole(path: str | Path) -> None:
-    """Refuses a safetensors file that ends before, or after, what its header announces.
+    """Refuses a safetensors file that is shorter or longer than its header announces.
 
-    Files of other kinds are not looked at: reading them tells.
+    Files of other kinds are not checked here: reading them shows it.
 
     Raises:
         ValueError: it is torn, or no safetensors file.
@@ -132,34 +143,29 @@ def _known(name: str) -> Weights:
     return KNOWN_WEIGHTS[name]
 
 
-def _lying(weights: Weights) -> tuple[Path, Weights] | None:
-    """The first file that is there, with what it should be."""
-    for one in (weights, *weights.also):
-        for place in _places(one):
-            if place.is_file():
-                return place, one
-    return None
+def _first_present(weights: Weights) -> tuple[Path, Weights] | None:
+    """The first file that exists, with what it should be."""
+    candidates = ((place, w) for w in (weights, *weights.also) for place in _places(w))
+    return next(((place, w) for place, w in candidates if place.is_file()), None)
 
 
 def _places(weights: Weights) -> list[Path]:
     import torch
     from huggingface_hub import constants
 
-    hub = Path(torch.hub.get_dir()) / "checkpoints"  # follows TORCH_HOME
-    hugging = Path(constants.HF_HUB_CACHE)  # follows HF_HOME
-    found = [paths.cache() / weights.file, hub / weights.file]
-    for place in weights.elsewhere:
-        if place.startswith(_HUB):
-            found.append(hugging / place.removeprefix(_HUB))
-        found.append(Path.home() / place)
-    return found
+    places = [paths.cache() / weights.file]
+    places.append(Path(torch.hub.get_dir()) / "checkpoints" / weights.file)  # follows TORCH_HOME
+    if weights.hub_copy is not None:
+        hubs = constants.HF_HUB_CACHE, Path.home() / ".cache/huggingface/hub"  # follows HF_HOME
+        places += [Path(hub) / weights.hub_copy for hub in hubs]
+    return [*places, *(Path.home() / place for place in weights.elsewhere)]
 
 
 def _check(path: Path, accepted: Sequence[Weights], sha256: str | None) -> None:
-    wanted = {one.file: sha256 or _expected(one) for one in accepted}
-    known = {file: digits for file, digits in wanted.items() if digits}
-    if known and not any(digest(path).startswith(digits) for digits in known.values()):
-        files = " and ".join(f"{file} has {digits}" for file, digits in known.items())
+    expected = {weights.file: sha256 or _expected(weights) for weights in accepted}
+    expected = {file: digits for file, digits in expected.items() if digits}
+    if expected and not any(digest(path).startswith(digits) for digits in expected.values()):
+        files = " and ".join(f"{file} has {digits}" for file, digits in expected.items())
         raise ValueError(
             f"{path} has sha256 {digest(path)}, but {files}: it is torn or another file; remove it "
             f"and fetch {accepted[0].address}"
@@ -168,7 +174,7 @@ def _check(path: Path, accepted: Sequence[Weights], sha256: str | None) -> None:
 
 
 def _expected(weights: Weights) -> str:
-    """sha256, or the digits of it that torch.hub puts into a name, or nothing."""
+    """sha256, or the digits of it that torch.hub puts into a name, or ""."""
     if weights.sha256 != UNKNOWN:
         return weights.sha256
     prefix = re.search(r"-([0-9a-f]{8,})\.\w+$", weights.file)
@@ -176,14 +182,14 @@ def _expected(weights: Weights) -> str:
 
 
 def _described(weights: Weights) -> str:
-    def one(file: Weights) -> str:
-        return f"{Path(urlparse(file.address).path).name} (sha256 {file.sha256})"
-
-    return "the file " + " or ".join(one(file) for file in (weights, *weights.also))
+    return "the file " + " or ".join(
+        f"{Path(urlparse(file.address).path).name} (sha256 {file.sha256})"
+        for file in (weights, *weights.also)
+    )
 
 
 def _download(weights: Weights) -> Path:
-    """Fetches into the cache; the file appears there only when it is whole and the right one."""
+    """Fetches into the cache, where the file appears only once it is whole and the right one."""
     import torch
 
     target = paths.cache() / weights.file

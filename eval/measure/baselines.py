@@ -1,4 +1,4 @@
-"""What real images score: the held-out images in the place of generated ones, measured alike."""
+"""The scores of real images: held-out images, measured in the same way as generated ones."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ from zoo.system.progress import track
 
 @dataclass(frozen=True)
 class Baseline:
-    """One number of held-out images.
-
-    Attributes:
-        value: the number.
-        num_images: how many images it is made of.
-        detail: its parts.
-    """
+    """One number of ``num_images`` held-out images, with its parts."""
 
     value: float
     num_images: int
@@ -32,11 +26,11 @@ class Baseline:
 
 @dataclass
 class Baselines:
-    """The numbers of held-out images, by the names that values have.
+    """The numbers of held-out images, by the values' names.
 
     Attributes:
-        real: what they score: a distance's noise floor, the ceiling of what compares with captions.
-        chance: what they score with the captions of other images.
+        real: their scores: a distance's noise floor, or the ceiling of a comparison with captions.
+        chance: their scores with the captions of other images.
     """
 
     real: dict[str, Baseline] = field(default_factory=dict)
@@ -51,7 +45,7 @@ class Baselines:
 
     @classmethod
     def from_record(cls, record: dict[str, dict[str, Any]]) -> Baselines:
-        """What ``to_record`` wrote."""
+        """Baselines from the plain values of ``to_record``."""
         return cls(
             **{
                 side: {name: Baseline(**values) for name, values in baselines.items()}
@@ -65,32 +59,27 @@ def baselines(
 ) -> Baselines:
     """Measures held-out images by a plan of generated ones.
 
-    A number at a count that they cannot fill is measured at the count they have.
-
-    Args:
-        images: held out.
-        plan: of the generated images.
-        reference: what metrics are made with.
-        batch_size: images at a time.
+    A number at a count larger than theirs is measured at theirs.
     """
     count = len(images)
-    alike = [
+    measurements = [
         replace(m, num_images=min(m.num_images, count) if m.count else count)
         for m in plan.measurements
         if m.kind.against != "model"
     ]
     captions = shuffled_captions(images)
     if captions is not None:
-        alike += [replace(m, shuffled=True) for m in alike if m.kind.against == "text"]
+        of_text = [m for m in measurements if m.kind.against == "text"]
+        measurements += [replace(m, shuffled=True) for m in of_text]
     batches = from_dataset(images, batch_size, order_of(images), captions)
     tracked = track(batches, -(-count // batch_size), "features of the noise floor", "batches")
-    measured = one_pass(tracked, plan.only(alike), reference, count)
-    found = Baselines()
-    for measurement, tally in measured.tallies.items():
-        side = found.chance if measurement.shuffled else found.real
+    tallies = one_pass(tracked, plan.only(measurements), reference, count)
+    results = Baselines()
+    for measurement, tally in tallies.by_measurement.items():
+        side = results.chance if measurement.shuffled else results.real
         with suppress(NotEstimable):
             for name, value in tally.numbers().items():
                 side[measurement.value_name(name)] = Baseline(
                     value, measurement.num_images, tally.metric.detail(name)
                 )
-    return found
+    return results

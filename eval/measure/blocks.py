@@ -1,4 +1,4 @@
-"""One metric over the images of a pass: in blocks, for an interval, or in several disjoint sets."""
+"""One metric over the images of a pass: in blocks for an interval, or in several disjoint sets."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from eval.metric.metric import Metric
 from eval.metric.rows import RowsMetric
-from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
+from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, without_interval
 from eval.source.batch import Images
 
 
 class Tally(Protocol):
-    """What images and their features are fed to, and numbers come out of."""
+    """Turns images and their features into numbers."""
 
     @property
     def metric(self) -> Metric:
-        """A metric that has seen all images of the number, or those of the first set."""
+        """A metric of all the number's images, or of those of the first set."""
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds a batch."""
@@ -28,20 +28,20 @@ class Tally(Protocol):
         """Each of the metric's numbers, with its interval where it has one."""
 
     def numbers(self) -> dict[str, float]:
-        """Each of the metric's numbers alone, which costs less."""
+        """Each of the metric's numbers without its interval, which costs less."""
 
 
 class Blocks:
     """Feeds images to a metric block by block, in the order of their indices.
 
     Block r holds the images of consecutive indices, and so of the same seeds in every model: blocks
-    of two models are paired. A metric of sums is kept once a block and pooled by ``merge_state``;
-    one that needs every feature keeps them once.
+    of two models are paired. A metric of sums has an instance for each block, pooled by
+    ``merge_state``; one that needs every feature has a single instance.
 
     Args:
-        make: a fresh metric.
-        num_images: how many images are measured; further ones are left out.
-        blocks: R; a block has two images at least, else there is one block and no interval.
+        make: makes an empty metric.
+        num_images: the number of images measured; further ones are ignored.
+        blocks: R; with fewer than two images in a block there is one block and no interval.
     """
 
     def __init__(self, make: Callable[[], Metric], num_images: int, blocks: int = BLOCKS) -> None:
@@ -50,21 +50,21 @@ class Blocks:
         first = make()
         self._rows = first if isinstance(first, RowsMetric) else None
         self._parts = [] if self._rows is not None else [make() for _ in self.bounds]
-        self._seen = 0
+        self._count = 0
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds a batch, each row to its own block."""
-        count = min(len(images.images), self.bounds[-1][1] - self._seen)
+        count = min(len(images.images), self.bounds[-1][1] - self._count)
         whole = [(self._rows, (0, self.bounds[-1][1]))] if self._rows is not None else None
         for part, (first, last) in whole or zip(self._parts, self.bounds, strict=True):
-            low, high = max(first - self._seen, 0), min(last - self._seen, count)
+            low, high = max(first - self._count, 0), min(last - self._count, count)
             if low < high:
                 _feed(part, features, images, low, high)
-        self._seen += count
+        self._count += count
 
     @cached_property
     def metric(self) -> Metric:
-        """A metric that has seen every image."""
+        """A metric of all images."""
         return self._rows if self._rows is not None else self._pooled(self._parts)
 
     def numbers(self) -> dict[str, float]:
@@ -86,7 +86,7 @@ class Blocks:
         """
         self._check()
         if len(self.bounds) == 1:
-            return {name: unknown(value) for name, value in self.numbers().items()}
+            return {name: without_interval(value) for name, value in self.numbers().items()}
         own_error = 0.0
         if self._rows is not None:
             whole, without = self._rows.leave_out(self._rows.features, self.bounds)
@@ -94,7 +94,7 @@ class Blocks:
         else:
             whole, without = self.numbers(), [self._without(r) for r in range(len(self._parts))]
         return {
-            name: jackknife(value, [numbers[name] for numbers in without]).widened(own_error)
+            name: jackknife(value, [numbers[name] for numbers in without]).plus_error(own_error)
             for name, value in whole.items()
         }
 
@@ -113,36 +113,31 @@ class Blocks:
         return pooled
 
     def _check(self) -> None:
-        if self._seen != self.bounds[-1][1]:
-            raise ValueError(f"{self._seen} images where {self.bounds[-1][1]} were announced")
+        if self._count != self.bounds[-1][1]:
+            raise ValueError(f"{self._count} images where {self.bounds[-1][1]} were announced")
 
 
 class Sets:
     """One metric of each of several disjoint sets of one size, from one pass over many images.
 
-    Set k holds images k size to (k + 1) size; images beyond the last whole set are left out.
-
-    Args:
-        make: a fresh metric.
-        size: images per set.
-        num_images: how many images will come.
+    Set k holds images k size to (k + 1) size; images beyond the last whole set are ignored.
     """
 
     def __init__(self, make: Callable[[], Metric], size: int, num_images: int) -> None:
         self.size = size
         self.sets = [make() for _ in range(num_images // size)]
-        self._seen = 0
+        self._count = 0
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds a batch, each row to its own set."""
         count, row = len(images.images), 0
         while row < count:
-            index, filled = divmod(self._seen, self.size)
+            index, filled = divmod(self._count, self.size)
             rows = min(count - row, self.size - filled)
             if index < len(self.sets):
                 _feed(self.sets[index], features, images, row, row + rows)
             row += rows
-            self._seen += rows
+            self._count += rows
 
     @property
     def metric(self) -> Metric:
@@ -154,11 +149,11 @@ class Sets:
         return {name: estimate.value for name, estimate in self.estimates().items()}
 
     def estimates(self) -> dict[str, Estimate]:
-        """The mean over the sets, without an interval: few sets tell little; and each set's own."""
+        """The mean over the sets, with each set's number; few sets give no useful interval."""
         numbers = [metric.compute() for metric in self.sets]
         each = {name: tuple(number[name] for number in numbers) for name in numbers[0]}
         return {
-            name: unknown(sum(values) / len(values), values if len(values) > 1 else ())
+            name: without_interval(sum(values) / len(values), values if len(values) > 1 else ())
             for name, values in each.items()
         }
 
@@ -166,11 +161,7 @@ class Sets:
 def tally(make: Callable[[], Metric], kind: type[Metric], size: int, num_images: int) -> Tally:
     """Several sets where the metric depends on the count and there are images for them, or blocks.
 
-    Args:
-        make: a fresh metric.
-        kind: its class.
-        size: images that one number is made of.
-        num_images: how many images will come.
+    ``size`` is the number of images behind one number, ``num_images`` that of the pass.
     """
     if kind.per_count and num_images // size > 1:
         return Sets(make, size, num_images)

@@ -1,16 +1,15 @@
-"""Evaluations and images that were made before, found by everything they depend on.
+"""A cache of evaluations and images, keyed by everything they depend on.
 
-An evaluation is kept under a key made of the weights' and the data's content, every setting that
-could move a number, and the zoo's own source: asking again costs nothing, and whatever is different
-is measured again. Images are kept batch by batch while they are generated, so that what was
-interrupted resumes where it stopped; they are removed when the evaluation is complete.
+An evaluation's key is made of the weights' and the data's content, every setting that could move a
+number, and the zoo's own source: the same evaluation costs nothing a second time, and anything
+different is measured again. Images are stored batch by batch while they are generated, so that an
+interrupted evaluation resumes where it stopped; they are removed when it is complete.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,20 +23,21 @@ from torch import Tensor
 
 from eval.extractor.extractor import Extractor
 from eval.measure import cache_key
+from eval.moments.npz import npz_bytes
 from eval.result.record import Result
 from eval.source.batch import Images
 from eval.source.generated import Conditions
 from zoo import paths
 from zoo.system.files import write_atomically
 
-_SHOWN = 100  # images that are kept beside a result, for its grid
+_SHOWN = 100  # images stored beside a result, for its grid
 
 
 class Cache:
-    """A folder of results, and of images on the way to one.
+    """A folder of results, and of the images of unfinished ones.
 
     Args:
-        folder: made where it is absent; ``evaluations`` in the zoo's cache when None.
+        folder: created if necessary; ``evaluations`` in the zoo's cache when None.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -46,7 +46,7 @@ class Cache:
     def find(self, facts: dict[str, Any]) -> tuple[Result, Tensor, Tensor] | None:
         """The result of these facts, its first images and its closest pairs; None if there is none.
 
-        A torn file is no result.
+        Torn files count as none.
         """
         folder = self.folder / key(facts)
         arrays = _arrays(folder / "images.npz")
@@ -59,15 +59,15 @@ class Cache:
         return result, torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["pairs"])
 
     def keep(self, facts: dict[str, Any], result: Result, images: Tensor, pairs: Tensor) -> None:
-        """Keeps a result with its first images; the images come first, so that it is complete."""
+        """Stores a result with its first images, which come first, so that it is complete."""
         folder = self.folder / key(facts)
-        data = _npz(images=images[:_SHOWN].numpy(), pairs=pairs.numpy())
+        data = npz_bytes({"images": images[:_SHOWN].numpy(), "pairs": pairs.numpy()})
         write_atomically(folder / "images.npz", data)
         write_atomically(folder / "facts.json", json.dumps(facts, indent=2, sort_keys=True))
         result.save(folder / "result.json")
 
     def numbers(self, facts: dict[str, Any]) -> dict[str, Any] | None:
-        """What was measured of real images under these facts, or None."""
+        """The numbers of real images under these facts, or None."""
         try:
             file = self.folder / "real" / f"{key(facts)}.json"
             numbers: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -76,39 +76,29 @@ class Cache:
         return numbers
 
     def keep_numbers(self, facts: dict[str, Any], numbers: dict[str, Any]) -> None:
-        """Keeps numbers of real images; floats come back to the last digit."""
+        """Stores numbers of real images, floats to the last digit."""
         write_atomically(self.folder / "real" / f"{key(facts)}.json", json.dumps(numbers))
 
     def features_folder(self, network: Extractor, fingerprint: str) -> Path:
-        """Where an extractor's features of the images with this fingerprint are kept."""
+        """The folder of an extractor's features of the images with this fingerprint."""
         facts = {"features": cache_key.extractor(network), "of": fingerprint}
         return self.folder / "features" / key(facts)
 
     def batches(self, facts: dict[str, Any]) -> Batches:
-        """The images of a generation, as far as they were made."""
+        """The images of a generation, as far as they were generated."""
         return Batches(self.folder / "images" / key(facts))
 
 
 class Batches:
-    """Generated images on disk, a file for each batch.
-
-    Args:
-        folder: of the files.
-    """
+    """Generated images on disk, a file for each batch."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def resumed(
-        self, make: Callable[[int], Iterator[Images]], wanted: Conditions, num_images: int
+        self, make: Callable[[int], Iterator[Images]], conditions: Conditions, num_images: int
     ) -> Iterator[Images]:
-        """The images kept from the first on without a gap, then those that ``make`` generates.
-
-        Args:
-            make: generates from an index on; each batch is kept before it is yielded.
-            wanted: what the images should show.
-            num_images: how many are wanted.
-        """
+        """The images stored from the first on without a gap, then those that ``make`` generates."""
         first = 0
         while first < num_images:
             arrays = _arrays(self.folder / f"{first}.npz")
@@ -117,17 +107,17 @@ class Batches:
             images = torch.from_numpy(arrays["images"])[: num_images - first]
             share = len(images) / len(arrays["images"])
             evaluations = json.loads(str(arrays["evaluations"]))
-            yield wanted.batch(images, first, float(arrays["seconds"]) * share)._replace(
+            yield conditions.batch(images, first, float(arrays["seconds"]) * share)._replace(
                 evaluations={name: round(rows * share) for name, rows in evaluations.items()}
             )
             first += len(images)
         for batch in make(first) if first < num_images else ():
-            data = _npz(
-                images=batch.images.numpy(),
-                seconds=np.array(batch.seconds),
-                evaluations=np.array(json.dumps(batch.evaluations or {})),
-            )
-            write_atomically(self.folder / f"{first}.npz", data)
+            arrays = {
+                "images": batch.images.numpy(),
+                "seconds": np.array(batch.seconds),
+                "evaluations": np.array(json.dumps(batch.evaluations or {})),
+            }
+            write_atomically(self.folder / f"{first}.npz", npz_bytes(arrays))
             first += len(batch.images)
             yield batch
 
@@ -154,15 +144,9 @@ def source() -> str:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray] | None:
-    """What a file holds; None where there is none or it is torn."""
+    """A file's arrays; None where there is none or it is torn."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, BadZipFile):
         return None
-
-
-def _npz(**arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()

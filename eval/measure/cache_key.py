@@ -1,4 +1,4 @@
-"""What an evaluation depends on: the facts that a kept one is found by."""
+"""Everything that an evaluation depends on: the facts that make its key in the cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from eval.extractor.extractor import Extractor
 from eval.measure.plan import Plan
 from eval.measure.setting import Setting
-from eval.result.describe import all_settings, config_hash
+from eval.result.describe import all_settings, config_hash, version_of
 from eval.source.reference_set import ReferenceSet
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
@@ -29,7 +28,7 @@ def evaluation(setting: Setting, plan: Plan) -> dict[str, Any]:
     """Everything that could move a number of this evaluation; the batch size could not."""
     return {
         **generation(setting),
-        **_measured(setting.reference_set, plan),
+        **_measurements(setting.reference_set, plan),
         "num_images": setting.num_images,
         "labels": setting.generation.labels,
     }
@@ -37,11 +36,11 @@ def evaluation(setting: Setting, plan: Plan) -> dict[str, Any]:
 
 def baselines(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
     """Everything that could move a number of the held-out images."""
-    return {"data": data.fingerprint, "flip": data.flip, **_measured(data, plan)}
+    return {"data": data.fingerprint, "flip": data.flip, **_measurements(data, plan)}
 
 
-def _measured(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
-    """What is measured: metrics, their counts, and what features are computed with."""
+def _measurements(data: ReferenceSet, plan: Plan) -> dict[str, Any]:
+    """The metrics, their counts, and the extractors."""
     kinds = [*map(type, plan.extractors), *(m.kind for m in plan.measurements)]
     return {
         "plan": [[m.name, m.settings, m.num_images, m.count] for m in plan.measurements],
@@ -76,7 +75,7 @@ def generation(setting: Setting) -> dict[str, Any]:
 def own_source(modules: set[str]) -> dict[str, str]:
     """sha256 of the source behind modules that are not the zoo's: a user's own parts.
 
-    All files of a package count; what a single file imports does not.
+    All files of a package count, but not what a single file imports.
     """
     hashes = {}
     for package in sorted({name.partition(".")[0] for name in modules} - set(_OURS)):
@@ -92,9 +91,9 @@ def own_source(modules: set[str]) -> dict[str, str]:
 
 
 def extractor(network: Extractor) -> list[str]:
-    """Everything that its features depend on; the resize where it is fixed, for asking might load.
+    """Everything that its features depend on; a resize that would load the network is left out.
 
-    A network's device and the libraries' versions count: other kernels round otherwise.
+    A network's device and the libraries' versions count, because other kernels round differently.
     """
     resize = vars(network).get("resize", getattr(type(network), "resize", ""))
     text = resize if isinstance(resize, str) else "the model's own"
@@ -107,18 +106,13 @@ def extractor(network: Extractor) -> list[str]:
 
 @functools.cache
 def _versions() -> str:
-    """Of what features are computed with."""
-    versions = []
-    for library in ("torch", "pillow", "timm", "open_clip_torch", "torch-fidelity"):
-        try:
-            versions.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            versions.append(f"{library} absent")
-    return ", ".join(versions)
+    """The versions of the libraries that compute features."""
+    libraries = ("torch", "pillow", "timm", "open_clip_torch", "torch-fidelity")
+    return ", ".join(f"{library} {version_of(library)}" for library in libraries)
 
 
 def _modules(config: object) -> Iterator[str]:
-    """The modules that a config's targets lie in."""
+    """The modules of a config's targets."""
     if isinstance(config, dict):
         if isinstance(target := config.get("_target_"), str):
             yield target.rpartition(".")[0]

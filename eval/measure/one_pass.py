@@ -1,4 +1,4 @@
-"""The pass itself: images through extractors into metrics, whatever the images come from."""
+"""The pass of images from any source through extractors into metrics."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ SHOWN = 1000
 """Images that are kept for pictures."""
 
 
-class Measured(NamedTuple):
-    """What one pass gathered.
+class Tallies(NamedTuple):
+    """The outcome of one pass.
 
     Attributes:
-        tallies: of every measurement that the images allowed.
+        by_measurement: a tally of every measurement that the images allowed.
         absent: the names of the others, and why.
         images: the first ones, uint8; of pairs the originals, each followed by its reconstruction.
         num_images: how many there were.
         evaluations: rows that each network evaluated for them, by name.
     """
 
-    tallies: dict[Measurement, Tally]
+    by_measurement: dict[Measurement, Tally]
     absent: dict[str, str]
     images: Tensor
     num_images: int
@@ -40,14 +40,10 @@ class Measured(NamedTuple):
 
 def one_pass(
     batches: Iterable[Images], plan: Plan, reference: ReferenceFeatures, num_images: int
-) -> Measured:
-    """Feeds each distinct extractor once per batch, and every metric from it.
+) -> Tallies:
+    """Runs each distinct extractor once per batch, and every metric on its features.
 
-    Args:
-        batches: the images, of a model, from files, held out, or reconstructed.
-        plan: what is measured.
-        reference: what metrics are made with.
-        num_images: how many images will come.
+    ``num_images`` is the number of images in all batches.
     """
     tallies = {
         m: tally(partial(reference.fresh, m), m.kind, m.num_images, num_images)
@@ -56,10 +52,10 @@ def one_pass(
     absent: dict[str, str] = {}
     first: list[Tensor] = []
     evaluations: Counter[str] = Counter()
-    seen = 0
+    count = 0
     for batch in batches:
-        first.append(_shown(batch)[: max(0, SHOWN - sum(map(len, first)))].clone())
-        seen += len(batch.images)
+        first.append(_to_show(batch)[: max(0, SHOWN - sum(map(len, first)))].clone())
+        count += len(batch.images)
         evaluations.update(batch.evaluations or {})
         for measurement in list(tallies):
             if reason := measurement.kind.lacks(batch):
@@ -74,7 +70,7 @@ def one_pass(
                 if measurement.shuffled:
                     images = batch._replace(captions=batch.shuffled)
                 tallies[measurement].update(features, images)
-    return Measured(tallies, absent, torch.cat(first), seen, dict(evaluations))
+    return Tallies(tallies, absent, torch.cat(first), count, dict(evaluations))
 
 
 def _read(extractor: Extractor, batch: Images) -> dict[str, Tensor]:
@@ -85,7 +81,7 @@ def _read(extractor: Extractor, batch: Images) -> dict[str, Tensor]:
     return dict(zip(("original", "reconstruction"), sides, strict=True))
 
 
-def _shown(batch: Images) -> Tensor:
+def _to_show(batch: Images) -> Tensor:
     if batch.originals is None:
         return batch.images
     return torch.stack([batch.originals, batch.images], dim=1).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Which metric is measured with which extractor, and on how many images."""
+"""The plan of an evaluation: each metric with its extractors and its number of images."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Measurement:
     Attributes:
         factory: the metric's class, perhaps with settings.
         extractor: whose features it reads; None for pixels alone.
-        num_images: how many images one number is made of: a set's size where there are several.
-        count: the set size that the number is named after; None where it is not named so.
-        shuffled: with the captions of other images, which is what chance gives.
+        num_images: number of images behind one number: a set's size where there are several.
+        count: the set size in the number's name; None where it has none.
+        shuffled: whether images have the captions of others, for the score of chance.
     """
 
     factory: MetricFactory
@@ -52,18 +52,18 @@ class Measurement:
 
     @property
     def settings(self) -> str:
-        """What is measured, for the protocol: class, settings, feature, and against what."""
+        """For the protocol: the metric's class, settings and feature, and what it compares with."""
         feature = "" if self.kind.reads is None else f", feature {self.kind.reads}"
         return f"{settings_of(self.factory)}{feature}{_AGAINST.get(self.kind.against, '')}"
 
     def value_name(self, number: str) -> str:
-        """The name in a result of one of the metric's numbers."""
+        """The name that one of the metric's numbers has in a result."""
         return number if self.count is None else f"{number}_{self.count}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """All measurements of an evaluation.
 
     Attributes:
         measurements: one for each number, or for each metric of several numbers.
@@ -75,17 +75,17 @@ class Plan:
 
     @property
     def extractors(self) -> list[Extractor]:
-        """The distinct extractors, each once though two metrics read it."""
+        """The distinct extractors."""
         used = (m.extractor for m in self.measurements if m.extractor is not None)
         return list({extractor.name: extractor for extractor in used}.values())
 
     @property
     def counts(self) -> list[int]:
-        """The set sizes that numbers are named after."""
+        """The set sizes in numbers' names."""
         return sorted({m.count for m in self.measurements if m.count is not None})
 
     def against(self, *kinds: str) -> list[Measurement]:
-        """The measurements that are made with one of these, such as "statistics"."""
+        """The measurements against one of these, such as "statistics"."""
         return [m for m in self.measurements if m.kind.against in kinds]
 
     def only(self, measurements: Iterable[Measurement]) -> Plan:
@@ -100,19 +100,19 @@ def plan(
     num_images: int,
     counts: Sequence[int] | None = None,
 ) -> Plan:
-    """Each metric with every extractor that gives what it reads, as far as the data allow it.
+    """Each metric with every extractor that provides its feature, as far as the data allow it.
 
     Args:
         metrics: classes, or partials of them.
         extractors: those available.
-        data: what images are compared with.
-        num_images: how many images will be measured.
-        counts: set sizes of the metrics that depend on the count; as many as are held out, and all,
-            when None.
+        data: the reference and the held-out images.
+        num_images: number of images to be measured.
+        counts: set sizes of the metrics that depend on the count; the number of held-out images,
+            and all, when None.
 
     Raises:
-        ValueError: no extractor suits a metric that was asked for, nothing is left to measure, or a
-            count is below two or larger than the number of images.
+        ValueError: no extractor suits a chosen metric, nothing is left to measure, or a count is
+            below two or larger than the number of images.
     """
     counts = set_sizes(counts, num_images, None if data.test is None else len(data.test))
     measurements: list[Measurement] = []
@@ -147,7 +147,7 @@ def suited(
     """The extractors that a metric is measured with: None stands for pixels alone.
 
     Raises:
-        ValueError: no extractor suits a metric that was asked for.
+        ValueError: no extractor suits a metric that is not optional.
     """
     if kind.reads is None:
         return [None]

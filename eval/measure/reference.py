@@ -1,4 +1,4 @@
-"""What every model of a comparison is compared with: reference features and baselines."""
+"""The reference of all models of a comparison: its features and the baselines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Reference:
 
     Attributes:
         data: the reference images or moments, and perhaps held-out images.
-        plan: what is measured.
+        plan: the measurements.
         features: of the reference.
         baselines: the held-out images' numbers.
     """
@@ -40,11 +40,11 @@ def measure_reference(
     """Runs the reference and the held-out images through the extractors, once each.
 
     Args:
-        data: what is compared with.
+        data: the reference and the held-out images.
         plan: of the images to be compared.
         batch_size: images at a time.
-        cache: of features and numbers that were measured before.
-        shape: (C, H, W) of the images to come, where the data do not say.
+        cache: of features and numbers measured earlier.
+        shape: (C, H, W) of the images to be compared, where the data do not say.
 
     Raises:
         ValueError: a statistics file is of another network than the plan's.
@@ -70,7 +70,7 @@ def measure_reference(
 def _measure_features(
     features: ReferenceFeatures, data: ReferenceSet, batch_size: int, cache: Cache | None
 ) -> None:
-    """Features of the reference images: those that were measured before, and the others now."""
+    """Features of the reference images, from the cache or else measured now."""
     needed = [e for e in features.plan.extractors if features.needs(e)]
     if not needed:
         return
@@ -84,6 +84,6 @@ def _measure_features(
     }
     missing = [e for e in needed if not features.load(e, folders[e.name])]
     features.measure(missing, data.train, batch_size)
-    for extractor in missing:  # read back, so that the first evaluation's numbers are the next's
+    for extractor in missing:  # read back, so that the first evaluation's numbers repeat exactly
         features.save(extractor, folders[extractor.name])
         features.load(extractor, folders[extractor.name])

@@ -1,4 +1,4 @@
-"""What metrics compare with: the reference's features, as moments or row by row."""
+"""The reference's features, as moments or row by row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.system.files import replacing
 from zoo.system.progress import track
 
 ROWS = 10_000
-"""Reference images whose features are kept row by row, evenly spaced: as many as in ADM's."""
+"""Reference images with features row by row, evenly spaced: as many as in ADM's evaluator."""
 
 Key = tuple[str, str]
 """An extractor's name and one of its features."""
@@ -33,7 +33,7 @@ class ReferenceFeatures:
     """Features of the reference images, as far as the metrics of a plan read them.
 
     Attributes:
-        plan: what is measured.
+        plan: the measurements.
         data: the reference itself, for metrics that compare pixels.
         moments: (extractor's name, feature) to statistics.
         rows: (extractor's name, feature) to features (M, D), memory-mapped.
@@ -55,7 +55,7 @@ class ReferenceFeatures:
         return needed
 
     def measure(self, extractors: Sequence[Extractor], images: ImageSet, batch_size: int) -> None:
-        """Runs images through extractors, once each, and keeps what is needed of them."""
+        """Runs images through extractors, once each, and keeps the features that are needed."""
         first, total = 0, -(-len(images) // batch_size)
         batches = from_dataset(images, batch_size) if extractors else ()
         for batch in track(batches, total, "features of the reference", "batches"):
@@ -83,8 +83,8 @@ class ReferenceFeatures:
         """Takes moments from the data's statistics file, and rows from the images it may hold.
 
         Args:
-            extractors: whose features they should be.
-            shape: (C, H, W) of the images to come, where it is known: dimensions are compared.
+            extractors: whose features the file should have.
+            shape: (C, H, W) of the images to be compared, or None: dimensions are checked.
 
         Raises:
             ValueError: the file is of another network or dimension.
@@ -106,19 +106,18 @@ class ReferenceFeatures:
             self.rows = rows.rows
 
     def save(self, extractor: Extractor, folder: Path) -> None:
-        """Keeps an extractor's features in a folder; ``load`` finds them."""
+        """Writes an extractor's features to a folder, for ``load``."""
         folder.mkdir(parents=True, exist_ok=True)
         for feature, kinds in self.needs(extractor).items():
             key = (extractor.name, feature)
             if "statistics" in kinds:
-                with replacing(folder / f"{feature}.npz") as part:
-                    self.moments[key].save(part)
+                self.moments[key].save(folder / f"{feature}.npz")
             if "rows" in kinds:
                 with replacing(folder / f"{feature}.npy") as part, open(part, "wb") as file:
                     np.save(file, self.rows[key].numpy())
 
     def load(self, extractor: Extractor, folder: Path) -> bool:
-        """Takes an extractor's features from a folder; False where one is missing or torn."""
+        """Reads an extractor's features from a folder; False where one is missing or torn."""
         moments, rows = {}, {}
         try:
             for feature, kinds in self.needs(extractor).items():
@@ -136,18 +135,17 @@ class ReferenceFeatures:
         return True
 
     def fresh(self, measurement: Measurement) -> Metric:
-        """A metric that has seen nothing yet."""
+        """An empty metric."""
         kind, extractor, factory = measurement.kind, measurement.extractor, measurement.factory
         if kind.against == "pixels":
             assert self.data is not None
             return factory(reference=self.data.train, flip=self.data.flip)
         if extractor is None:
             return factory()
+        key = (extractor.name, kind.reads or "")
         if kind.against == "statistics":
-            key = (extractor.name, kind.reads or "")
             return factory(reference=self.moments[key], extractor=extractor.name)
         if kind.against == "rows":
-            key = (extractor.name, kind.reads or "")
             return factory(reference=self.rows[key], extractor=extractor.name)
         if kind.against == "text":
             assert is_of_text(extractor)

@@ -1,4 +1,4 @@
-"""What one evaluation is of: the subject, what it is compared with, and how images are made."""
+"""The setting of one evaluation: the subject, its reference, and how images are generated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from eval.extractor.extractor import Extractor
 from eval.measure.plan import MetricFactory, Plan, plan
+from eval.result.record import Protocol
 from eval.source.parallel import Parallel
 from eval.source.reference_set import ReferenceSet
 from zoo.data import ImageData
@@ -20,21 +21,20 @@ from zoo.sampler import Sampler
 
 @dataclass(frozen=True)
 class Generation:
-    """How images are made, and how many.
+    """How images are generated, and how many.
 
     Image i depends on ``seed`` and i alone, and statistics are float64, so the batch size changes a
     number by no more than the networks' rounding.
 
     Attributes:
-        num_images: how many; of stored images all are taken, of held-out ones at most as many as
-            there are.
+        num_images: the number generated or reconstructed; stored images are all measured.
         seed: of every draw.
         labels: of a class-conditional model: "balanced" or "random", see
-            ``eval.source.generated.conditions``.
+            ``eval.source.generated.conditions_of``.
         batch_size: images at a time.
         sampler: in place of the model's own.
         guidance: in place of the model's own.
-        parallel: makes them in several processes in the place of this one.
+        parallel: the processes that generate them, in place of this one.
     """
 
     num_images: int = 1000
@@ -48,22 +48,22 @@ class Generation:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured.
+    """One evaluation: everything that its numbers depend on.
 
     Attributes:
-        subject: a ``DiffusionModule``, an ``Autoencoder``, or images that were made elsewhere.
+        subject: a ``DiffusionModule``, an ``Autoencoder``, or stored images.
         data: a data set after ``setup()``, whose training split is the reference, or a
             ``ReferenceSet``.
         metrics: classes of ``eval.metric``, or partials of them; each is measured with every
             extractor that suits it.
         extractors: networks whose features are compared.
-        generation: how images are made.
-        fid_counts: set sizes of FID, which falls as sets grow and compares at one count only: FID
-            is given at each, as the mean over as many disjoint sets as there are images for. As
-            many images as are held out, and all, when None.
+        generation: how images are generated.
+        fid_counts: set sizes of FID, which falls as sets grow and is comparable at equal counts
+            only: it is measured at each, as the mean over all disjoint sets of that size. The
+            number of held-out images, and all, when None.
         name: the row's name; the subject's class when None.
         facts: the checkpoint's provenance.
-        sha256: of the checkpoint file; only then an evaluation is looked for in a cache.
+        sha256: of the checkpoint file; without it a model's evaluation is not cached.
         protocol: the versioned protocol's name, for the record.
     """
 
@@ -80,7 +80,7 @@ class Setting:
 
     @property
     def reference_set(self) -> ReferenceSet:
-        """The data as what images are compared with."""
+        """The data as a reference."""
         return ReferenceSet.of(self.data)
 
     @property
@@ -101,6 +101,30 @@ class Setting:
         Raises:
             ValueError: see ``eval.measure.plan.plan``.
         """
-        return plan(
-            self.metrics, self.extractors, self.reference_set, self.num_images, self.fid_counts
-        )
+        data, counts = self.reference_set, self.fid_counts
+        return plan(self.metrics, self.extractors, data, self.num_images, counts)
+
+
+def protocol_of(setting: Setting, plan: Plan, **fields: Any) -> Protocol:
+    """How a setting is measured: its data and metrics, and the fields that its kind adds."""
+    data = setting.reference_set
+    shared: dict[str, Any] = {
+        "data": data.name,
+        "data_fingerprint": data.fingerprint,
+        "reference": data.reference,
+        "num_reference": data.num_reference,
+        "held_out": "none" if data.test is None else data.held_out,
+        "num_held_out": 0 if data.test is None else len(data.test),
+        "fid_counts": plan.counts,
+        "extractors": {e.name: e.sha256 for e in plan.extractors},
+        "resize": {e.name: resize_of(e) for e in plan.extractors},
+        "seed": setting.generation.seed,
+        "metrics": {m.name: m.settings for m in plan.measurements},
+        "name": setting.protocol,
+    }
+    return Protocol(**shared | fields)
+
+
+def resize_of(extractor: Extractor) -> str:
+    """How images reach an extractor's input size."""
+    return str(getattr(extractor, "resize", "the extractor's own"))

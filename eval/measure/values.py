@@ -1,4 +1,4 @@
-"""From what a pass measured to values with all that they have to be read beside."""
+"""The values of a pass, with everything that is needed to interpret them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 from eval.measure.baselines import Baseline, Baselines
 from eval.measure.blocks import Tally
-from eval.measure.one_pass import Measured
+from eval.measure.one_pass import Tallies
 from eval.measure.plan import Measurement
 from eval.metric import Metric, NotEstimable
 from eval.metric.pair.pair import PairMetric
-from eval.result.record import Value
-from eval.result.uncertainty import BLOCKS, Estimate, estimable
+from eval.result import Estimate, Value
+from eval.result.uncertainty import BLOCKS, estimable
 
 
-def values_of(measured: Measured, baselines: Baselines) -> tuple[dict[str, Value], dict[str, str]]:
-    """Every number of a pass by name, and the metrics that gave none, with the reason."""
+def values_of(tallies: Tallies, baselines: Baselines) -> tuple[dict[str, Value], dict[str, str]]:
+    """Every number of a pass by name, and the metrics without one, with the reason."""
     values: dict[str, Value] = {}
-    absent = dict(measured.absent)
-    for measurement, tally in measured.tallies.items():
+    absent = dict(tallies.absent)
+    for measurement, tally in tallies.by_measurement.items():
         try:
             values |= dict(_values(measurement, tally, baselines))
         except NotEstimable as error:
@@ -44,15 +44,9 @@ def value_of(
     real: Baseline | None = None,
     chance: Baseline | None = None,
 ) -> Value:
-    """One number, with its interval and what it has to be read beside.
+    """One number of a metric, with its interval and its baselines.
 
-    Args:
-        measurement: what was measured.
-        metric: one that has seen the images.
-        number: which of its numbers.
-        estimate: of it.
-        real: the same number of held-out images.
-        chance: the same with the captions of other images.
+    ``real`` is the same number of held-out images, ``chance`` that with shuffled captions.
     """
     count = metric.used(measurement.num_images)
     network, sha256 = _network(metric, measurement)
@@ -91,7 +85,7 @@ def value_of(
 
 
 def _network(metric: Metric, measurement: Measurement) -> tuple[str | None, str | None]:
-    """The name and the hash of the network that a number is made with, if there is one."""
+    """The name and the hash of the network behind a number, if there is one."""
     if isinstance(metric, PairMetric):
         return metric.network, metric.sha256
     extractor = measurement.extractor
@@ -99,7 +93,7 @@ def _network(metric: Metric, measurement: Measurement) -> tuple[str | None, str 
 
 
 def _corrected(metric: Metric, estimate: Estimate, count: int, lowest: float) -> float | None:
-    """The value without the bias of its count, where there are images enough to know it."""
+    """The value without the bias of its count, where there are enough images to estimate it."""
     dimensions = metric.dimensions
     if dimensions is None or not estimate.pseudo or not estimable(count, BLOCKS, dimensions):
         return None

@@ -1,7 +1,5 @@
 """Metrics: each a torchmetrics Metric, with a pure function beside it."""
 
-from __future__ import annotations
-
 from eval.metric.bits_per_dim import BitsPerDim as BitsPerDim
 from eval.metric.class_accuracy import ClassAccuracy as ClassAccuracy
 from eval.metric.clip_score import ClipScore as ClipScore
@@ -12,7 +10,6 @@ from eval.metric.fid_infinity import fid_infinity as fid_infinity
 from eval.metric.frechet import ClipFrechetDistance as ClipFrechetDistance
 from eval.metric.frechet import FrechetDistance as FrechetDistance
 from eval.metric.frechet import SpatialFrechetDistance as SpatialFrechetDistance
-from eval.metric.frechet import frechet_distance as frechet_distance
 from eval.metric.inception_score import InceptionScore as InceptionScore
 from eval.metric.inception_score import inception_score as inception_score
 from eval.metric.kernel import ClipKernelDistance as ClipKernelDistance
@@ -33,3 +30,4 @@ from eval.metric.pair.psnr import PSNR as PSNR
 from eval.metric.pair.ssim import SSIM as SSIM
 from eval.metric.rows import RowsMetric as RowsMetric
 from eval.metric.speed import ImagesPerSecond as ImagesPerSecond
+from eval.moments.frechet import frechet_distance as frechet_distance

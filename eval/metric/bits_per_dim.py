@@ -12,9 +12,9 @@ from eval.source.likelihood import FEATURE
 
 
 class BitsPerDim(MeanMetric):
-    """The mean of the images' bounds, which the model itself gives; latent models have none.
+    """The mean of the images' bounds, which the model itself computes; latent models have none.
 
-    Its standard error is that of all images, so that a few images have one too.
+    Its standard error comes from single images, so that even a few images have one.
 
     Args:
         num_images: of the held-out images, evenly spaced among them; all when None.
@@ -35,8 +35,8 @@ class BitsPerDim(MeanMetric):
     def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
         steps = f"over {self.num_steps} steps" if self.num_steps else "over all steps"
         return (
-            f"How many bits the model needs for each colour value of {num_images} held-out images, "
-            f"at most: the variational bound, {steps}. 8 is knowing nothing."
+            f"How many bits the model needs at most for each colour value of {num_images} held-out "
+            f"images: the variational bound, {steps}. A model that knows nothing needs 8."
         )
 
     def standard_error(self, name: str) -> float | None:

@@ -1,4 +1,4 @@
-"""How often a classifier sees in a generated image what it was generated for."""
+"""How often a classifier recognises the class that an image was generated for."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from eval.source.batch import Images
 
 
 class ClassAccuracy(MeanMetric):
-    """The share of images whose most likely class is their label.
-
-    Args:
-        extractor: the name of a classifier of the data's own classes.
-        feature: its logits.
-    """
+    """The share of images whose most likely class is their label, by a classifier's logits."""
 
     stem = "class_accuracy"
     definition = (
@@ -24,9 +19,6 @@ class ClassAccuracy(MeanMetric):
     )
     higher_is_better = True
     reads, needs = "logits", "a classifier of the data's own classes (small)"
-
-    def __init__(self, extractor: str, feature: str = "logits") -> None:
-        super().__init__(extractor, feature)
 
     @classmethod
     def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:

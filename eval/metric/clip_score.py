@@ -29,7 +29,7 @@ def clip_score(image_features: Tensor, text_features: Tensor, weight: float = 10
     """
     if image_features.shape != text_features.shape or image_features.ndim != 2:
         raise ValueError(
-            f"one caption feature per image feature is needed, (B, D) both, got "
+            f"one caption feature per image feature is needed, both (B, D), got "
             f"{tuple(image_features.shape)} and {tuple(text_features.shape)}"
         )
     images, texts = image_features.double(), text_features.to(image_features.device).double()
@@ -42,11 +42,11 @@ class ClipScore(MeanMetric):
     """The mean of ``weight max(cos, 0)`` between images and their captions.
 
     Args:
-        text: captions in, their features (B, D) out: ``extractor.text``.
+        text: maps captions to features (B, D): ``extractor.text``.
         extractor: its name.
-        feature: which image feature shares the captions' space.
-        weight: of the cosine.
-        prefix: words that are put before each caption.
+        feature: the image feature that shares the captions' space.
+        weight: of the cosine; the class's own when None.
+        prefix: words put before each caption; the class's own when None.
     """
 
     stem, title = "clip_score", "CLIP score"
@@ -55,18 +55,19 @@ class ClipScore(MeanMetric):
     definition = "mean over pairs of 100 max(cos(image, caption), 0)"
     needs = "a network of images and captions (open_clip, small_clip)"
     optional = True
+    weight, prefix = 100.0, ""
 
     def __init__(
         self,
         text: Callable[[list[str]], Tensor],
         extractor: str,
-        feature: str = "pool",
-        weight: float = 100.0,
-        prefix: str = "",
+        feature: str | None = None,
+        weight: float | None = None,
+        prefix: str | None = None,
     ) -> None:
         super().__init__(extractor, feature)
-        self.text, self.weight = text, weight
-        self.prefix = f"{prefix} " if prefix else ""
+        self.text, self.weight = text, self.weight if weight is None else weight
+        self.prefix = self.prefix if prefix is None else prefix
 
     @classmethod
     def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
@@ -75,7 +76,7 @@ class ClipScore(MeanMetric):
     def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
         return (
             "How well images fit their captions, from 0 to 100, judged by a network "
-            f"({self.extractor}) that was trained to match images with captions. Read it between "
+            f"({self.extractor}) that was trained to match images with captions. Compare it with "
             "its chance (shuffled captions) and its ceiling (real images)."
         )
 
@@ -87,12 +88,13 @@ class ClipScore(MeanMetric):
         """
         if images.captions is None:
             raise ValueError(f"{self.name} needs a caption for each image; these have none")
-        captions = self.text([self.prefix + caption for caption in images.captions])
+        before = f"{self.prefix} " if self.prefix else ""
+        captions = self.text([before + caption for caption in images.captions])
         return clip_score(self.read(features), captions, self.weight)
 
 
 class ClipScoreW25(ClipScore):
-    """CLIPScore as its paper gives it: weight 2.5, the caption after "A photo depicts"."""
+    """CLIPScore as in its paper: weight 2.5, the caption after "A photo depicts"."""
 
     stem, title = "clip_score_w25", "CLIPScore (w = 2.5)"
     definition = (
@@ -100,16 +102,7 @@ class ClipScoreW25(ClipScore):
         "the words 'A photo depicts', in a CLIP's features."
     )
     optional = False
-
-    def __init__(
-        self,
-        text: Callable[[list[str]], Tensor],
-        extractor: str,
-        feature: str = "pool",
-        weight: float = 2.5,
-        prefix: str = "A photo depicts",
-    ) -> None:
-        super().__init__(text, extractor, feature, weight, prefix)
+    weight, prefix = 2.5, "A photo depicts"
 
     def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
         return self.definition

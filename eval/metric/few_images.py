@@ -1,28 +1,27 @@
-"""KID and FID of as few images as a training can afford on its way, each with its interval."""
+"""KID and FID of as few images as fit into a training, each with its interval."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from eval.metric.frechet import frechet_distance
 from eval.metric.kernel import AllPairs
-from eval.metric.rows import check_pair
+from eval.metric.rows import check_pair, without_blocks
 from eval.moments.feature_statistics import FeatureStatistics
-from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, unknown
+from eval.result.uncertainty import BLOCKS, Estimate, block_bounds, jackknife, without_interval
 
 
-class Few:
-    """A reference that sets of few images are compared with, again and again.
+class FewImagesReference:
+    """A reference for repeated comparisons with sets of few images.
 
     Args:
         features: of the reference, (M, D) with M at least 2.
 
     Raises:
-        ValueError: fewer features than two.
+        ValueError: there are fewer than two features.
 
     Attributes:
-        features: as given.
+        features: of the reference.
         statistics: their moments, for the Fréchet distance.
     """
 
@@ -34,7 +33,7 @@ class Few:
         self._all_pairs = AllPairs(features)
 
     def kid(self, features: Tensor) -> Estimate:
-        """KID over all pairs (arXiv:1801.01401, eq. 4): no subsets, and so none of their chance.
+        """KID over all pairs (arXiv:1801.01401, eq. 4), without the randomness of subsets.
 
         Args:
             features: of the images, (N, D) with N at least 2.
@@ -44,10 +43,10 @@ class Few:
         """
         blocks = _blocks(features, self.features)
         whole, without = self._all_pairs.of(features, blocks)
-        return unknown(whole) if len(blocks) == 1 else jackknife(whole, without)
+        return without_interval(whole) if len(blocks) == 1 else jackknife(whole, without)
 
     def fid(self, features: Tensor) -> Estimate:
-        """FID at this count: biased upward, the more so the fewer images, and never corrected.
+        """FID at this count: biased upward, more so for fewer images, and never corrected.
 
         Args:
             features: of the images, (N, D) with N at least 2.
@@ -58,16 +57,15 @@ class Few:
         blocks = _blocks(features, self.features)
         whole = self._distance(features)
         if len(blocks) == 1:
-            return unknown(whole)
-        rest = [torch.cat([features[:first], features[last:]]) for first, last in blocks]
-        return jackknife(whole, [self._distance(some) for some in rest])
+            return without_interval(whole)
+        return jackknife(whole, [self._distance(r) for r in without_blocks(features, blocks)])
 
     def _distance(self, features: Tensor) -> float:
         return frechet_distance(FeatureStatistics(features), self.statistics)
 
 
 def _blocks(features: Tensor, reference: Tensor) -> list[tuple[int, int]]:
-    """Ten blocks for the jackknife, or one where a block would have a single image."""
+    """Ten blocks for the jackknife, or one where blocks would have a single image."""
     check_pair(features, reference)
     if len(features) < 2:
         raise ValueError(f"KID and FID need at least 2 images, got {len(features)}")

@@ -1,8 +1,8 @@
 """FID at an unlimited number of images, extrapolated (arXiv:1911.07023), with its sampling noise.
 
 The extrapolation is linear in the distances of random subsets, and a distance is, to first order, a
-mean over images. So is FID-infinity, of known weights, and its jackknife over blocks costs one
-decomposition where computing it anew without each block would cost ten times fifteen distances.
+mean over images. So FID-infinity is one too, with known weights, and its jackknife over blocks
+costs one decomposition instead of fifteen distances for each of ten blocks.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Extrapolation(NamedTuple):
     """A line through FID over 1/N.
 
     Attributes:
-        value: where it meets 1/N = 0.
-        slope: per 1/N: how much this count's bias is.
-        counts: the numbers of images it was fitted at.
-        distances: FID at each.
+        value: its intercept, at 1/N = 0.
+        slope: per 1/N; the bias of a count is slope / N.
+        counts: the numbers of images in the fit.
+        distances: FID at each count.
     """
 
     value: float
@@ -45,8 +45,8 @@ def fid_infinity(
     """Fits FID = value + slope / N at ``points`` counts from a tenth of the images to all.
 
     Subsets are drawn without replacement from numpy's RandomState(seed). Only the generated side is
-    extrapolated: the reference stays as it is. Bias of order 1/N^2 stays too: it makes the value a
-    few per cent small where the smallest subset is just twice the dimensions.
+    extrapolated, not the reference. A bias of order 1/N^2 remains: it makes the value a few per
+    cent too small where the smallest subset is just twice the dimensions.
 
     Args:
         features: generated, (N, D), perhaps memory-mapped.
@@ -76,20 +76,20 @@ def subsets(count: int, dimensions: int, points: int, seed: int) -> Iterator[Ten
 
 
 def shares(count: int, dimensions: int, points: int, seed: int) -> Tensor:
-    """How much each image's influence counts in the extrapolated value, (N,) float64; sums to 1.
+    """The weight of each image's influence in the extrapolated value, (N,) float64; sums to 1.
 
-    A subset's mean has the weight that least squares give its distance in the line's intercept.
+    A subset's mean has the weight of its distance in the least-squares line's intercept.
     """
     counts = _counts(count, dimensions, points)
     line = np.linalg.pinv(np.stack([1 / counts, np.ones(points)], axis=1))
-    found = torch.zeros(count, dtype=torch.float64)
-    for weight, rows in zip(line[1], subsets(count, dimensions, points, seed), strict=True):
-        found[rows] += weight / len(rows)
-    return found
+    weights = torch.zeros(count, dtype=torch.float64)
+    for coefficient, rows in zip(line[1], subsets(count, dimensions, points, seed), strict=True):
+        weights[rows] += coefficient / len(rows)
+    return weights
 
 
 def influences(features: Tensor, reference: FeatureStatistics) -> Tensor:
-    """What each image adds to the Fréchet distance, to first order, (N,) float64 of mean 0.
+    """Each image's contribution to the Fréchet distance, to first order, (N,) float64 of mean 0.
 
     With the map T that transports one Gaussian to the other, the distance's derivative is
     ``2 (m - m_r)`` in the mean and ``I - T`` in the covariance (Olkin & Pukelsheim 1982).
@@ -97,19 +97,19 @@ def influences(features: Tensor, reference: FeatureStatistics) -> Tensor:
     statistics = _statistics(features, torch.arange(len(features)))
     gap = statistics.mean - reference.mean
     variances, axes = torch.linalg.eigh(statistics.covariance)
-    kept = variances > _SPREAD * variances[-1]
-    scales, axes = variances[kept].sqrt(), axes[:, kept]
+    real = variances > _SPREAD * variances[-1]
+    scales, axes = variances[real].sqrt(), axes[:, real]
     factor = axes * scales
     squares, turned = torch.linalg.eigh(factor.T @ reference.covariance @ factor)
     roots = squares.clamp(min=0).sqrt()
     whitened = turned.T @ (axes / scales).T  # T = whitened^T diag(roots) whitened
-    found = []
+    parts = []
     for part in features.split(_CHUNK):
         centred = part.double() - statistics.mean
         moved = (centred @ whitened.T).square() @ roots
-        found.append(2 * centred @ gap + centred.square().sum(dim=1) - moved)
-    every = torch.cat(found)
-    return every - every.mean()
+        parts.append(2 * centred @ gap + centred.square().sum(dim=1) - moved)
+    values = torch.cat(parts)
+    return values - values.mean()
 
 
 def _counts(count: int, dimensions: int, points: int) -> np.ndarray:
@@ -125,29 +125,24 @@ def _counts(count: int, dimensions: int, points: int) -> np.ndarray:
 
 
 def _statistics(features: Tensor, rows: Tensor) -> FeatureStatistics:
-    found = FeatureStatistics()
+    statistics = FeatureStatistics()
     for part in rows.split(_CHUNK):
-        found.update(features[part])
-    return found
+        statistics.update(features[part])
+    return statistics
 
 
 class FidInfinity(RowsMetric):
-    """FID-infinity of the images seen.
+    """FID-infinity of the images.
 
-    Args:
-        reference: statistics of the reference.
-        extractor: the name of the extractor that made them.
-        feature: which of its features.
-        points: how many counts the line goes through.
-        seed: of the subsets.
+    The line goes through ``points`` counts; ``seed`` is of the subsets.
     """
 
     stem, title = "fid_infinity", "FID∞"
     against = "statistics"
     definition = (
-        "What FID would be with an unlimited number of images: the end of a straight line through "
-        "FID at growing counts of them; chance may carry it below 0. The interval holds the chance "
-        "of the images and of the subsets, not what a straight line misses."
+        "What FID would be with an unlimited number of images: a straight line through FID at "
+        "growing counts, extrapolated; by chance it may be below 0. The interval covers the chance "
+        "of the images and of the subsets, not how far FID departs from a straight line."
     )
     higher_is_better = False
     distance = True
@@ -156,7 +151,7 @@ class FidInfinity(RowsMetric):
         self,
         reference: FeatureStatistics,
         extractor: str,
-        feature: str = "pool",
+        feature: str | None = None,
         points: int = 15,
         seed: int = 0,
     ) -> None:
@@ -184,6 +179,6 @@ class FidInfinity(RowsMetric):
         share = shares(len(features), self.reference.dimensions, self.points, self.seed)
         moved = share * influences(features, self.reference)
         parts = torch.stack([moved[first:last].sum() for first, last in bounds])
-        # so that the jackknife's pseudo-values are the value plus what R times a block adds
+        # so that the jackknife's pseudo-values are the value plus R times a block's contribution
         without = whole - len(bounds) / (len(bounds) - 1) * (parts - parts.mean())
         return {self.name: whole}, [{self.name: value} for value in without.tolist()]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor
 
 from eval.metric.metric import Metric
+from eval.result.uncertainty import block_bounds
 from eval.source.batch import Images
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> Tensor:
     """``exp(E KL(p(y|x) || p(y)))`` of each of ``splits`` consecutive parts, (splits,) float64.
 
-    The score is their mean; it depends on the size of a part and compares at one size only.
+    The score is their mean; it depends on the size of a part, so only equal sizes are comparable.
 
     Args:
         logits: (N, C).
@@ -27,9 +26,8 @@ def inception_score(logits: Tensor, splits: int = 10) -> Tensor:
         raise ValueError(f"logits are (N, C) and finite, got {tuple(logits.shape)}")
     if not 1 <= splits <= len(logits):
         raise ValueError(f"{len(logits)} images cannot be cut into {splits} splits")
-    edges = [len(logits) * k // splits for k in range(splits + 1)]
-    parts = [_sums(logits[a:b]) for a, b in pairwise(edges)]
-    return torch.stack([_score(*part) for part in parts])
+    bounds = block_bounds(len(logits), splits)
+    return torch.stack([_score(*_sums(logits[first:last])) for first, last in bounds])
 
 
 def _sums(logits: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -45,12 +43,7 @@ def _score(p: Tensor, negative_entropy: Tensor, count: int) -> Tensor:
 
 
 class InceptionScore(Metric):
-    """The score of the images seen, as one split: keep one for each split and average.
-
-    Args:
-        extractor: the name of a classifier.
-        feature: its logits.
-    """
+    """The score of the images as one split; a score over several splits is the metrics' mean."""
 
     stem, title = "inception_score", "Inception Score"
     definition = (
@@ -64,7 +57,7 @@ class InceptionScore(Metric):
     negative_entropy: Tensor
     count: Tensor
 
-    def __init__(self, extractor: str, feature: str = "logits") -> None:
+    def __init__(self, extractor: str, feature: str | None = None) -> None:
         super().__init__(extractor, feature)
         for name in ("p", "negative_entropy"):
             zero = torch.zeros((), dtype=torch.float64)

@@ -7,14 +7,13 @@ depend on the number of images, unlike FID's; it may be negative.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from eval.extractor.extractor import Extractor, is_of_text
-from eval.metric.rows import RowsMetric, check_pair
+from eval.metric.rows import RowsMetric, check_pair, parts_between
 
 _CHUNK = 2048  # rows of a kernel matrix at once
 
@@ -41,25 +40,26 @@ def kernel_distance(
     fewest = min(len(features), len(reference))
     if not 2 <= subset_size <= fewest:
         raise ValueError(
-            f"KID's subsets of {subset_size} need 2 to {fewest} features, for there are "
+            f"KID's subsets of {subset_size} need 2 to {fewest} features, because there are "
             f"{len(features)} and {len(reference)}"
         )
-    found = []
-    for ours, theirs in subset_indices(len(features), len(reference), subsets, subset_size, seed):
-        x, y = features[ours].double(), reference[theirs].double()
-        found.append(_unbiased(cubic(x, x), cubic(x, y), cubic(y, y)))
-    return torch.stack(found)
+    distances = []
+    counts = len(features), len(reference)
+    for rows, reference_rows in subset_indices(*counts, subsets, subset_size, seed):
+        x, y = features[rows].double(), reference[reference_rows].double()
+        distances.append(_unbiased(cubic(x, x), cubic(x, y), cubic(y, y)))
+    return torch.stack(distances)
 
 
 def subset_indices(
     first: int, second: int, subsets: int, size: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The subsets' rows in each set, as published KID code draws them."""
+    """The subsets' rows in each set, drawn as in published KID code."""
     random = np.random.RandomState(seed)
     for _ in range(subsets):
-        ours = random.choice(first, size, replace=False)
-        theirs = random.choice(second, size, replace=False)
-        yield torch.from_numpy(ours), torch.from_numpy(theirs)
+        rows = random.choice(first, size, replace=False)
+        other_rows = random.choice(second, size, replace=False)
+        yield torch.from_numpy(rows), torch.from_numpy(other_rows)
 
 
 def _unbiased(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def cubic(x: Tensor, y: Tensor) -> Tensor:
 
 
 class AllPairs:
-    """KID's unbiased estimate over all pairs (eq. 4): no subsets, and so none of their chance.
+    """KID's unbiased estimate over all pairs (eq. 4), without the randomness of subsets.
 
     It compares any number of sets with one reference.
 
@@ -87,39 +87,38 @@ class AllPairs:
         self.reference = reference
         count = len(reference)
         own = sum(_sum(rows, reference) for rows in reference.split(_CHUNK))
-        self._own = (own - _with_themselves(reference)) / (count * (count - 1))
+        self._own = (own - _diagonal_sum(reference)) / (count * (count - 1))
 
     def of(self, features: Tensor, bounds: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
         """The estimate of features (N, D), and without those of each block ``[first, last)``."""
-        edges = sorted({0, len(features), *(edge for block in bounds for edge in block)})
-        parts = list(pairwise(edges))
+        parts = parts_between(len(features), bounds)
         rows = [features[first:last] for first, last in parts]
         own = torch.zeros(len(parts), len(parts), dtype=torch.float64)
-        for i, ours in enumerate(rows):
-            for j, theirs in enumerate(rows[: i + 1]):
-                own[i, j] = own[j, i] = _sum(ours, theirs)
-            own[i, i] -= _with_themselves(ours)
-        cross = torch.tensor([_sum(ours, self.reference) for ours in rows], dtype=torch.float64)
+        for i, x in enumerate(rows):
+            for j, y in enumerate(rows[: i + 1]):
+                own[i, j] = own[j, i] = _sum(x, y)
+            own[i, i] -= _diagonal_sum(x)
+        cross = torch.tensor([_sum(x, self.reference) for x in rows], dtype=torch.float64)
 
-        def over(kept: list[int]) -> float:
-            count = sum(parts[i][1] - parts[i][0] for i in kept)
-            within = float(own[kept][:, kept].sum()) / (count * (count - 1))
-            across = float(cross[kept].sum()) / (count * len(self.reference))
+        def over(indices: list[int]) -> float:
+            count = sum(parts[i][1] - parts[i][0] for i in indices)
+            within = float(own[indices][:, indices].sum()) / (count * (count - 1))
+            across = float(cross[indices].sum()) / (count * len(self.reference))
             return within + self._own - 2 * across
 
         every = list(range(len(parts)))
         left = [[i for i in every if not a <= parts[i][0] < b] for a, b in bounds]
-        return over(every), [over(kept) for kept in left if kept]
+        return over(every), [over(indices) for indices in left if indices]
 
 
 def _sum(x: Tensor, y: Tensor) -> float:
-    """Of the kernel over all pairs."""
+    """The kernel's sum over all pairs."""
     x = x.double()
     return sum(float(cubic(x, some.double()).sum()) for some in y.split(_CHUNK))
 
 
-def _with_themselves(x: Tensor) -> float:
-    """What the pairs of a row with itself add to the sum."""
+def _diagonal_sum(x: Tensor) -> float:
+    """The part of the sum from pairs of a row with itself."""
     return float(((x.double().square().sum(dim=1) / x.shape[1] + 1) ** 3).sum())
 
 
@@ -139,11 +138,11 @@ def gaussian_mmd(features: Tensor, reference: Tensor, sigma: float = 10.0) -> fl
 
 
 def _mean_gaussian(x: Tensor, y: Tensor, sigma: float) -> float:
-    """The kernel's mean over all pairs, in chunks: ``N x M`` values never stand in memory."""
+    """The kernel's mean over all pairs, in chunks rather than with N x M values in memory."""
     total = 0.0
     for rows in x.split(_CHUNK):
-        for others in y.split(_CHUNK):
-            squares = 2 - 2 * _unit(rows) @ _unit(others).T
+        for columns in y.split(_CHUNK):
+            squares = 2 - 2 * _unit(rows) @ _unit(columns).T
             # 1 - k keeps the digits that k loses: on unit vectors k differs from 1 by 2 % at most
             total += float(torch.expm1(-squares.clamp(min=0) / (2 * sigma**2)).sum())
     return total / (len(x) * len(y))
@@ -154,29 +153,29 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class KernelDistance(RowsMetric):
-    """KID of the images seen to a reference: 100 subsets of 1,000, as the paper has it.
+    """KID of the images to a reference: 100 subsets of 1,000, as in the paper.
 
-    It is unbiased where images are drawn independently. A set with exactly as many images of each
-    class has fewer pairs of one class than independent images would have: its KID lies below that
-    of independent ones by (mean kernel within classes - mean kernel) / (N - 1), far below 0 at some
+    It is unbiased where images are drawn independently. A set with equally many images of each
+    class has fewer pairs of one class than independent images would have: its KID is below that of
+    independent ones by (mean kernel within classes - mean kernel) / (N - 1), far below 0 at some
     dozens of images.
 
     Args:
         reference: features (M, D) of the reference.
-        extractor: the name of the extractor that made them.
-        feature: which of its features.
+        extractor: the name of their extractor.
+        feature: of the extractor.
         subsets: how many subsets.
-        subset_size: images of each side in a subset; as many as there are where they are fewer.
+        subset_size: images of each side in a subset; all where there are fewer.
         seed: of the subsets.
     """
 
     stem, title = "kid", "KID"
     distance = unbiased = True
     definition = (
-        "Kernel distance of the features of generated and of training images (squared maximum mean "
-        "discrepancy, cubic kernel, mean over 100 subsets). 0 is the same crowd; chance may carry "
-        "it below. With labels drawn at random its expectation does not depend on the number of "
-        "images; balanced labels lower it at small counts."
+        "Kernel distance between the features of generated and of training images (squared maximum "
+        "mean discrepancy, cubic kernel, mean over 100 subsets). 0 is the same distribution; by "
+        "chance it may be below 0. With labels drawn at random its expectation does not depend on "
+        "the number of images; balanced labels lower it at small counts."
     )
     higher_is_better = False
 
@@ -184,7 +183,7 @@ class KernelDistance(RowsMetric):
         self,
         reference: Tensor,
         extractor: str,
-        feature: str = "pool",
+        feature: str | None = None,
         subsets: int = 100,
         subset_size: int = 1000,
         seed: int = 0,
@@ -194,18 +193,18 @@ class KernelDistance(RowsMetric):
 
     def of(self, features: Tensor) -> dict[str, float]:
         size = min(self.subset_size, len(features), len(self.reference))
-        found = kernel_distance(features, self.reference, self.subsets, size, self.seed)
-        if len(found) > 1 and size < max(len(features), len(self.reference)):
-            self.own_error = float(found.std()) / len(found) ** 0.5
-        return {self.name: float(found.mean())}
+        distances = kernel_distance(features, self.reference, self.subsets, size, self.seed)
+        if len(distances) > 1 and size < max(len(features), len(self.reference)):
+            self.own_error = float(distances.std()) / len(distances) ** 0.5
+        return {self.name: float(distances.mean())}
 
     def leave_out(
         self, features: Tensor, bounds: Sequence[tuple[int, int]]
     ) -> tuple[dict[str, float], list[dict[str, float]]]:
-        """As the base's, with the estimate over all pairs in the place of the subsets'.
+        """As in the base, with the estimate over all pairs in place of the subsets'.
 
-        Both estimate the same, without bias; fresh subsets for each block would add their own
-        chance, nine times over. What chance the value's own subsets have is ``own_error``.
+        Both estimate the same number without bias, but new subsets for each block would add their
+        own randomness, nine times over. That of the value's own subsets is ``own_error``.
         """
         whole = self.of(features)[self.name]
         every, without = AllPairs(self.reference).of(features, bounds)
@@ -213,7 +212,7 @@ class KernelDistance(RowsMetric):
 
 
 class ClipKernelDistance(RowsMetric):
-    """CMMD of the images seen to a reference; the paper's extractor is CLIP ViT-L/14-336."""
+    """CMMD of the images to a reference; the paper's extractor is CLIP ViT-L/14-336."""
 
     stem, title = "cmmd", "CMMD"
     distance = unbiased = True

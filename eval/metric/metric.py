@@ -1,4 +1,4 @@
-"""What every metric of the harness shares: what it is called, what it reads, how it is summed."""
+"""The base of every metric of the harness: its names, the features it reads, its sums."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from eval.source.batch import Images
 
 
 class NotEstimable(ValueError):
-    """A number that these images are too few, or otherwise not made, to give; its text says why.
+    """A number that cannot be computed from these images, such as too few; the text says why.
 
-    It is no mistake of the user's: an evaluation leaves the number out and continues.
+    It is not a user's mistake: an evaluation leaves the number out and continues.
     """
 
 
@@ -26,8 +26,8 @@ class Metric(torchmetrics.Metric):
     Never make one a submodule of a model: ``model.to(bfloat16)`` would cast its states.
 
     Args:
-        extractor: the name of the extractor whose features it is fed with; "" for pixels alone.
-        feature: which of them it reads.
+        extractor: the name of the extractor whose features it reads; "" for pixels alone.
+        feature: the feature that it reads; ``reads`` when None.
 
     Attributes:
         stem: its name in results; its numbers are named ``<stem>_<extractor>``.
@@ -35,21 +35,20 @@ class Metric(torchmetrics.Metric):
         unit: of its numbers, such as "dB".
         definition: what the number is, for a newcomer, in one or two sentences.
         higher_is_better: which direction is better; None where neither is.
-        against: what it is made with. Of the reference: the "statistics" of its features, their
-            "rows", or its "pixels". Else the extractor's "text", for which images need captions;
-            "pairs" of original and reconstruction; the "model" that is asked for likelihoods; or
-            "nothing".
-        reads: the feature it reads unless told otherwise; None for pixels alone.
-        needs: what an extractor has to give, for the message where none does.
-        optional: left out, not refused, where no extractor suits it: what is measured by default.
-        per_count: given at each set size that the protocol names, for its expectation depends on
-            the number of images.
-        averaged: its blocks' numbers are averaged, for that is how it is defined; others are
-            computed again over all images.
-        has_interval: False where blocks of images say nothing of how sure the number is.
-        distance: it is a distance of two sets of images: that of real images is its noise floor.
+        against: what it compares images with. Of the reference: the "statistics" of its features,
+            their "rows", or its "pixels". Else the extractor's "text", for which images need
+            captions; "pairs" of original and reconstruction; the "model", which computes
+            likelihoods; or "nothing".
+        reads: the feature it reads by default; None for pixels alone.
+        needs: what an extractor has to provide, for the message where none does.
+        optional: left out, rather than refused, where no extractor suits it: true of defaults.
+        per_count: measured at each set size that the protocol names, because its expectation
+            depends on the number of images.
+        averaged: defined as the mean of its blocks' numbers; others are computed over all images.
+        has_interval: False where blocks of images do not show how sure the number is.
+        distance: it is a distance between two sets of images: that of real images is its floor.
         unbiased: its expectation does not depend on the number of images.
-        column: where tables show it: among "quality", among "cost", or in a "section" of its own.
+        column: where tables show it: under "quality", under "cost", or in a "section" of its own.
     """
 
     stem: ClassVar[str]
@@ -69,10 +68,10 @@ class Metric(torchmetrics.Metric):
     full_state_update = False  # two batches' states may be summed
     is_differentiable = False
 
-    def __init__(self, extractor: str = "", feature: str = "pool") -> None:
+    def __init__(self, extractor: str = "", feature: str | None = None) -> None:
         super().__init__()
         self.extractor = extractor
-        self.feature = feature
+        self.feature = feature or self.reads or "pool"
 
     @property
     def name(self) -> str:
@@ -86,7 +85,7 @@ class Metric(torchmetrics.Metric):
 
     @classmethod
     def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
-        """Whether it can be measured with this extractor on data of so many classes."""
+        """Whether it can be measured with this extractor on data with this number of classes."""
         return cls.reads in provided(extractor) and not is_of_text(extractor)
 
     @classmethod
@@ -97,31 +96,31 @@ class Metric(torchmetrics.Metric):
         return None
 
     def heading(self, name: str, count: int | None = None) -> str:
-        """What the number of this name is called on pages, such as "FID-360 (small)"."""
+        """The title on pages of the number of this name, such as "FID-360 (small)"."""
         return heading(self.title or self.stem.replace("_", " "), count, self.extractor)
 
     def define(self, name: str, num_images: int, num_sets: int = 1) -> str:
-        """What the number of this name is: for so many images, or so many sets of them."""
+        """The definition of the number of this name, of this many images or sets of them."""
         return self.definition
 
     def used(self, num_images: int) -> int:
-        """How many of so many images its numbers are made of."""
+        """How many of ``num_images`` images its numbers are made of."""
         return num_images
 
     def limits(self, name: str) -> tuple[float, float]:
-        """What the number of this name cannot leave; neither does its interval."""
+        """The range of the number of this name and of its interval."""
         return -math.inf, math.inf
 
     def standard_error(self, name: str) -> float | None:
-        """Of the number of this name, where images tell it one by one; None: blocks of them do."""
+        """Of the number of this name, from single images; None where blocks of images give it."""
         return None
 
     def detail(self, name: str) -> dict[str, float]:
-        """Parts of the number of this name, of everything seen so far."""
+        """Parts of the number of this name, of all images so far."""
         return {} if self.dimensions is None else {"dimensions": float(self.dimensions)}
 
     def beside(self, held_out: dict[str, float]) -> dict[str, float]:
-        """What comes of the held-out images' ``detail``, as further detail of these images'."""
+        """Further detail, from that of the held-out images."""
         return {}
 
     def read(self, features: dict[str, Tensor]) -> Tensor:
@@ -138,11 +137,11 @@ class Metric(torchmetrics.Metric):
         return features[self.feature]
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
-        """Adds one batch's features; the batch itself says what the images were meant to be."""
+        """Adds one batch's features, and what the batch itself says of its images."""
         raise NotImplementedError
 
     def compute(self) -> dict[str, float]:
-        """The numbers of everything seen so far, by name.
+        """The numbers of all images so far, by name.
 
         Raises:
             NotEstimable: there are too few images for it.
@@ -150,7 +149,7 @@ class Metric(torchmetrics.Metric):
         raise NotImplementedError
 
     def merge_state(self, incoming_state: dict[str, Any] | torchmetrics.Metric) -> None:
-        """Adds another instance's states, as if this one had seen its batches too."""
+        """Adds another instance's states, as if its batches had been given to this one."""
         super().merge_state(incoming_state)
         if isinstance(incoming_state, torchmetrics.Metric):
             self._update_count += incoming_state._update_count
@@ -158,7 +157,7 @@ class Metric(torchmetrics.Metric):
 
 
 def heading(title: str, count: int | None = None, network: str = "") -> str:
-    """A title with the count and the network that it is measured with.
+    """A title with the count and the network.
 
     >>> heading("FID", 360, "small"), heading("CLIPScore (w = 2.5)", network="vit_b_32")
     ('FID-360 (small)', 'CLIPScore (w = 2.5, vit_b_32)')
@@ -169,14 +168,19 @@ def heading(title: str, count: int | None = None, network: str = "") -> str:
     return f"{title[:-1]}, {network})" if title.endswith(")") else f"{title} ({network})"
 
 
+def parts_of(state: list[Tensor] | Tensor) -> list[Tensor]:
+    """The tensors of a list state, which is one tensor once processes have been gathered."""
+    return [state] if isinstance(state, Tensor) else list(state)
+
+
 class MeanMetric(Metric):
-    """The mean over images of a number that each has by itself; ``of`` computes it."""
+    """The mean over images of a number of each image, which ``of`` computes."""
 
     total: Tensor
     squares: Tensor
     count: Tensor
 
-    def __init__(self, extractor: str = "", feature: str = "pool") -> None:
+    def __init__(self, extractor: str = "", feature: str | None = None) -> None:
         super().__init__(extractor, feature)
         for name in ("total", "squares"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

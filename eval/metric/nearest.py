@@ -1,4 +1,4 @@
-"""How far images lie from the training set: the check that a model did not learn it by heart."""
+"""The distance of images to the training set: the check that a model did not memorise it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from eval.metric.metric import Metric
+from eval.metric.metric import Metric, parts_of
 from eval.source.batch import Images
 from zoo.data.image_set import ImageSet
 
@@ -23,7 +23,7 @@ class Nearest(NamedTuple):
     Attributes:
         distances: (N,) float64, root mean square difference in steps of 8-bit values.
         indices: (N,) int64, of the training image.
-        mirrored: (N,) bool, whether it was nearest as a mirror image.
+        mirrored: (N,) bool, whether its mirror image was the nearest.
     """
 
     distances: Tensor
@@ -40,7 +40,7 @@ def nearest(images: Tensor, training: Tensor | ImageSet, flip: bool = False) -> 
     Args:
         images: (N, C, H, W) uint8.
         training: (M, C, H, W) uint8, or a split of a data set, which is read piece by piece.
-        flip: mirrored training images count too, as they do where training mirrors them.
+        flip: whether mirrored training images count too, as where training mirrors them.
 
     Raises:
         ValueError: the images' shapes differ.
@@ -56,33 +56,34 @@ def nearest(images: Tensor, training: Tensor | ImageSet, flip: bool = False) -> 
             f"{tuple(training.shape[-3:])}"
         )
     best = torch.full((len(images),), torch.inf, dtype=torch.float64)
-    found = Nearest(best, torch.zeros(len(images), dtype=torch.int64), best.isnan())
+    result = Nearest(best, torch.zeros(len(images), dtype=torch.int64), best.isnan())
     for start, chunk in _chunks(training):
         for mirrored in (False, True) if flip else (False,):
-            known = (chunk.flip(-1) if mirrored else chunk).flatten(1).double()
-            squares = known.square().sum(1)
+            candidates = (chunk.flip(-1) if mirrored else chunk).flatten(1).double()
+            squares = candidates.square().sum(1)
             for first in range(0, len(images), _CHUNK):
                 rows = images[first : first + _CHUNK].flatten(1).double()
                 # integers below 2^53, so that the difference of large sums is exact: a copy is 0
-                distances = torch.addmm(squares[None, :], rows, known.T, alpha=-2)
+                distances = torch.addmm(squares[None, :], rows, candidates.T, alpha=-2)
                 least, index = distances.min(dim=1)
                 least += rows.square().sum(1)
                 part = slice(first, first + len(rows))
-                closer = least < found.distances[part]
-                found.distances[part][closer] = least[closer]
-                found.indices[part][closer] = start + index[closer]
-                found.mirrored[part][closer] = mirrored
-    return found._replace(distances=(found.distances / images[0].numel()).sqrt())
+                closer = least < result.distances[part]
+                result.distances[part][closer] = least[closer]
+                result.indices[part][closer] = start + index[closer]
+                result.mirrored[part][closer] = mirrored
+    return result._replace(distances=(result.distances / images[0].numel()).sqrt())
 
 
 def pairs(
-    images: Tensor, training: Tensor | ImageSet, found: Nearest, count: int = PAIRS
+    images: Tensor, training: Tensor | ImageSet, result: Nearest, count: int = PAIRS
 ) -> Tensor:
     """The closest pairs of image and training image, (K, 2, C, H, W) uint8, closest first."""
-    order = found.distances.argsort(stable=True)[:count]
-    theirs = _gather(training, found.indices[order])
-    flipped = found.mirrored[order][:, None, None, None]
-    return torch.stack([images[order], torch.where(flipped, theirs.flip(-1), theirs)], dim=1)
+    order = result.distances.argsort(stable=True)[:count]
+    neighbours = _gather(training, result.indices[order])
+    mirrored = result.mirrored[order][:, None, None, None]
+    neighbours = torch.where(mirrored, neighbours.flip(-1), neighbours)
+    return torch.stack([images[order], neighbours], dim=1)
 
 
 def percentiles(distances: Tensor, prefix: str = "") -> dict[str, float]:
@@ -92,8 +93,8 @@ def percentiles(distances: Tensor, prefix: str = "") -> dict[str, float]:
     95.0
     """
     quantiles = torch.tensor([p / 100 for p in PERCENTILES], dtype=distances.dtype)
-    found = torch.quantile(distances, quantiles)
-    return {f"{prefix}p{p}": float(value) for p, value in zip(PERCENTILES, found, strict=True)}
+    values = torch.quantile(distances, quantiles)
+    return {f"{prefix}p{p}": float(value) for p, value in zip(PERCENTILES, values, strict=True)}
 
 
 def _chunks(training: Tensor | ImageSet) -> Iterator[tuple[int, Tensor]]:
@@ -111,8 +112,8 @@ class NearestImage(Metric):
 
     Args:
         reference: the training images.
-        flip: mirrored training images count too.
-        num_images: how many images a neighbour is searched for: the first ones.
+        flip: whether mirrored training images count too.
+        num_images: a neighbour is searched for the first ``num_images`` images.
     """
 
     stem = "nearest_training_image"
@@ -138,11 +139,11 @@ class NearestImage(Metric):
         return min(num_images, self.num_images)
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
-        """Keeps the images of one batch, as far as they are wanted."""
-        kept = self._parts()
-        left = self.num_images - sum(map(len, kept))
+        """Keeps the images of one batch, up to ``num_images`` in all."""
+        parts = parts_of(self.images)
+        left = self.num_images - sum(map(len, parts))
         if left > 0:
-            self.images = [*kept, images.images[:left].clone()]
+            self.images = [*parts, images.images[:left].clone()]
 
     def compute(self) -> dict[str, float]:
         """The median, under this metric's name."""
@@ -154,7 +155,7 @@ class NearestImage(Metric):
         return {**percentiles(distances), "least": float(distances.min())}
 
     def beside(self, held_out: dict[str, float]) -> dict[str, float]:
-        """The held-out images' percentiles, and how many images lie closer than any of them."""
+        """The held-out images' percentiles, and how many images are closer than any of them."""
         closer = (self._neighbours().distances < held_out["least"]).sum()
         return {
             **{f"test_p{p}": held_out[f"p{p}"] for p in PERCENTILES},
@@ -163,19 +164,16 @@ class NearestImage(Metric):
 
     def closest(self) -> Tensor:
         """The closest pairs of image and training image, (K, 2, C, H, W) uint8, closest first."""
-        return pairs(self._seen(), self.reference, self._neighbours())
+        return pairs(self._first_images(), self.reference, self._neighbours())
 
-    def _parts(self) -> list[Tensor]:
-        return [self.images] if isinstance(self.images, Tensor) else list(self.images)
-
-    def _seen(self) -> Tensor:
-        parts = self._parts()
+    def _first_images(self) -> Tensor:
+        parts = parts_of(self.images)
         if not parts:
             raise ValueError(f"{self.name}: no image has been seen")
         return torch.cat(parts)[: self.num_images]
 
     def _neighbours(self) -> Nearest:
-        images = self._seen()
+        images = self._first_images()
         if self._nearest is None or len(self._nearest.distances) != len(images):
             self._nearest = nearest(images, self.reference, self.flip)
         return self._nearest

@@ -4,23 +4,22 @@ From arXiv:1904.06991 and arXiv:2002.09797.
 
 A set's manifold is the union of balls around its features, each reaching to its k-th neighbour in
 the same set. Precision is the share of generated images on the real manifold, recall the share of
-real ones on the generated; density counts the real balls a generated image lies in, over k, and
-coverage is the share of real balls that any generated image lies in. All compare at one count of
-images on both sides only.
+real ones on the generated; density is the number of real balls around a generated image, over k,
+and coverage is the share of real balls that contain any generated image. All are comparable only
+at equal counts of images on both sides.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from eval.metric.metric import NotEstimable, heading
-from eval.metric.rows import RowsMetric, check_pair
+from eval.metric.rows import RowsMetric, check_pair, parts_between
 
 _CHUNK = 1024  # rows of a distance matrix at once
 
@@ -33,7 +32,7 @@ class Neighbours(NamedTuple):
         recall: in [0, 1].
         density: at least 0, about 1 for equal distributions.
         coverage: in [0, 1].
-        without: block r left out, for each block that was named.
+        without: the shares with block r left out, for each block.
     """
 
     precision: float
@@ -52,14 +51,14 @@ def neighbours(
 ) -> Neighbours:
     """Precision and recall at ``k``, density and coverage at ``k_density``.
 
-    A ball holds what lies on its border, as in the papers' own code for precision and recall, and
-    (strictly inside) for density and coverage. Leaving a block of generated features out changes
-    their own balls too; its distances are not computed again.
+    As in the papers' own code, a ball includes its border for precision and recall, and excludes it
+    for density and coverage. Leaving out a block of generated features changes the other balls of
+    that side too; distances are computed only once.
 
     Args:
         features: generated, (N, D).
         reference: real, (M, D).
-        k: the neighbour that a ball reaches to, for precision and recall.
+        k: a ball reaches to its k-th neighbour, for precision and recall.
         k_density: the same for density and coverage.
         blocks: ``[first, last)`` of each block of generated features to be left out in turn.
 
@@ -71,12 +70,12 @@ def neighbours(
     fewest = len(features) - max((b - a for a, b in blocks), default=0)
     if min(fewest, len(reference)) <= max(k, k_density):
         raise NotEstimable(
-            f"balls that reach to neighbour {max(k, k_density)} need more features than that in "
+            f"balls that reach to neighbour {max(k, k_density)} need more features than that from "
             f"each set, got {fewest} generated and {len(reference)} real"
         )
     centre = reference.double().mean(dim=0)
-    ours, theirs = features.double() - centre, reference.double() - centre
-    return _Pass(ours, theirs, k, k_density, blocks).result()
+    x, y = features.double() - centre, reference.double() - centre
+    return _Pass(x, y, k, k_density, blocks).shares()
 
 
 class _Pass:
@@ -84,28 +83,27 @@ class _Pass:
 
     def __init__(
         self,
-        ours: Tensor,
-        theirs: Tensor,
+        features: Tensor,
+        reference: Tensor,
         k: int,
         k_density: int,
         blocks: Sequence[tuple[int, int]],
     ) -> None:
-        self.ours, self.theirs, self.k_density, self.blocks = ours, theirs, k_density, blocks
-        keeps = torch.ones(1 + len(blocks), len(ours), dtype=torch.bool)
+        self.features, self.reference = features, reference
+        self.k_density, self.blocks = k_density, blocks
+        keeps = torch.ones(1 + len(blocks), len(features), dtype=torch.bool)
         for row, (first, last) in enumerate(blocks, start=1):
             keeps[row, first:last] = False
         self.keeps = keeps  # row 0: all; row 1 + r: without block r
-        real = _nearest(theirs, [(0, len(theirs))], max(k, k_density))[:, 0]
+        real = _nearest(reference, [(0, len(reference))], max(k, k_density))[:, 0]
         self.radius, self.radius_density = real[:, k - 1], real[:, k_density - 1]
         self.own_radius = self._own_radius(k)
         self._walk()
 
     def _own_radius(self, k: int) -> Tensor:
         """Squared radii of the generated balls, (1 + R, N): of all, and without each block."""
-        count = len(self.ours)
-        edges = sorted({0, count, *(edge for block in self.blocks for edge in block)})
-        parts = [pair for pair in pairwise(edges) if pair[0] < pair[1]]
-        near = _nearest(self.ours, parts, k)  # (N, parts, k)
+        parts = parts_between(len(self.features), self.blocks)
+        near = _nearest(self.features, parts, k)  # (N, parts, k)
         radii = [near.flatten(1).kthvalue(k).values]
         for first, last in self.blocks:
             left = [i for i, (a, b) in enumerate(parts) if not first <= a < last]
@@ -114,13 +112,13 @@ class _Pass:
 
     def _walk(self) -> None:
         rows = len(self.keeps)
-        self.inside = torch.zeros(len(self.ours), dtype=torch.bool)
-        self.balls = torch.zeros(len(self.ours), dtype=torch.int64)
+        self.inside = torch.zeros(len(self.features), dtype=torch.bool)
+        self.balls = torch.zeros(len(self.features), dtype=torch.int64)
         self.recalled = torch.zeros(rows, dtype=torch.int64)
         self.covered = torch.zeros(rows, dtype=torch.int64)
-        for start in range(0, len(self.theirs), _CHUNK):
+        for start in range(0, len(self.reference), _CHUNK):
             stop = start + _CHUNK
-            squares = _squares(self.theirs[start:stop], self.ours)
+            squares = _squares(self.reference[start:stop], self.features)
             self.inside |= (squares <= self.radius[start:stop, None]).any(dim=0)
             close = squares < self.radius_density[start:stop, None]
             self.balls += close.sum(dim=0)
@@ -128,18 +126,18 @@ class _Pass:
                 self.recalled[row] += ((squares <= self.own_radius[row]) & keep).any(dim=1).sum()
                 self.covered[row] += (close & keep).any(dim=1).sum()
 
-    def result(self) -> Neighbours:
-        found = []
+    def shares(self) -> Neighbours:
+        shares = []
         for row, keep in enumerate(self.keeps):
-            found.append(
+            shares.append(
                 Neighbours(
                     float(self.inside[keep].double().mean()),
-                    int(self.recalled[row]) / len(self.theirs),
+                    int(self.recalled[row]) / len(self.reference),
                     float(self.balls[keep].double().mean() / self.k_density),
-                    int(self.covered[row]) / len(self.theirs),
+                    int(self.covered[row]) / len(self.reference),
                 )
             )
-        return found[0]._replace(without=tuple(found[1:]))
+        return shares[0]._replace(without=tuple(shares[1:]))
 
 
 def _squares(x: Tensor, y: Tensor) -> Tensor:
@@ -151,17 +149,17 @@ def _squares(x: Tensor, y: Tensor) -> Tensor:
 def _nearest(x: Tensor, parts: Sequence[tuple[int, int]], k: int) -> Tensor:
     """Squared distances of each row to its k nearest others in each part, (N, parts, k).
 
-    Where a part has fewer, the rest is inf.
+    The rest is inf where a part has fewer.
     """
-    found = torch.full((len(x), len(parts), k), torch.inf, dtype=torch.float64)
+    distances = torch.full((len(x), len(parts), k), torch.inf, dtype=torch.float64)
     for start in range(0, len(x), _CHUNK):
         squares = _squares(x[start : start + _CHUNK], x)
         rows = torch.arange(len(squares))
         squares[rows, rows + start] = torch.inf  # a feature is not its own neighbour
         for part, (first, last) in enumerate(parts):
             near = squares[:, first:last].topk(min(k, last - first), largest=False, sorted=True)
-            found[start : start + _CHUNK, part, : near.values.shape[1]] = near.values
-    return found
+            distances[start : start + _CHUNK, part, : near.values.shape[1]] = near.values
+    return distances
 
 
 class _Shares(RowsMetric):
@@ -174,7 +172,7 @@ class _Shares(RowsMetric):
         "recall": "Share of training images that look like some generated image: inside a ball "
         "that reaches from a generated image to its third neighbour.",
         "density": "In how many training images' balls (to the fifth neighbour) a generated image "
-        "lies, over 5. About 1 for equal crowds.",
+        "lies, over 5. About 1 for equal distributions.",
         "coverage": "Share of training images whose ball (to the fifth neighbour) holds a "
         "generated image.",
     }
@@ -185,9 +183,9 @@ class _Shares(RowsMetric):
     def leave_out(
         self, features: Tensor, bounds: Sequence[tuple[int, int]]
     ) -> tuple[dict[str, float], list[dict[str, float]]]:
-        """As the base's, with every distance computed once."""
-        found = neighbours(features, self.reference, blocks=bounds)
-        return self._named(found), [self._named(one) for one in found.without]
+        """As in the base, with every distance computed once."""
+        result = neighbours(features, self.reference, blocks=bounds)
+        return self._named(result), [self._named(shares) for shares in result.without]
 
     def limits(self, name: str) -> tuple[float, float]:
         return 0.0, math.inf if name.startswith("density") else 1.0
@@ -201,12 +199,12 @@ class _Shares(RowsMetric):
     def _share(self, name: str) -> str:
         return name.removesuffix(f"_{self.extractor}")
 
-    def _named(self, found: Neighbours) -> dict[str, float]:
-        return {f"{share}_{self.extractor}": getattr(found, share) for share in self.shares}
+    def _named(self, result: Neighbours) -> dict[str, float]:
+        return {f"{share}_{self.extractor}": getattr(result, share) for share in self.shares}
 
 
 class PrecisionRecall(_Shares):
-    """Improved precision and recall of the images seen, k = 3."""
+    """Improved precision and recall of the images, k = 3."""
 
     stem, shares = "precision", ("precision", "recall")
     definition = "shares of images inside the other set's balls to the third neighbour"
@@ -214,8 +212,8 @@ class PrecisionRecall(_Shares):
 
 
 class DensityCoverage(_Shares):
-    """Density and coverage of the images seen, k = 5."""
+    """Density and coverage of the images, k = 5."""
 
     stem, shares = "density", ("density", "coverage")
-    definition = "training images' balls to the fifth neighbour, and which are hit"
+    definition = "training images' balls to the fifth neighbour, and how many contain images"
     higher_is_better = True

@@ -1,4 +1,4 @@
-"""How fast images are made: what a model costs at sampling time."""
+"""The speed of generation: a model's cost at sampling time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from eval.source.batch import Images
 
 
 class ImagesPerSecond(Metric):
-    """Images over the seconds that making them took.
+    """Images per second of generation.
 
     Args:
-        how: what the seconds hold, for the definition.
+        how: what the seconds include, for the definition.
     """
 
     stem, title = "images_per_second", "images/s"
@@ -44,7 +44,7 @@ class ImagesPerSecond(Metric):
         """The rate, under this metric's name.
 
         Raises:
-            NotEstimable: no time was spent: the images were there.
+            NotEstimable: no time was spent, because the images were stored.
         """
         if not self.seconds:
             raise NotEstimable("the images were there already")

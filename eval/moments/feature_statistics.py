@@ -1,31 +1,31 @@
-"""Count, mean and covariance of features, in float64 and in memory that the count does not grow."""
+"""Count, mean and covariance of features, in float64 and in memory independent of the count."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from eval.moments.npz import read_moments
+from eval.moments.npz import SUFFIXES, npz_bytes, read_moments
 from eval.moments.triangle import add_products, empty_scatter, from_square, to_square
+from zoo.system.files import write_atomically
 
 _ROWS = 1024  # one product of 1,024 rows costs a third of sixteen products of 64
 
 
 class FeatureStatistics:
-    """What a Fréchet distance knows of a set of images: their features' first two moments.
+    """The first two moments of a set of features, all that a Fréchet distance depends on.
 
     Rows are gathered before they are multiplied into the scatter matrix. While there are no more
-    of them than dimensions they are never given up: a covariance of that rank loses digits that
-    the rows themselves still have.
+    of them than dimensions, they are kept: a covariance of that rank loses digits that the rows
+    themselves still have.
 
     At 2,048 dimensions that is 32 MiB of rows and 18 MiB of sums, however many features come.
 
     Args:
-        features: the first features, (N, D); None begins empty.
+        features: the first features, (N, D); empty when None.
 
     Attributes:
         count: how many features there are; None where a statistics file did not say.
@@ -43,13 +43,13 @@ class FeatureStatistics:
         self._summed = 0  # how many features _mean and _scatter are made of
         self._mean = torch.empty(0, dtype=torch.float64)
         self._scatter = torch.empty(0, dtype=torch.float64)  # sum of centred outer products
-        self._given: Tensor | None = None  # the covariance of a file without a count
+        self._covariance: Tensor | None = None  # the covariance of a file without a count
         if features is not None:
             self.update(features)
 
     @classmethod
     def from_moments(cls, mean: Tensor, covariance: Tensor, count: int | None) -> FeatureStatistics:
-        """Statistics from a mean (D,), an unbiased covariance (D, D) and a count, if it is known.
+        """Statistics of a mean (D,), an unbiased covariance (D, D) and a count, None if unknown.
 
         Raises:
             ValueError: the shapes do not fit, the covariance is not symmetric, a number is not
@@ -66,26 +66,24 @@ class FeatureStatistics:
         if (covariance - covariance.T).abs().max() > 1e-4 * covariance.abs().max():
             raise ValueError("a covariance that is not symmetric")
         if count is None:
-            made = cls()
-            made.count, made._mean, made._given = None, mean, covariance
-            return made
+            statistics = cls()
+            statistics.count, statistics._mean, statistics._covariance = None, mean, covariance
+            return statistics
         if count < 2:
             raise ValueError(f"a covariance is made of at least 2 features, not of {count}")
         return cls.from_sums(mean, from_square(covariance).mul_(count - 1), count)
 
     @classmethod
     def from_sums(cls, mean: Tensor, scatter: Tensor, count: int) -> FeatureStatistics:
-        """Statistics from a mean (D,) and the sum of centred outer products, which it takes over.
+        """Statistics of ``count`` features with a mean (D,) float64 and a scatter matrix.
 
-        Args:
-            mean: (D,) float64.
-            scatter: as ``eval.moments.triangle`` keeps it.
-            count: of how many features.
+        That is the sum of their centred outer products, as ``eval.moments.triangle`` stores it; it
+        is not copied.
         """
-        made = cls()
-        made.count = made._summed = count
-        made._mean, made._scatter = mean, scatter
-        return made
+        statistics = cls()
+        statistics.count = statistics._summed = count
+        statistics._mean, statistics._scatter = mean, scatter
+        return statistics
 
     @property
     def dimensions(self) -> int:
@@ -98,8 +96,8 @@ class FeatureStatistics:
     def mean(self) -> Tensor:
         """(D,) float64."""
         self._need(1)
-        if self._keeps:
-            return self._kept.mean(dim=0)
+        if self._complete:
+            return self._buffered.mean(dim=0)
         self._flush()
         return self._mean
 
@@ -107,8 +105,8 @@ class FeatureStatistics:
     def covariance(self) -> Tensor:
         """(D, D) float64, unbiased (divided by count - 1)."""
         self._need(2)
-        if self._given is not None:
-            return self._given
+        if self._covariance is not None:
+            return self._covariance
         centred = self.centred
         if centred is not None:
             return (centred.T @ centred).div_(len(centred) - 1)
@@ -119,7 +117,7 @@ class FeatureStatistics:
     def centred(self) -> Tensor | None:
         """The features less their mean, (N, D) float64, while N <= D; None afterwards."""
         self._need(1)
-        return self._kept - self._kept.mean(dim=0) if self._keeps else None
+        return self._buffered - self._buffered.mean(dim=0) if self._complete else None
 
     def update(self, features: Tensor) -> None:
         """Adds features (B, D) of any floating type and device.
@@ -131,13 +129,11 @@ class FeatureStatistics:
             raise ValueError(f"features are (B, D), got {tuple(features.shape)}")
         if self.count is None:
             raise ValueError("statistics without a count cannot be added to")
-        if self.count and features.shape[1] != self.dimensions:
-            raise ValueError(
-                f"features of {features.shape[1]} dimensions, {self.dimensions} before"
-            )
+        size = features.shape[1]
+        if self.count and size != self.dimensions:
+            raise ValueError(f"features of {size} dimensions, {self.dimensions} before")
         if not features.isfinite().all():
             raise ValueError("features with NaN or infinite values: is an image broken?")
-        size = features.shape[1]
         if not len(self._buffer):
             self._buffer = torch.empty(max(_ROWS, size), size, dtype=torch.float64)
         self.count += len(features)
@@ -145,44 +141,46 @@ class FeatureStatistics:
         while len(left):
             if self._num_rows == len(self._buffer):
                 self._flush()
-            taken = left[: len(self._buffer) - self._num_rows]
-            self._buffer[self._num_rows : self._num_rows + len(taken)] = taken
-            self._num_rows += len(taken)
-            left = left[len(taken) :]
+            part = left[: len(self._buffer) - self._num_rows]
+            self._buffer[self._num_rows : self._num_rows + len(part)] = part
+            self._num_rows += len(part)
+            left = left[len(part) :]
 
-    def merge(self, other: FeatureStatistics) -> None:
-        """Adds the features that ``other`` was made of; ``other`` stays as it is.
+    def merge(self, statistics: FeatureStatistics) -> None:
+        """Adds the features that other statistics were made of; those stay as they are.
 
         Raises:
             ValueError: a count is unknown or the dimensions differ.
         """
-        if self.count is None or other.count is None:
+        if self.count is None or statistics.count is None:
             raise ValueError("statistics without a count cannot be merged")
-        if other.count == 0:
+        if statistics.count == 0:
             return
-        if self.count and other.dimensions != self.dimensions:
-            raise ValueError(f"{other.dimensions} dimensions merged into {self.dimensions}")
-        if other._summed:
-            self._pool(other._summed, other._mean)
-            self._scatter += other._scatter
-            self.count += other._summed
-        if other._num_rows:
-            self.update(other._kept)
+        if self.count and statistics.dimensions != self.dimensions:
+            raise ValueError(f"{statistics.dimensions} dimensions merged into {self.dimensions}")
+        if statistics._summed:
+            self._pool(statistics._summed, statistics._mean)
+            self._scatter += statistics._scatter
+            self.count += statistics._summed
+        if statistics._num_rows:
+            self.update(statistics._buffered)
 
     def save(self, path: str | Path) -> Path:
         """Writes ``mu``, ``sigma`` and ``count`` as npz, the centred features too while kept.
 
-        ``mu`` and ``sigma`` are named as pytorch-fid and clean-fid name them.
+        ``mu`` and ``sigma`` are named as in pytorch-fid and clean-fid.
         """
-        path = Path(path)
-        arrays: dict[str, Any] = {"mu": self.mean.numpy(), "sigma": self.covariance.numpy()}
+        return write_atomically(path, npz_bytes(self.arrays()))
+
+    def arrays(self, feature: str = "pool") -> dict[str, np.ndarray]:
+        """The arrays of a statistics file, "mu_s" and "sigma_s" of a "spatial" feature."""
+        suffix = SUFFIXES[feature]
+        arrays = {f"mu{suffix}": self.mean.numpy(), f"sigma{suffix}": self.covariance.numpy()}
         if self.count is not None:
             arrays["count"] = np.array(self.count)
-        if (centred := self.centred) is not None:
+        if not suffix and (centred := self.centred) is not None:
             arrays["centred"] = centred.numpy()
-        with open(path, "wb") as file:  # a file, for numpy appends .npz to a bare name
-            np.savez(file, **arrays)
-        return path
+        return arrays
 
     @classmethod
     def load(cls, path: str | Path, feature: str = "pool") -> FeatureStatistics:
@@ -206,19 +204,19 @@ class FeatureStatistics:
             raise ValueError(f"{path}: not statistics of features ({error})") from error
 
     @property
-    def _kept(self) -> Tensor:
+    def _buffered(self) -> Tensor:
         return self._buffer[: self._num_rows]
 
     @property
-    def _keeps(self) -> bool:
-        """Whether every feature is still here, as it is while there are at most D of them."""
-        return self._given is None and not self._summed and self._num_rows <= self.dimensions
+    def _complete(self) -> bool:
+        """Whether every feature is in the buffer, as it is while there are at most D of them."""
+        return self._covariance is None and not self._summed and self._num_rows <= self.dimensions
 
     def _flush(self) -> None:
         """Moves gathered rows into the sums."""
         if not self._num_rows:
             return
-        rows = self._kept
+        rows = self._buffered
         mean = rows.mean(dim=0)
         rows -= mean
         self._pool(len(rows), mean)

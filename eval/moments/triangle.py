@@ -1,6 +1,6 @@
-"""Sums of outer products, which are symmetric: only the upper triangle is computed and kept.
+"""Sums of outer products, which are symmetric: only the upper triangle is computed and stored.
 
-The triangle lies in one vector, as panels of up to 256 rows each: rows ``first`` to ``last`` of the
+The triangle is one vector of panels of up to 256 rows each: rows ``first`` to ``last`` of the
 square from column ``first`` on. At 2,048 dimensions it has 9/16 of the square's numbers and takes
 9/16 of its products, in calls that are still large enough to run at full speed.
 """
@@ -16,7 +16,7 @@ _PANEL = 256
 
 
 def scatter_length(size: int) -> int:
-    """How many numbers the triangle of a (size, size) matrix has here."""
+    """The length of the triangle of a (size, size) matrix."""
     return sum(rows * columns for _, rows, columns in _shapes(size))
 
 
@@ -39,9 +39,8 @@ def to_square(scatter: Tensor, size: int) -> Tensor:
         square[first:last, first:] = panel
         square[last:, first:last] = panel[:, last - first :].T
         corner = square[first:last, first:last]
-        corner.copy_(
-            (corner + corner.T) / 2
-        )  # its halves are computed apart: equal but for rounding
+        # its halves are computed separately: equal but for rounding
+        corner.copy_((corner + corner.T) / 2)
     return square
 
 

@@ -1,1 +1,1 @@
-"""Published tables, and whether a result reproduces one."""
+"""Published tables, and whether results reproduce them."""

@@ -1,7 +1,7 @@
-"""Tables of papers' numbers, ``tables/*.yaml``: where they are, and their rows as they stand.
+"""Tables of papers' numbers, ``tables/*.yaml``: their files and their rows as plain values.
 
-A table's facts stand at its head, its rows below; a row that has rows of its own is a group, and
-what stands in it holds for all of them. ``eval.papers.table`` reads the same files strictly.
+A table's facts are at its head, its rows below; a row that has rows of its own is a group, whose
+facts hold for all of them. ``eval.papers.table`` reads the same files strictly.
 """
 
 from __future__ import annotations
@@ -12,41 +12,39 @@ from typing import Any
 
 from zoo import paths
 
-
-def home() -> Path:
-    """The folder of the tables that ship."""
-    return Path(__file__).with_name("tables")
+HOME = Path(__file__).with_name("tables")
+"""The folder of the tables that ship."""
 
 
 def files(folder: Path | None = None) -> dict[str, Path]:
-    """Every table's file by its name; those in a ``folder`` of one's own come before namesakes."""
+    """Every table's file by its name; a user's own ``folder`` takes precedence."""
     own = sorted(folder.glob("*.yaml")) if folder is not None else []
-    return {file.stem: file for file in [*sorted(home().glob("*.yaml")), *own]}
+    return {file.stem: file for file in [*sorted(HOME.glob("*.yaml")), *own]}
 
 
-def read(file: Path) -> Any:
-    """What the file holds.
+def load(file: Path) -> Any:
+    """The file's content, as plain values.
 
     Raises:
-        ValueError: it is no YAML.
+        ValueError: it is not YAML.
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where available
     try:
         return yaml.load(file.read_text(encoding="utf-8"), loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
 
 
-def leaves(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[dict]:
-    """The rows below a table or a group, each with what holds for it.
+def rows(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[dict]:
+    """The rows below a table or a group, each with all facts that hold for it.
 
-    Mappings are merged key by key, lists are appended; any other fact of a row takes the place of
-    the one above it.
+    Mappings are merged key by key, lists are appended; any other fact of a row replaces the one
+    above it.
 
     >>> table = {"images": 9, "evaluate": ["a"], "rows": [{"name": "x", "evaluate": ["b"]}]}
-    >>> list(leaves(table))
+    >>> list(rows(table))
     [{'images': 9, 'evaluate': ['a', 'b'], 'name': 'x'}]
     """
     facts = dict(above or {})
@@ -56,44 +54,41 @@ def leaves(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> I
     if "rows" not in node:
         yield facts
     for row in node.get("rows") or ():
-        yield from leaves(row, facts)
+        yield from rows(row, facts)
 
 
 def line(file: Path) -> str:
-    """A table in one line: what it is of, its rows, and which of them can be run."""
+    """A table in one line: its paper, its rows, and how many of them can be run."""
     try:
-        table = read(file)
-        rows = list(leaves(table))
+        table = load(file)
+        facts = list(rows(table))
         arxiv = f" (arXiv:{table['arxiv']})" if "arxiv" in table else ""
-        told = f"{table['paper']}, {table['table']}{arxiv}: {_counted(rows)}"
-        told += f", {sum(bool(row.get('from_memory')) for row in rows)} from memory"
-        asked = [set(row["weights"].values()) for row in rows if row.get("weights")]
+        count = "1 row" if len(facts) == 1 else f"{len(facts)} rows"
+        text = f"{table['paper']}, {table['table']}{arxiv}: {count}"
+        text += f", {sum(bool(row.get('from_memory')) for row in facts)} from memory"
+        checkpoints = [set(row["weights"].values()) for row in facts if row.get("weights")]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         return f"cannot be read: {error}"
-    absent = [{name for name in names if weights(name) is None} for names in asked]
-    told += f", {sum(not names for names in absent)} can be run"
+    absent = [{name for name in names if weights_file(name) is None} for names in checkpoints]
+    text += f", {sum(not names for names in absent)} can be run"
     missing = sorted(set().union(*absent))
     if missing:
         needed = ", ".join(missing) if len(missing) < 4 else f"{len(missing)} checkpoints converted"
-        told += f", {sum(map(bool, absent))} more with {needed}"
-    return told
+        text += f", {sum(map(bool, absent))} more with {needed}"
+    return text
 
 
-def _counted(rows: list) -> str:
-    return "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+def weights_file(name: str, folder: Path | None = None) -> Path | None:
+    """The file of a checkpoint that ships, or of a converted published one, if there is one.
 
-
-def weights(name: str, folder: Path | None = None) -> Path | None:
-    """The file of a checkpoint that ships, or of a published one once it was converted, if any.
-
-    A converted one is looked for as NAME.safetensors in ``folder``, the current one and the
-    cache's ``checkpoints``.
+    A converted one is NAME.safetensors in ``folder``, the current one or the cache's
+    ``checkpoints``.
     """
     return next((place for place in places(name, folder) if place.is_file()), None)
 
 
 def places(name: str, folder: Path | None = None) -> list[Path]:
-    """Where ``weights`` looks."""
+    """The paths that ``weights_file`` tries."""
     folders = [folder] if folder is not None else []
     folders += [Path(), paths.cache() / "checkpoints", paths.checkpoints()]
     return [place / f"{name}.safetensors" for place in folders]

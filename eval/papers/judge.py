@@ -1,11 +1,11 @@
-"""Whether a result reproduces a row of a paper's table: pure functions of the two."""
+"""Verdicts on whether a result reproduces a row of a paper's table: pure functions."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from eval.papers.table import Row
+from eval.papers.table import PaperRow
 from eval.result.record import Result, Value
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -24,20 +24,20 @@ _SHOULD_BE_STATED = {  # fields of a protocol that move numbers, in words
 
 
 class Outcome(NamedTuple):
-    """One number of a table, and what became of it.
+    """One number of a table, and its reproduction.
 
     Attributes:
         row: the table's row.
         metric: in the paper's words.
-        ours: what was measured, or None.
+        value: of the evaluation, or None.
         verdict: one of ``VERDICTS``.
-        why: what the verdict rests on where the numbers alone do not say.
-        unmatched: what differs between the table and the evaluation, or is not known not to.
+        why: the reason for the verdict where the numbers alone do not show it.
+        unmatched: differences, known or possible, between the table and the evaluation.
     """
 
-    row: Row
+    row: PaperRow
     metric: str
-    ours: Value | None
+    value: Value | None
     verdict: str
     why: str = ""
     unmatched: tuple[str, ...] = ()
@@ -49,49 +49,46 @@ class Outcome(NamedTuple):
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's."""
-        return None if self.ours is None or self.paper is None else self.ours.value - self.paper
+        """The value less the paper's number."""
+        return None if self.value is None or self.paper is None else self.value.value - self.paper
 
 
-def not_run(row: Row, why: str) -> list[Outcome]:
+def not_run(row: PaperRow, why: str) -> list[Outcome]:
     """Every number of a row that was not evaluated."""
     return [Outcome(row, metric, None, NOT_RUN, why) for metric in row.numbers]
 
 
-def judge(row: Row, result: Result) -> list[Outcome]:
-    """Every number of a row, held against an evaluation of it.
+def judge(row: PaperRow, result: Result) -> list[Outcome]:
+    """Every number of a row, compared with an evaluation of it.
 
-    A number is reproduced where ours is no further from it than the row's tolerance. It is not
-    comparable where it is of another count of images, for FID and others fall as counts grow.
+    A number is reproduced where the value differs by no more than the row's tolerance. It is not
+    comparable where it is of another count of images, because FID and others fall as counts grow.
     """
     differs = tuple(unmatched(row, result))
     return [_judged(row, metric, result, differs) for metric in row.numbers]
 
 
-def _judged(row: Row, metric: str, result: Result, differs: tuple[str, ...]) -> Outcome:
+def _judged(row: PaperRow, metric: str, result: Result, differs: tuple[str, ...]) -> Outcome:
     if metric not in row.measured_as:
         return Outcome(row, metric, None, NOT_RUN, f"the table names no value here for {metric}")
     name, paper = row.measured_as[metric], row.numbers[metric]
-    ours = value_of(name, row.images, result)
-    if ours is None:
+    value = value_at(name, row.images, result)
+    if value is None:
         if name in result.absent:
             return Outcome(row, metric, None, NOT_RUN, result.absent[name])
         why = f"the table's {metric} is {name}; measured were {', '.join(result.values)}"
         return Outcome(row, metric, None, NOT_COMPARABLE, why, differs)
     if paper is None:
-        return Outcome(row, metric, ours, NOT_COMPARABLE, "the table has no number", differs)
-    if row.images is not None and ours.num_images != row.images:
-        why = f"counts differ: {ours.num_images:,} images here, {row.images:,} in the table"
-        return Outcome(row, metric, ours, NOT_COMPARABLE, why, differs)
-    near = abs(ours.value - paper) <= row.within(metric)
-    return Outcome(row, metric, ours, REPRODUCED if near else NOT_REPRODUCED, "", differs)
+        return Outcome(row, metric, value, NOT_COMPARABLE, "the table has no number", differs)
+    if row.images is not None and value.num_images != row.images:
+        why = f"counts differ: {value.num_images:,} images here, {row.images:,} in the table"
+        return Outcome(row, metric, value, NOT_COMPARABLE, why, differs)
+    is_near = abs(value.value - paper) <= row.within(metric)
+    return Outcome(row, metric, value, REPRODUCED if is_near else NOT_REPRODUCED, "", differs)
 
 
-def value_of(name: str, images: int | None, result: Result) -> Value | None:
-    """The value of that name; of FID, which has one for each count, at ``images`` if there is one.
-
-    Else that of the largest count.
-    """
+def value_at(name: str, images: int | None, result: Result) -> Value | None:
+    """The value of that name; of several counts that at ``images``, else at the largest."""
     if name in result.values:
         return result.values[name]
     counted = [
@@ -103,38 +100,37 @@ def value_of(name: str, images: int | None, result: Result) -> Value | None:
     return max(at_count or counted, key=lambda value: value.num_images, default=None)
 
 
-def unmatched(row: Row, result: Result) -> list[str]:
-    """What the row states and the evaluation has otherwise, what it does not state, what is known.
+def unmatched(row: PaperRow, result: Result) -> list[str]:
+    """The facts that differ between row and evaluation, or that the row does not state.
 
-    Fields of the protocol are compared with the result's; network evaluations are those counted.
+    Fields of the protocol are compared with the result's, and network evaluations with its count.
     """
     protocol, subject = asdict(result.protocol), asdict(result.subject)
-    found = []
+    texts = []
     for name, stated in row.stated.items():
-        ours = _lookup(protocol if name.partition(".")[0] in protocol else subject, name)
-        if ours != stated:
-            found.append(f"{name}: {_told(ours)} here, {_told(stated)} in the table")
-    if row.resolution is not None and row.resolution != protocol["image_size"][-1]:
-        found.append(
-            f"resolution: {protocol['image_size'][-1]} here, {row.resolution} in the table"
-        )
-    counted = subject["network_evaluations"]
-    if row.evaluations is not None and row.evaluations != counted:
-        found.append(f"network evaluations: {counted:g} here, {row.evaluations} in the table")
-    found += _other_weights(row, result)
-    said = {name.partition(".")[0] for name in row.stated}
-    if silent := [text for name, text in _SHOULD_BE_STATED.items() if name not in said]:
-        found.append(f"not stated by the table: {', '.join(silent)}")
-    return found + row.not_matched
+        value = _lookup(protocol if name.partition(".")[0] in protocol else subject, name)
+        if value != stated:
+            texts.append(f"{name}: {_text_of(value)} here, {_text_of(stated)} in the table")
+    side = protocol["image_size"][-1]
+    if row.resolution is not None and row.resolution != side:
+        texts.append(f"resolution: {side} here, {row.resolution} in the table")
+    count = subject["network_evaluations"]
+    if row.evaluations is not None and row.evaluations != count:
+        texts.append(f"network evaluations: {count:g} here, {row.evaluations} in the table")
+    texts += _other_weights(row, result)
+    fields = {name.partition(".")[0] for name in row.stated}
+    if omitted := [text for name, text in _SHOULD_BE_STATED.items() if name not in fields]:
+        texts.append(f"not stated by the table: {', '.join(omitted)}")
+    return texts + row.not_matched
 
 
-def _other_weights(row: Row, result: Result) -> list[str]:
-    """A published checkpoint is told by the name that `zoo convert` wrote into the file."""
-    wanted = row.weights.get("checkpoint", "")
-    made = (result.provenance.get("converted") or {}).get("name")
-    if not wanted or "/" in wanted or made == wanted:  # those that ship have a folder
+def _other_weights(row: PaperRow, result: Result) -> list[str]:
+    """A published checkpoint is recognised by the name that `zoo convert` wrote into the file."""
+    expected = row.weights.get("checkpoint", "")
+    name = (result.provenance.get("converted") or {}).get("name")
+    if not expected or "/" in expected or name == expected:  # those that ship have a folder
         return []
-    return [f"weights: {made or 'of no published name'} here, {wanted} in the table"]
+    return [f"weights: {name or 'of no published name'} here, {expected} in the table"]
 
 
 def _lookup(record: Any, dotted: str) -> Any:
@@ -145,7 +141,7 @@ def _lookup(record: Any, dotted: str) -> Any:
     return record
 
 
-def _told(value: Any) -> str:
+def _text_of(value: object) -> str:
     if value is None:
         return "nothing"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eval.papers.judge import NOT_RUN, VERDICTS, Outcome
-from eval.papers.table import Table
+from eval.papers.table import PaperTable
 from eval.table.metric_columns import NONE
 from zoo.system.text import csv_text, markdown_table
 
@@ -15,82 +15,79 @@ _HEADS = ["row", "metric", "table", "ours", "95 % interval", "difference", "tole
 
 
 def to_csv(outcomes: Sequence[Outcome]) -> str:
-    """A line per number; what is not there is empty."""
+    """A line per number; missing facts are empty."""
     rows = []
-    for one in outcomes:
-        low, high = one.ours.interval if one.ours and one.ours.interval else (None, None)
-        ours = None if one.ours is None else one.ours.value
-        numbers = [one.paper, one.row.from_memory, ours, low, high, one.difference, _within(one)]
-        words = [one.verdict, one.why, "; ".join(one.unmatched)]
-        rows.append([one.row.name, one.metric, *numbers, *words])
+    for outcome in outcomes:
+        low, high = (outcome.value.interval if outcome.value else None) or (None, None)
+        value = None if outcome.value is None else outcome.value.value
+        numbers = [value, low, high, outcome.difference, _within(outcome)]
+        words = [outcome.verdict, outcome.why, "; ".join(outcome.unmatched)]
+        row = [outcome.row.name, outcome.metric, outcome.paper, outcome.row.from_memory]
+        rows.append([*row, *numbers, *words])
     return csv_text(_COLUMNS, rows, end="\r\n")
 
 
-def to_markdown(table: Table, outcomes: Sequence[Outcome], command: str) -> str:
-    """The numbers side by side, then what was not matched and why rows were not run."""
+def to_markdown(table: PaperTable, outcomes: Sequence[Outcome], command: str) -> str:
+    """The numbers side by side, then everything unmatched, and why rows were not run."""
     arxiv = f" ([arXiv:{table.arxiv}](https://arxiv.org/abs/{table.arxiv}))" if table.arxiv else ""
     lines = [f"# {table.paper}, {table.table}", ""]
     lines += [f"{table.title or table.paper}{arxiv}, measured by `{command}`.", ""]
     lines += [markdown_table(_HEADS, map(_row, outcomes)), ""]
-    counts = {verdict: sum(one.verdict == verdict for one in outcomes) for verdict in VERDICTS}
-    lines += [", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".", ""]
+    verdicts = [outcome.verdict for outcome in outcomes]
+    lines += [", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS) + ".", ""]
     lines += [
-        "The interval covers sampling noise of ours for these weights and this reference; the "
-        "table's number has noise of its own.",
+        "The interval covers the sampling noise of our number for these weights and this "
+        "reference; the table's number has noise of its own.",
         "",
     ]
-    differs = _grouped([(one.row.name, text) for one in outcomes for text in one.unmatched])
-    lines += _section("What was not matched", differs)
-    whys = [(one.row.name, one.why) for one in outcomes if one.why]
-    lines += _section("Not run, or not comparable", _grouped(whys))
+    differences = [(o.row.name, text) for o in outcomes for text in o.unmatched]
+    lines += _section("What was not matched", differences)
+    reasons = [(o.row.name, o.why) for o in outcomes if o.why]
+    lines += _section("Not run, or not comparable", reasons)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def told(one: Outcome) -> str:
+def sentence(outcome: Outcome) -> str:
     """An outcome in one line, for a terminal."""
-    ours = NONE if one.ours is None else _number(one.ours.value)
-    verdict = f"{one.verdict}: {one.why}" if one.why else one.verdict
-    return f"  {one.metric}: {ours}, the table has {_paper(one)}: {verdict}"
+    value = NONE if outcome.value is None else _number(outcome.value.value)
+    verdict = f"{outcome.verdict}: {outcome.why}" if outcome.why else outcome.verdict
+    return f"  {outcome.metric}: {value}, the table has {_paper(outcome)}: {verdict}"
 
 
-def _row(one: Outcome) -> list[str]:
-    ours, interval, difference, within = NONE, NONE, NONE, _within(one)
-    if one.ours is not None:
-        ours = _number(one.ours.value)
-        if one.ours.interval is not None:
-            interval = " to ".join(map(_number, one.ours.interval))
-    if one.difference is not None:
-        difference = f"{one.difference:+.2g}"
+def _row(outcome: Outcome) -> list[str]:
+    value, interval, difference, within = NONE, NONE, NONE, _within(outcome)
+    if outcome.value is not None:
+        value = _number(outcome.value.value)
+        if outcome.value.interval is not None:
+            interval = " to ".join(map(_number, outcome.value.interval))
+    if outcome.difference is not None:
+        difference = f"{outcome.difference:+.2g}"
     tolerance = NONE if within is None else f"± {within:.2g}"
-    texts = [one.row.name, one.metric, _paper(one), ours, interval, difference, tolerance]
-    return [*texts, one.verdict]
+    name, metric, verdict = outcome.row.name, outcome.metric, outcome.verdict
+    return [name, metric, _paper(outcome), value, interval, difference, tolerance, verdict]
 
 
-def _paper(one: Outcome) -> str:
-    number = NONE if one.paper is None else _number(one.paper)
-    return f"{number} (from memory)" if one.row.from_memory else number
+def _paper(outcome: Outcome) -> str:
+    number = NONE if outcome.paper is None else _number(outcome.paper)
+    return f"{number} (from memory)" if outcome.row.from_memory else number
 
 
 def _number(number: float) -> str:
-    """Five digits, as the tables have them; whoever compares wants more than a page's three."""
+    """Five digits, as in the tables, for comparison; pages have three."""
     return f"{number:.5g}"
 
 
-def _within(one: Outcome) -> float | None:
-    if one.verdict == NOT_RUN or one.paper is None or one.metric not in one.row.tolerance:
+def _within(outcome: Outcome) -> float | None:
+    row, metric = outcome.row, outcome.metric
+    if outcome.verdict == NOT_RUN or outcome.paper is None or metric not in row.tolerance:
         return None
-    return one.row.within(one.metric)
+    return row.within(metric)
 
 
-def _section(title: str, texts: dict[str, list[str]]) -> list[str]:
-    if not texts:
-        return []
-    return [f"## {title}", "", *(f"- {t} ({', '.join(names)})" for t, names in texts.items()), ""]
-
-
-def _grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """Each text with the rows that it is about."""
-    found: dict[str, dict[str, None]] = {}
+def _section(title: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """A list of the distinct texts, each with the names of its rows."""
+    names_of: dict[str, dict[str, None]] = {}
     for name, text in pairs:
-        found.setdefault(text, {})[name] = None
-    return {text: list(names) for text, names in found.items()}
+        names_of.setdefault(text, {})[name] = None
+    lines = [f"- {text} ({', '.join(names)})" for text, names in names_of.items()]
+    return [f"## {title}", "", *lines, ""] if lines else []

@@ -1,1 +1,1 @@
-"""A table as files: CSV, Markdown, LaTeX, an HTML page, pictures, W&B."""
+"""Reports of a comparison: CSV, Markdown, LaTeX, an HTML page, pictures, W&B."""

@@ -19,17 +19,17 @@ Curve = list[tuple[float, float]]
 
 NARROW, WIDE = 350, 900  # pixels of a chart: on a phone or in a card, and across the page
 _ROW, _TEXT, _MARK = 52, 10, 31  # pixels: the height of a row, where its text and its mark are
-_READABLE = 3  # an axis may grow to so many times its intervals' span to take in a line
+_READABLE = 3  # an axis may grow to this multiple of its intervals' span to include a line
 _DASHES = {"floor": "--", "ceiling": "-", "chance": ":"}
 
 
 class Line(NamedTuple):
-    """A number of real images that values are read beside.
+    """A number of real images, drawn for comparison with the values.
 
     Attributes:
         kind: "floor", "ceiling" or "chance".
         at: the number.
-        text: what it is, in words.
+        text: its description.
         comparable: whether it may be drawn beside the values.
     """
 
@@ -46,14 +46,14 @@ class Axis(NamedTuple):
     high: float
 
     def holds(self, line: Line) -> bool:
-        """Whether a line is drawn on it."""
+        """Whether a line is within the range."""
         return line.comparable and self.low <= line.at <= self.high
 
     def legend(self, line: Line) -> str:
-        """A line in words, with the side where it lies off the axis."""
+        """A line in words, with its side if it is outside the axis."""
         if self.holds(line) or not line.comparable:
             return line.text
-        return f"{line.text}, {'left' if line.at < self.low else 'right'} of this axis"
+        return f"{line.text}, to the {'left' if line.at < self.low else 'right'} of this axis"
 
 
 def lines_of(values: Sequence[Value]) -> list[Line]:
@@ -65,7 +65,7 @@ def lines_of(values: Sequence[Value]) -> list[Line]:
             continue
         comparable = not of or of == count or first.unbiased
         images = f" of {of:,} real images" if of else ""
-        reason = "" if comparable else f"; not drawn, for the values are of {count:,}"
+        reason = "" if comparable else f"; not drawn, because the values are of {count:,}"
         what = "noise floor" if first.distance else "held out"
         lines.append(Line("floor", floor, f"{what}{images}: {short(floor)}{reason}", comparable))
     for ceiling in dict.fromkeys(v.ceiling for v in values if v.ceiling is not None):
@@ -76,7 +76,7 @@ def lines_of(values: Sequence[Value]) -> list[Line]:
 
 
 def axis_of(values: Sequence[Value], lines: Sequence[Line]) -> Axis:
-    """From the lowest end to the highest, and to each line that leaves the intervals readable."""
+    """A range for all intervals, and for each line that leaves the intervals readable."""
     ends = [end for v in values for end in (*(v.interval or ()), *v.trainings, v.value)]
     low, high = min(ends), max(ends)
     span = (high - low) or abs(high) or 1.0
@@ -92,14 +92,7 @@ def axis_of(values: Sequence[Value], lines: Sequence[Line]) -> Axis:
 def forest(
     title: str, rows: Mapping[str, Value | None], lines: Sequence[Line], axis: Axis
 ) -> Markup:
-    """A row per model on one axis: its number, its 95 % interval, its trainings' own numbers.
-
-    Args:
-        title: of the metric.
-        rows: name to value, None where it was not measured.
-        lines: drawn where the axis holds them.
-        axis: of ``axis_of``.
-    """
+    """A row per model on one axis: its number, its 95 % interval, its trainings' own numbers."""
     readings = {name: reading(value) for name, value in rows.items()}
     figure, axes = _rows(readings, axis, scale=24)
     for tick in axes.get_xticks():
@@ -193,7 +186,7 @@ def curves(histories: Mapping[str, Curve], width: int = NARROW) -> Markup:
 
 
 def ends(histories: Mapping[str, Curve]) -> dict[str, str]:
-    """The last loss of every curve that is drawn, in words, by name."""
+    """The last loss of every drawn curve, in words, by name."""
     return {name: f"{line[-1][1]:.3g} at the end" for name, line in _drawn(histories).items()}
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from eval.result.uncertainty import block_bounds
 from eval.table.column import Cell
-from eval.table.ranking import BEST, LEVEL, Standing, standings
+from eval.table.ranking import BEST, LEVEL, Rank, ranks
 from eval.table.table import Table
 
-_ACROSS = 4  # metrics beside each other; more go below, or the table would leave the page
+_ACROSS = 4  # metrics beside each other; further ones go below, to fit the page's width
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -22,7 +22,7 @@ _SPECIAL = {
     "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "–": "--",
 }  # fmt: skip
-_TEMPLATE = Environment(  # delimiters that LaTeX has no use for; every text is escaped here
+_TEMPLATE = Environment(  # delimiters that LaTeX does not use; every text is escaped here
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     variable_start_string="<<", variable_end_string=">>",
     block_start_string="<%", block_end_string="%>", comment_start_string="<#",
@@ -37,38 +37,35 @@ def to_latex(table: Table, title: str, command: str) -> str:
     Best values are bold, those not distinguishable from them underlined. The subscript is half the
     95 % interval, or its ends where they are not equally far from the value.
 
-    Args:
-        table: of ``compare``.
-        title: the caption's first words.
-        command: what makes this comparison again; a comment in the file.
+    ``title`` begins the caption; ``command``, which repeats the comparison, is a comment in the
+    file.
     """
-    shown = [
+    indices = [
         i
         for i, column in enumerate(table.columns)
         if column.on_page and not column.of_cost and column.key != "model"
     ]
-    count = math.ceil(len(shown) / _ACROSS)
-    edges = [len(shown) * k // count for k in range(count + 1)]  # parts of about one width
+    bounds = block_bounds(len(indices), math.ceil(len(indices) / _ACROSS))  # of about one width
     return _TEMPLATE.render(
         command=" ".join(command.split()),
         caption=_caption(table, title),
-        parts=[_part(table, shown[start:end]) for start, end in pairwise(edges)],
+        parts=[_part(table, indices[start:end]) for start, end in bounds],
     )
 
 
-def _part(table: Table, shown: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+def _part(table: Table, indices: Sequence[int]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows of some columns, as LaTeX."""
-    places = {i: standings(table, i) for i in shown}
+    places = {i: ranks(table, i) for i in indices}
     keys = {column.key: i for i, column in enumerate(table.columns)}
     rows = []
     for row, (name, cells) in enumerate(table.rows):
         texts = [escaped(name)]
-        for i in shown:
+        for i in indices:
             low, high = (keys.get(f"{table.columns[i].key}_{end}") for end in ("low", "high"))
             ends = [cells[end] for end in (low, high) if end is not None]
             texts.append(_number(cells[i], ends, places[i][row]))
         rows.append(texts)
-    return ["model", *(_stacked(escaped(table.columns[i].title)) for i in shown)], rows
+    return ["model", *(_stacked(escaped(table.columns[i].title)) for i in indices)], rows
 
 
 def _stacked(head: str) -> str:
@@ -82,25 +79,23 @@ def _stacked(head: str) -> str:
     return f"\\begin{{tabular}}[b]{{@{{}}r@{{}}}}{name}\\\\{rest}\\end{{tabular}}"
 
 
-def _number(cell: Cell, ends: Sequence[Cell], standing: Standing) -> str:
+def _number(cell: Cell, ends: Sequence[Cell], rank: Rank) -> str:
     if not isinstance(cell.value, int | float):
         return escaped(cell.text)
-    known = [end.value for end in ends if isinstance(end.value, int | float)]
-    if len(known) < 2:
-        return f"${_marked(cell.text, standing)}$"
-    half = (known[1] - known[0]) / 2
-    if abs(known[0] + known[1] - 2 * cell.value) > 0.02 * half or half <= 0:
+    bounds = [end.value for end in ends if isinstance(end.value, int | float)]
+    if len(bounds) < 2:
+        return f"${_marked(cell.text, rank)}$"
+    half = (bounds[1] - bounds[0]) / 2
+    if abs(bounds[0] + bounds[1] - 2 * cell.value) > 0.02 * half or half <= 0:
         between = ", ".join(_math(end.text) for end in ends)
-        return f"${_marked(cell.text, standing)}{{}}_{{[{between}]}}$"
-    digits = max(0, 1 - math.floor(math.log10(half)))  # two of the interval's are meant
-    return f"${_marked(f'{cell.value:,.{digits}f}', standing)}{{}}_{{\\pm {half:,.{digits}f}}}$"
+        return f"${_marked(cell.text, rank)}{{}}_{{[{between}]}}$"
+    digits = max(0, 1 - math.floor(math.log10(half)))  # two significant ones of the interval
+    return f"${_marked(f'{cell.value:,.{digits}f}', rank)}{{}}_{{\\pm {half:,.{digits}f}}}$"
 
 
-def _marked(number: str, standing: Standing) -> str:
-    shown = _math(number)
-    return {BEST: f"\\mathbf{{{shown}}}", LEVEL: f"\\underline{{{shown}}}"}.get(
-        standing.place, shown
-    )
+def _marked(number: str, rank: Rank) -> str:
+    text = _math(number)
+    return {BEST: f"\\mathbf{{{text}}}", LEVEL: f"\\underline{{{text}}}"}.get(rank.place, text)
 
 
 def _math(text: str) -> str:
@@ -110,9 +105,9 @@ def _math(text: str) -> str:
 
 def _caption(table: Table, title: str) -> str:
     sentences = [f"{title}."]
-    if table.differences:
-        fields = ", ".join(dict.fromkeys(difference.field for difference in table.differences))
-        sentences.append(f"Forced: the rows differ in {fields}, so their numbers do not compare.")
+    if table.mismatches:
+        fields = ", ".join(dict.fromkeys(mismatch.field for mismatch in table.mismatches))
+        sentences.append(f"Forced: the rows differ in {fields}; their numbers are not comparable.")
     sentences.append(_protocol(table.protocol))
     keys = [column.key for column in table.columns]
     if any(key.endswith("_low") for key in keys):
@@ -121,7 +116,7 @@ def _caption(table: Table, title: str) -> str:
         if isinstance(table.budget.get("seed"), list):
             over = f"over {len(table.budget['seed'])} trainings of each method"
         sentences.append(f"Subscript: half the 95 % interval, {over}.")
-    places = {standing.place for i in range(len(keys)) for standing in standings(table, i)}
+    places = {rank.place for i in range(len(keys)) for rank in ranks(table, i)}
     if BEST in places:
         sentences.append("Bold: best.")
     if LEVEL in places:

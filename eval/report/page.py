@@ -1,4 +1,4 @@
-"""The comparison as one HTML page that needs nothing but itself."""
+"""The comparison as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from eval.report import page_view
 from eval.result.record import Result
-from eval.table.formatting import rank_warnings, told
+from eval.table.formatting import rank_warnings, text_of
 from eval.table.table import Table
 from eval.table.verdict import note as verdict_note
 
@@ -27,15 +27,9 @@ def page(
     command: str,
     pairs: Mapping[str, bytes] | None = None,
 ) -> str:
-    """The whole page; everything that comes from outside is escaped.
+    """The whole page; every text from outside is escaped.
 
-    Args:
-        table: of ``compare``.
-        results: the rows' results, in the table's order.
-        samples: name to PNG grid.
-        title: of the page.
-        command: what makes this comparison again.
-        pairs: name to PNG of its closest pairs of generated and training image.
+    For the arguments see ``eval.report.write.write_report``.
     """
     closest = "closest pairs of generated and training image"
     return _TEMPLATE.render(
@@ -82,8 +76,8 @@ def _either(numbers: Iterable[int]) -> str:
 
 
 def _in_words(record: Mapping[str, Any]) -> dict[str, str]:
-    """A hash by its first digits, which tell it; the whole of it stands in the records."""
-    texts = {field.replace("_", " "): told(value) for field, value in record.items()}
+    """The texts by field; a hash by its first digits, because the records have the whole of it."""
+    texts = {field.replace("_", " "): text_of(value) for field, value in record.items()}
     return {
         field: f"{text[:16]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text
         for field, text in texts.items()
@@ -91,7 +85,7 @@ def _in_words(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _record(result: Result) -> str:
-    """A result whole, as JSON, but for its curve, which is drawn."""
+    """A result as JSON, without its curve, which is drawn."""
     record: dict[str, Any] = asdict(result)
     record["provenance"] = {k: v for k, v in result.provenance.items() if k != "history"}
     return json.dumps(record, indent=2)

@@ -1,4 +1,4 @@
-"""What the page's template shows: texts, numbers in words, charts and pictures, part by part."""
+"""The content of the page's template: texts, numbers, charts and pictures, part by part."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from eval.report.picture import fitted, size
 from eval.result.record import Result, Value
 from eval.table.column import Cell, Column
 from eval.table.formatting import NONE, has_ratio, short
-from eval.table.ranking import BEST, LEVEL, Standing, standings
+from eval.table.ranking import BEST, LEVEL, Rank, ranks
 from eval.table.table import Table
 from eval.table.verdict import sentences
 
 View = dict[str, Any]
-"""What a part of the template reads, by name."""
+"""The variables of a part of the template."""
 
 _WIDEST = 1600  # pixels of an image on the page
 _ENLARGED = 700  # narrower ones are drawn larger, pixel by pixel
@@ -29,22 +29,22 @@ def quality(table: Table) -> View:
 
 
 def cost(table: Table) -> View | None:
-    """Size, training and sampling of every row; None where none of it is known."""
+    """Size, training and sampling of every row; None where nothing is known of them."""
     of_cost = [i for i, column in enumerate(table.columns) if column.of_cost]
     if not any(isinstance(cells[i].value, int | float) for _, cells in table.rows for i in of_cost):
         return None
     return _sortable(table, [0, *(i for i in of_cost if table.columns[i].on_page)])
 
 
-def _sortable(table: Table, shown: Sequence[int]) -> View:
-    places = {i: standings(table, i) for i in shown}
-    differing = {difference.row for difference in table.differences}
+def _sortable(table: Table, indices: Sequence[int]) -> View:
+    row_ranks = {i: ranks(table, i) for i in indices}
+    differing = {mismatch.row for mismatch in table.mismatches}
     return {
-        "heads": [_head(table, i) for i in shown],
+        "heads": [_head(table, i) for i in indices],
         "rows": [
             {
                 "differs": name in differing,
-                "cells": [_cell(cells[i], table.columns[i], places[i][row]) for i in shown],
+                "cells": [_cell(cells[i], table.columns[i], row_ranks[i][row]) for i in indices],
             }
             for row, (name, cells) in enumerate(table.rows)
         ],
@@ -62,15 +62,15 @@ def _head(table: Table, index: int) -> View:
     }
 
 
-def _cell(cell: Cell, column: Column, standing: Standing) -> View:
+def _cell(cell: Cell, column: Column, rank: Rank) -> View:
     return {
         "name": column.key == "model",
         "number": not isinstance(cell.value, str),
         "key": "" if cell.value is None else str(cell.value),
         "text": cell.text,
         "notes": [note for note in cell.note.split(" · ") if note],
-        "place": standing.place if standing.place in (BEST, LEVEL) else "",
-        "verdict": standing.said,
+        "place": rank.place if rank.place in (BEST, LEVEL) else "",
+        "verdict": rank.note,
     }
 
 
@@ -87,7 +87,7 @@ def pictures(images: Mapping[str, bytes], kind: str) -> list[View]:
 
 
 def forests(table: Table, results: Sequence[Result]) -> list[View]:
-    """A chart for every metric with an interval: all rows on one axis, and what may be said."""
+    """A chart for every metric with an interval: all rows on one axis, with their verdicts."""
     pairs = sentences(table.verdicts)
     return [
         _forest(table, results, index) | {"pairs": pairs.get(column.key, [])}
@@ -102,37 +102,36 @@ def _forest(table: Table, results: Sequence[Result], index: int) -> View:
     values = [value for value in rows.values() if value is not None]
     lines = charts.lines_of(values)
     axis = charts.axis_of(values, lines)
-    places = []
-    for row, (result, standing) in enumerate(zip(results, standings(table, index), strict=True)):
-        text = standing.said.replace(" = ", "\u00a0=\u00a0").replace(" < ", "\u00a0<\u00a0")
+    notes = []
+    for row, (result, rank) in enumerate(zip(results, ranks(table, index), strict=True)):
+        text = rank.note.replace(" = ", "\u00a0=\u00a0").replace(" < ", "\u00a0<\u00a0")
         if column.key not in result.values:
             text = result.absent.get(column.key, "not measured")
         if text:
-            places.append((row, result.subject.name, text))
+            notes.append((row, result.subject.name, text))
     return {
         "title": column.title,
         "chart": charts.forest(column.title, rows, lines, axis),
         "lines": [(line.kind if axis.holds(line) else "", axis.legend(line)) for line in lines],
-        "standings": places,
+        "ranks": notes,
     }
 
 
 def floor(results: Sequence[Result]) -> View | None:
-    """FID over its noise floor, where the floor is of its count and no interval is drawn."""
+    """FID over its noise floor, where both have one count and no interval is drawn."""
     for name, first in results[0].values.items():
         if has_ratio(first) and first.floor and first.floor_images == first.num_images:
             rows = {result.subject.name: result.values.get(name) for result in results}
             if any(value and value.interval for value in rows.values()):
                 return None
             chart = charts.bars(f"FID of {first.num_images:,} images", rows)
-            return {
-                "images": f"{first.num_images:,}", "score": short(first.floor), "chart": chart
-            }  # fmt: skip
+            images = f"{first.num_images:,}"
+            return {"images": images, "score": short(first.floor), "chart": chart}
     return None
 
 
 def curves(results: Sequence[Result]) -> View:
-    """Every model's training loss over steps, and the names of those that have none."""
+    """Every model's training loss over steps, and the names of models without one."""
     histories = {
         result.subject.name: [
             (float(step), float(loss)) for step, loss in result.provenance.get("history") or []
@@ -149,29 +148,27 @@ def curves(results: Sequence[Result]) -> View:
 
 
 def distances(results: Sequence[Result]) -> View | None:
-    """Distances to the nearest training image beside held-out images'; None if not measured."""
-    measured = [
+    """Distances to the nearest training image, and those of held-out images; None if absent."""
+    values = [
         (result.subject.name, value)
         for result in results
         for value in result.values.values()
         if value.column == "section"
     ]
-    if not measured:
+    if not values:
         return None
-    first = measured[0][1]
+    first = values[0][1]
     keys = [key for key in first.detail if re.fullmatch(r"p\d+", key)]
-    held_out = {
-        k.removeprefix("test_"): v for k, v in first.detail.items() if k.startswith("test_")
-    }
-    rows = [(row, [*_percentiles(value.detail, keys), _closer(value)]) for row, value in measured]
-    if held_out:
-        rows.append(("held-out real images", [*_percentiles(held_out, keys), NONE]))
+    test = {k.removeprefix("test_"): v for k, v in first.detail.items() if k.startswith("test_")}
+    rows = [(row, [*_percentiles(value.detail, keys), _closer(value)]) for row, value in values]
+    if test:
+        rows.append(("held-out real images", [*_percentiles(test, keys), NONE]))
     names = {"p50": "median", "p1": "1st"}
     return {
         "definition": first.definition,
         "heads": [names.get(key, f"{key[1:]}th") for key in keys],
         "rows": rows,
-        "held_out": bool(held_out),
+        "held_out": bool(test),
     }
 
 

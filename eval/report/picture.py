@@ -1,4 +1,4 @@
-"""Images as they stand in a report: PNG grids, closest pairs, the comparison's figure."""
+"""The images of a report: PNG grids, closest pairs, the comparison's figure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from zoo.system.picture import image_grid, png
@@ -40,8 +41,6 @@ def fitted(data: bytes, width: int) -> bytes:
 
     A page with every grid of 256 x 256 images in full would have tens of megabytes.
     """
-    from PIL import Image
-
     if size(data)[0] <= width:
         return data
     image = Image.open(io.BytesIO(data))
@@ -57,20 +56,14 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def side_by_side(sheets: dict[str, bytes], subtitles: dict[str, str]) -> bytes:
-    """One PNG with every model's sample grid under its name.
-
-    Args:
-        sheets: name to PNG, in the order of the panels.
-        subtitles: name to a line below the name.
-    """
+    """One PNG with every model's sample grid under its name."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from PIL import Image
 
     images = {name: Image.open(io.BytesIO(data)) for name, data in sheets.items()}
     tallest = max(image.height / image.width for image in images.values())
     figure = Figure(figsize=(3.1 * len(images), 3.1 * tallest + 0.75), dpi=160, facecolor="white")
-    FigureCanvasAgg(figure)  # a figure of its own, so that no GUI backend or global state is used
+    FigureCanvasAgg(figure)  # without pyplot, so that no GUI backend or global state is used
     for index, (name, image) in enumerate(images.items()):
         axes = figure.add_subplot(1, len(images), index + 1)
         axes.imshow(image, interpolation="nearest")

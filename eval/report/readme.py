@@ -1,4 +1,4 @@
-"""``python -m eval.report.readme runs/demo``: a comparison's numbers and picture for the README."""
+"""``python -m eval.report.readme runs/demo``: puts a comparison's results into the README."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COLUMNS = {
     "network_evaluations": "network evaluations",
     "images_per_second": "images/s ↑",
 }
-"""Columns of a comparison's CSV, and what the README calls them."""
+"""Columns of a comparison's CSV, and their names in the README."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Rewrites the README's block of results from the folder that a comparison wrote."""
+    """Rewrites the README's block of results from a comparison's folder."""
     parser = argparse.ArgumentParser(prog="python -m eval.report.readme", description=__doc__)
     parser.add_argument("folder", type=Path, help="where `zoo compare` wrote results.csv")
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def update(readme: Path, folder: Path) -> None:
-    """Replaces what stands between the markers; the whole table and the picture go to ``docs/``.
+    """Replaces the text between the markers; the whole table and the picture go to ``docs/``.
 
     Raises:
-        ValueError: the folder holds no table or not the README's columns, or the README no markers.
+        ValueError: the folder has no table, the table lacks a column, or the README its markers.
     """
     files = [folder / name for name in ("results.csv", "results.md", "comparison.png")]
     for file in files:
@@ -89,7 +89,7 @@ def with_results(text: str, block: str) -> str:
     <!-- results:end --> end
 
     Raises:
-        ValueError: the text has not one pair of markers.
+        ValueError: the text does not have exactly one pair of markers.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

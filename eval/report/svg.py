@@ -1,4 +1,4 @@
-"""Figures of matplotlib as SVG within a page: in its colours, in its font, named by a label.
+"""Matplotlib figures as SVG within a page, in its colours and font, with an ARIA label.
 
 Colours are variables of the page's style sheet, so that a figure follows it into dark mode.
 """
@@ -25,11 +25,11 @@ _STYLE = {
 }  # fmt: skip
 
 styled = matplotlib.style.context(["default", _STYLE])
-"""Decorates whatever draws a figure: the same bytes whatever the user's own style is."""
+"""Decorator of functions that draw a figure: the same bytes whatever the user's own style."""
 
 
 def paint(name: str) -> str:
-    """A colour that stands for the style sheet's variable ``--name`` until the SVG is written."""
+    """A placeholder colour, which becomes the style sheet's variable ``--name`` in the SVG."""
     return f"#fe00{_PAINTS.index(name):02x}"
 
 
@@ -39,13 +39,9 @@ def series(row: int) -> str:
 
 
 def canvas(width: int, height: int, left: int, bottom: int) -> tuple[Figure, Any]:
-    """A figure and its axes; lengths are pixels of the page where it has its natural width.
+    """A figure and its axes; lengths are pixels of the page at the figure's natural width.
 
-    Args:
-        width: of the figure.
-        height: of the axes.
-        left: room for numbers beside the axes.
-        bottom: room for numbers below them.
+    ``left`` and ``bottom`` are room for numbers outside the axes.
     """
     whole = height + bottom + _MARGIN
     size = (1 - (left + _MARGIN) / width, height / whole)
@@ -63,13 +59,10 @@ def canvas(width: int, height: int, left: int, bottom: int) -> tuple[Figure, Any
 def inline(figure: Figure, title: str, readings: Mapping[str, str]) -> Markup:
     """The figure as an ``svg`` element without identifiers that two figures could share.
 
-    A ``gid`` "class:NAME" becomes the class NAME. Nothing may be clipped, for clip paths are loaded
-    from an address.
+    A ``gid`` "class:NAME" becomes the class NAME. Nothing may be clipped, because clip paths are
+    loaded from an address.
 
-    Args:
-        figure: of ``canvas``.
-        title: what it shows.
-        readings: name to its numbers in words; a screen reader has them in the figure's place.
+    A screen reader reads ``readings``, name to numbers in words, instead of the figure.
     """
     label = f"{title}: " + "; ".join(f"{name} {text}" for name, text in readings.items())
     buffer = io.StringIO()

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eval.table.formatting import told
-from eval.table.ranking import BEST, standings
+from eval.table.formatting import text_of
+from eval.table.ranking import BEST, ranks
 from eval.table.table import Table
 from eval.table.verdict import note as verdict_note
 from eval.table.verdict import sentences
 from zoo.system.text import csv_text, markdown_table, markdown_text
 
 _BOLD = (
-    "Bold: the best value of a column, which does not say that the difference to the next is "
+    "Bold: the best value of a column, which does not mean that its difference to the next is "
     "larger than chance."
 )
 
 
 def to_csv(table: Table) -> str:
-    """One row per model with unrounded numbers, and the differences where rows were forced."""
+    """One row per model with unrounded numbers, and the mismatches where rows were forced."""
     heads = [column.key for column in table.columns]
     rows = [[cell.value for cell in cells] for _, cells in table.rows]
-    if table.differences:
+    if table.mismatches:
         heads.append("differs_in")
         for row, (name, _) in zip(rows, table.rows, strict=True):
-            row.append("; ".join(str(d) for d in table.differences if d.row == name))
+            row.append("; ".join(str(m) for m in table.mismatches if m.row == name))
     return csv_text(heads, rows)
 
 
 def to_markdown(table: Table, title: str, command: str) -> str:
     """The table with its budget, protocol and definitions."""
     lines = [f"# {markdown_text(title)}", "", f"Made by `{command}`.", "", *_results(table)]
-    if table.differences:
+    if table.mismatches:
         lines += ["", "**Forced: these rows differ in protocol or budget.**", ""]
-        lines += _items(map(str, table.differences))
+        lines += _items(map(str, table.mismatches))
     if table.warnings:
         lines += ["", "Warnings:", "", *_items(table.warnings)]
     lines += _verdicts(table)
     for heading, record in (("Budget", table.budget), ("Protocol", table.protocol)):
         lines += ["", f"## {heading}", ""]
-        lines += [f"- {field}: {markdown_text(told(value))}" for field, value in record.items()]
+        lines += [f"- {field}: {markdown_text(text_of(value))}" for field, value in record.items()]
     lines += ["", "## What the columns mean", ""]
     lines += [
         f"- **{markdown_text(column.title)}**: {markdown_text(column.definition)}"
@@ -50,14 +50,14 @@ def to_markdown(table: Table, title: str, command: str) -> str:
 
 
 def _results(table: Table) -> list[str]:
-    shown = [i for i, column in enumerate(table.columns) if column.on_page]
-    best = {i: [standing.place == BEST for standing in standings(table, i)] for i in shown}
+    indices = [i for i, column in enumerate(table.columns) if column.on_page]
+    best = {i: [rank.place == BEST for rank in ranks(table, i)] for i in indices}
     rows = []
     for row, (_, cells) in enumerate(table.rows):
-        texts = [f"**{cells[i].text}**" if best[i][row] else cells[i].text for i in shown]
-        notes = [cells[i].note for i in shown]
+        texts = [f"**{cells[i].text}**" if best[i][row] else cells[i].text for i in indices]
+        notes = [cells[i].note for i in indices]
         rows.append([f"{t} ({note})" if note else t for t, note in zip(texts, notes, strict=True)])
-    lines = [markdown_table([table.columns[i].title for i in shown], rows)]
+    lines = [markdown_table([table.columns[i].title for i in indices], rows)]
     return [*lines, "", _BOLD] if any(map(any, best.values())) else lines
 
 
@@ -66,7 +66,7 @@ def _verdicts(table: Table) -> list[str]:
         return []
     lines = [
         "",
-        "## Which differences are more than chance?",
+        "## Which mismatches are more than chance?",
         "",
         markdown_text(verdict_note(table.verdicts)),
     ]

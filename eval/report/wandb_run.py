@@ -6,14 +6,17 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
+
 from eval.result.record import Result
 from eval.table.formatting import title_of
 from eval.table.table import Table
 
 
 def log_to_wandb(
-    logger: Any,
-    config: Any,
+    logger: WandbLogger,
+    config: dict[str, Any],
     table: Table,
     results: Sequence[Result],
     samples: Mapping[str, bytes],
@@ -25,13 +28,7 @@ def log_to_wandb(
     with its interval) and ``verdicts`` (a row per pair of models and metric), the images
     ``samples/<name>`` and ``nearest/<name>``, and every value in its summary.
 
-    Args:
-        logger: of ``zoo.logger.wandb.wandb_logger``.
-        config: the comparison's, resolved.
-        table: of ``compare``.
-        results: the rows' results, in the table's order.
-        samples: name to PNG grid.
-        pairs: name to PNG of its closest pairs of generated and training image.
+    For the other arguments see ``eval.report.write.write_report``.
     """
     import wandb
 
@@ -44,7 +41,8 @@ def log_to_wandb(
         logged["verdicts"] = _table(*verdicts_table(table))
     for kind, images in (("samples", samples), ("nearest", pairs or {})):
         for name, data in images.items():
-            logged[f"{kind}/{name}"] = wandb.Image(_opened(data), caption=name)
+            picture = Image.open(io.BytesIO(data)).convert("RGB")
+            logged[f"{kind}/{name}"] = wandb.Image(picture, caption=name)
     run = logger.experiment
     run.log(logged)
     for result in results:
@@ -60,7 +58,7 @@ def results_table(table: Table) -> tuple[list[str], list[list[Any]]]:
 
 
 def values_table(results: Sequence[Result]) -> tuple[list[str], list[list[Any]]]:
-    """A row per model and metric: the value and what it has to be read beside."""
+    """A row per model and metric: the value with its interval and its baselines."""
     parts = ("standard_error", "corrected", "floor", "ceiling", "num_images")
     rows = []
     for result in results:
@@ -73,32 +71,26 @@ def values_table(results: Sequence[Result]) -> tuple[list[str], list[list[Any]]]
 
 
 def verdicts_table(table: Table) -> tuple[list[str], list[list[Any]]]:
-    """A row per pair and metric: the difference, its p, and what may be said of it."""
+    """A row per pair and metric: the difference, its p, and the verdict."""
     heads = ["metric", "first", "second", "difference", "standard_error", "p", "adjusted_p", "said"]
     rows: list[list[Any]] = []
     for verdict in table.verdicts:
         gap = verdict.difference
         numbers = [gap.value, gap.standard_error, gap.p, gap.adjusted]
-        rows.append([verdict.metric, verdict.first, verdict.second, *numbers, verdict.said])
+        rows.append([verdict.metric, verdict.first, verdict.second, *numbers, verdict.outcome])
     return heads, rows
 
 
 def _table(heads: list[str], rows: list[list[Any]]) -> Any:
-    """A W&B table; a column with nothing known in it is left out, for it has no type."""
+    """A W&B table; an empty column is left out, because it has no type."""
     import wandb
 
-    known = [i for i in range(len(heads)) if any(row[i] is not None for row in rows)]
+    indices = [i for i in range(len(heads)) if any(row[i] is not None for row in rows)]
     return wandb.Table(
-        columns=[heads[i] for i in known],
-        data=[[_plain(row[i]) for i in known] for row in rows],
+        columns=[heads[i] for i in indices],
+        data=[[_plain(row[i]) for i in indices] for row in rows],
     )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _opened(data: bytes) -> Any:
-    from PIL import Image
-
-    return Image.open(io.BytesIO(data)).convert("RGB")

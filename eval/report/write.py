@@ -1,6 +1,6 @@
 """A comparison as files: CSV for programs, Markdown, LaTeX, an HTML page, and one picture.
 
-Pure on a table, its results and the sample grids: nothing is measured or loaded here.
+Everything is made of a table, its results and the sample grids; nothing is measured here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eval.table.table import Table
 from zoo.system.files import write_atomically
 
 
-def write(
+def write_report(
     folder: str | Path,
     table: Table,
     results: list[Result],
@@ -30,13 +30,13 @@ def write(
     """Writes results.csv, .md and .tex, report.html and comparison.png into ``folder``.
 
     Args:
-        folder: created where it is absent.
+        folder: created if necessary.
         table: of ``compare``.
         results: the rows' results, in the table's order.
-        samples: name to PNG grid, of the same seeds and labels; names that are no rows (such as
-            real images) are shown too, in the given order.
+        samples: name to PNG grid, of the same seeds and labels; other names, such as real images,
+            are shown too, in their order.
         title: of the page.
-        command: what makes this comparison again.
+        command: the command that repeats this comparison.
         pairs: name to PNG of its closest pairs of generated and training image.
 
     Returns:

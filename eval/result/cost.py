@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+from zoo.module import DiffusionModule
 
 
 class Cost(NamedTuple):
@@ -27,23 +30,20 @@ class Cost(NamedTuple):
 
 
 @torch.no_grad()
-def cost(module: Any, condition: Any = None) -> Cost:
-    """Counts a ``DiffusionModule``; a multiplication and its addition are two operations.
+def cost(module: DiffusionModule, condition: Tensor | list[str] | None = None) -> Cost:
+    """The cost of a diffusion model; a multiplication and its addition are two operations.
 
     Convolutions and matrix products are counted, attention's included; norms and activations, a
-    small share, are not.
-
-    Args:
-        module: a diffusion model.
-        condition: one raw label or caption in a batch of one; None for an unconditional model.
+    small share, are not. ``condition`` is a batch of one label or caption, None for an
+    unconditional model.
     """
     device = next(module.parameters()).device
     was_training, counted = module.training, module.network_evaluations
     module.eval()
-    known = module.conditioner(condition).to(device)
+    conditioning = module.conditioner(condition).to(device)
     x = torch.zeros(1, *module.latent_shape, device=device)
     level = module.diffusion.schedule(module.diffusion.schedule.end / 2)
-    per_evaluation = flops(lambda: module.predict(x, level, known))
+    per_evaluation = flops(lambda: module.predict(x, level, conditioning))
     decode = flops(lambda: module.first_stage.decode(x))
     module.train(was_training)
     module.network_evaluations = counted
@@ -51,11 +51,11 @@ def cost(module: Any, condition: Any = None) -> Cost:
     return Cost(per_evaluation, decode, parameters(module) - first_stage, first_stage)
 
 
-def flops(call: Any) -> int:
+def flops(call: Callable[[], object]) -> int:
     """Operations of ``call()`` in convolutions and matrix products.
 
-    Attention runs as plain products while it is counted: torch's counter does not know the CPU's
-    fused kernel and would count nothing.
+    Attention runs as plain products meanwhile: torch's counter does not know the CPU's fused kernel
+    and would count nothing.
 
     >>> weight = torch.ones(3, 5)
     >>> flops(lambda: torch.ones(2, 3) @ weight)
@@ -66,8 +66,8 @@ def flops(call: Any) -> int:
     return int(counter.get_total_flops())
 
 
-def parameters(module: Any) -> int:
-    """Number of parameters; 0 for a part that is no ``nn.Module``."""
+def parameters(module: object) -> int:
+    """Number of parameters; 0 for a part that is not an ``nn.Module``."""
     if not isinstance(module, nn.Module):
         return 0
     shared: set[Tensor] = set(module.parameters())

@@ -1,4 +1,4 @@
-"""What a result says about the model, its training and the machine, read off live objects."""
+"""Descriptions of the model, its training and the machine for a result, read off live objects."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ import torch
 
 from eval.result.cost import Cost, flops, parameters
 from eval.result.parse import build
-from eval.result.record import Budget, Environment, FirstStageUsed, GuidingNetwork, Subject
+from eval.result.record import Budget, Environment
+from eval.result.subject import FirstStageRecord, GuidingNetwork, Subject
 from zoo.checkpoint import sha256 as sha256_of
-from zoo.guidance import Unguided, networks
-from zoo.part import config_of
+from zoo.guidance import Guidance, Unguided, networks
+from zoo.module import DiffusionModule
+from zoo.part import Part, config_of
+from zoo.sampler import Sampler
 from zoo.system.device import device_name
 from zoo.system.versions import git_commit, versions
 
@@ -27,25 +30,26 @@ _LIBRARIES = ("torchmetrics", "open_clip_torch", "torch-fidelity")
 
 
 def subject(
-    module: Any,
+    module: DiffusionModule,
     name: str,
-    sampler: Any,
-    guidance: Any,
+    sampler: Sampler,
+    guidance: Guidance,
     network_evaluations: dict[str, float],
     cost: Cost,
     facts: dict[str, Any],
     sha256: str | None,
 ) -> Subject:
-    """Describes a model and how it generated.
+    """Describes a model with the sampler and the guidance that its images were made with.
 
     Args:
         module: the diffusion model.
         name: the row's name.
-        sampler: the one that was used.
-        guidance: the one that was used.
-        network_evaluations: per image, counted; of ``evaluations``.
+        sampler: not necessarily the model's own.
+        guidance: not necessarily the model's own.
+        network_evaluations: per image, counted: under "" the model's, under their names those of
+            the guidance's networks.
         cost: of ``eval.result.cost``.
-        facts: the checkpoint's provenance; empty for a model that never was in a file.
+        facts: the checkpoint's provenance; empty for a model that was never saved.
         sha256: of the checkpoint file.
     """
     weights = facts.get("weights")
@@ -85,14 +89,9 @@ def subject(
 def autoencoder(
     module: Any, name: str, shape: Sequence[int], facts: dict[str, Any], sha256: str | None
 ) -> Subject:
-    """Describes an autoencoder, which has no sampler and makes no step.
+    """Describes an autoencoder, which has no sampler and takes no steps.
 
-    Args:
-        module: an ``Autoencoder``, or its first stage.
-        name: the row's name.
-        shape: (C, H, W) of its images.
-        facts: the checkpoint's provenance; empty for a model that never was in a file.
-        sha256: of the checkpoint file.
+    ``module`` is an ``Autoencoder`` or its first stage, ``shape`` is (C, H, W).
     """
     first_stage, weights = getattr(module, "first_stage", module), facts.get("weights")
     device = next(first_stage.parameters()).device
@@ -117,43 +116,38 @@ def autoencoder(
     )
 
 
-def evaluations(module: Any, guidance: Any, num_images: int) -> dict[str, float]:
-    """Network evaluations per image: under "" the model's, under their names the guidance's."""
-    counted = [("", module), *networks(guidance)]
-    return {name: network.network_evaluations / num_images for name, network in counted}
-
-
 def budget(facts: dict[str, Any]) -> Budget:
     """What the training used, from a checkpoint's provenance.
 
     Raises:
         ValueError: the provenance has a budget of another layout.
     """
-    found = build(Budget, facts.get("budget") or {}, "the checkpoint's budget")
-    assert isinstance(found, Budget)
-    return found
+    return build(Budget, facts.get("budget") or {}, "the checkpoint's budget")
+
+
+def version_of(library: str) -> str:
+    """The version of an installed package, or "absent"."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def environment(device: torch.device) -> Environment:
-    """This machine, now."""
+    """The machine and its software, now."""
     kind = {"cuda": "gpu"}.get(device.type, device.type)
-    found = {name: number or "absent" for name, number in versions().items()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = "absent"
-    found["commit"] = git_commit() or "not a checkout"
+    numbers = {name: number or "absent" for name, number in versions().items()}
+    numbers |= {library: version_of(library) for library in _LIBRARIES}
     return Environment(
-        machine=device_name("cpu") if kind == "cpu" else f"{device_name(kind)}",
+        machine=device_name(kind),
         device=kind,
         threads=torch.get_num_threads(),
-        versions=found,
+        versions={**numbers, "commit": git_commit() or "not a checkout"},
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def settings(part: Any, without: tuple[str, ...] = ()) -> str:
+def settings(part: Part, without: tuple[str, ...] = ()) -> str:
     """A part's class and plain arguments in words.
 
     >>> from zoo.sampler import DDIM
@@ -171,12 +165,12 @@ def settings(part: Any, without: tuple[str, ...] = ()) -> str:
     return ", ".join(words)
 
 
-def config_hash(module: Any) -> str:
+def config_hash(module: Part) -> str:
     """sha256 of the resolved architecture config."""
     return hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode()).hexdigest()
 
 
-def _guidance(guidance: Any) -> str:
+def _guidance(guidance: object) -> str:
     """The class in words, its scale, and what differs from the default: "classifier-free, scale 2".
 
     A network is named by the beginning of its file's sha256.
@@ -184,10 +178,10 @@ def _guidance(guidance: Any) -> str:
     if isinstance(guidance, Unguided):
         return "none"
     words = [re.sub(r"(?<!^)(?=[A-Z])", "-", type(guidance).__name__).lower()]
-    held = getattr(guidance, "networks", {})
+    own_networks = getattr(guidance, "networks", {})
     for key, parameter in inspect.signature(type(guidance)).parameters.items():
         value = getattr(guidance, key, None)
-        if key in held:
+        if key in own_networks:
             words.append(f"{key} {_sha256(value).rpartition(' ')[2][:12]}")
         elif key == "guidance" and not isinstance(value, Unguided):
             words.append(f"of {_guidance(value)}")
@@ -196,14 +190,14 @@ def _guidance(guidance: Any) -> str:
     return ", ".join(words)
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, list | tuple):
         return " to ".join(_in_words(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def all_settings(guidance: Any) -> dict[str, Any]:
-    """The guidance's config, a network in it as the sha256 of its file."""
+    """The guidance's config, with the sha256 of its file in place of a network."""
     config = config_of(guidance)
     for name, network in getattr(guidance, "networks", {}).items():
         config[name] = {"_target_": config[name]["_target_"], "sha256": _sha256(network)}
@@ -213,7 +207,7 @@ def all_settings(guidance: Any) -> dict[str, Any]:
 
 
 def _sha256(network: Any) -> str:
-    """Of its file; of its weights where it was never in one."""
+    """Of its file; of its weights where it was never saved."""
     path = getattr(network, "loaded_from", None)
     if path is not None:
         return sha256_of(path)
@@ -224,12 +218,12 @@ def _sha256(network: Any) -> str:
     return f"of weights in no file: {digest.hexdigest()}"
 
 
-def _first_stage(cost: Cost, facts: dict[str, Any] | None) -> FirstStageUsed | None:
+def _first_stage(cost: Cost, facts: dict[str, Any] | None) -> FirstStageRecord | None:
     if not cost.first_stage_parameters:
         return None
     facts = facts or {}
     trained = facts.get("provenance") or {}
-    return FirstStageUsed(
+    return FirstStageRecord(
         sha256=facts.get("sha256") or "not recorded",
         parameters=cost.first_stage_parameters,
         images_seen=(trained.get("budget") or {}).get("images_seen"),
@@ -242,7 +236,7 @@ def _seconds(facts: dict[str, Any]) -> float | None:
     return None if seconds is None else float(seconds)
 
 
-def _function_name(function: Any) -> str:
+def _function_name(function: object) -> str:
     while isinstance(function, functools.partial):
         arguments = ", ".join(f"{k} {v}" for k, v in function.keywords.items())
         name = _function_name(function.func)

@@ -8,21 +8,23 @@ import types
 import typing
 from collections.abc import Collection, Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+T = TypeVar("T")
+
 _UNKNOWN = "unexpected_keyword_argument"
-_NAMES = {"string": "str", "dataclass": "dict"}  # pydantic's names of types that have others here
+_NAMES = {"string": "str", "dataclass": "dict"}  # types that pydantic calls otherwise
 
 
-def build(kind: Any, value: Any, where: str) -> Any:
+def build(kind: type[T], value: Any, where: str) -> T:
     """Builds ``kind`` from parsed JSON.
 
     Args:
         kind: a dataclass or a type it is made of: str, int, float, bool, None, ``list[...]``,
             ``dict[str, ...]``, unions of them, Any.
-        value: parsed JSON; an int does for a float, a bool is no int.
+        value: parsed JSON; an int is accepted as a float, a bool is not accepted as an int.
         where: names the value in errors.
 
     Raises:
@@ -34,9 +36,10 @@ def build(kind: Any, value: Any, where: str) -> Any:
     ValueError: counts[1]: expected int, got str '2'
     """
     try:
-        # as text, for pydantic's strict mode makes a dataclass of JSON's objects, not of a dict
+        # as text, because pydantic's strict mode builds dataclasses from JSON, not from dicts
         text = json.dumps(value, allow_nan=False)
-        return _adapter(kind).validate_json(text, strict=True, extra="forbid")
+        adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]
+        return adapter.validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         raise ValueError(_in_words(error, kind, value, where)) from None
     except (TypeError, ValueError) as error:  # NaN, or a value that JSON has not
@@ -51,10 +54,10 @@ def leaves(record: Any, prefix: str = "") -> dict[str, Any]:
     """
     if not isinstance(record, dict):
         return {prefix: record}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in record.items():
-        found.update(leaves(value, f"{prefix}.{key}" if prefix else str(key)))
-    return found
+        values.update(leaves(value, f"{prefix}.{key}" if prefix else str(key)))
+    return values
 
 
 def field_differences(
@@ -65,9 +68,9 @@ def field_differences(
     Args:
         first: a dict, or a value in one.
         second: what it is compared with.
-        where: goes before the names.
-        ignored: keys that are not looked at, wherever they stand.
-        absent: stands for the value of a key that one of the two does not have.
+        where: prefix of the names.
+        ignored: keys that are skipped at every depth.
+        absent: the value of a key that one of the two does not have.
 
     >>> list(field_differences({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 4}}))
     [('b.c', 2, 4), ('b.d', 3, None)]
@@ -88,7 +91,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _in_words(error: ValidationError, kind: Any, value: Any, where: str) -> str:
-    """One of the mistakes: an unknown field before all others, then the one that lies deepest."""
+    """The first of the mistakes: an unknown field before all others, then the deepest one."""
     paths = [(_path(mistake["loc"], value), mistake) for mistake in error.errors()]
     paths.sort(key=lambda both: (both[1]["type"] != _UNKNOWN, -len(both[0])))
     path, first = paths[0]
@@ -97,14 +100,14 @@ def _in_words(error: ValidationError, kind: Any, value: Any, where: str) -> str:
         return f"{_place(where, path[:-1])}: unknown field '{path[-1]}'; possible are {possible}"
     if first["type"] == "missing":
         return f"{_place(where, path)}: field '{first['loc'][-1]}' is missing"
-    types_here = [m["type"].removesuffix("_type") for other, m in paths if other == path]
+    types_here = [m["type"].removesuffix("_type") for place, m in paths if place == path]
     expected = " or ".join(dict.fromkeys(_NAMES.get(name, name) for name in types_here))
     got = first["input"]
     return f"{_place(where, path)}: expected {expected}, got {type(got).__name__} {str(got)[:60]!r}"
 
 
 def _path(loc: tuple[int | str, ...], value: Any) -> list[int | str]:
-    """Pydantic's address of a mistake without the members of unions, which are none of the value's.
+    """Pydantic's address of a mistake without the members of unions, which the value does not have.
 
     >>> _path(("seed", "list[int]", 0), {"seed": ["a"]})
     ['seed', 0]

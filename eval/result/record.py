@@ -1,8 +1,8 @@
-"""What one evaluation found, and everything that has to be known to compare it: a typed record.
+"""The record of one evaluation: its numbers, and everything that comparing them takes.
 
 A result has five sides. *values* are the numbers; *protocol* is how they were measured and
 *budget* is what the training was allowed to use: rows of a table agree in both. *subject* is what
-is compared, *environment* is where it ran. ``provenance`` is the checkpoint's own, as it was found.
+is compared, *environment* is where it ran. ``provenance`` is copied from the checkpoint.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.result.parse import build
+from eval.result.subject import Subject
 from eval.result.uncertainty import BLOCKS
 from zoo.system.files import write_atomically
 
@@ -21,7 +22,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Value:
-    """One number, with whatever is needed to read it.
+    """One number, with what is needed to interpret it.
 
     Attributes:
         value: the number.
@@ -30,25 +31,25 @@ class Value:
         extractor: the name of the network whose features it is made of, or None.
         sha256: of the extractor's weights.
         num_images: how many images one number is made of.
-        num_sets: the value is the mean over so many disjoint sets of ``num_images``.
+        num_sets: the value is the mean over this many disjoint sets of ``num_images``.
         floor: the same number for held-out real images: what a perfect model reaches.
-        floor_images: how many held-out images the floor is made of; it bears comparison only where
-            it equals ``num_images``.
+        floor_images: how many held-out images the floor is made of; it is comparable only where it
+            equals ``num_images``.
         ceiling: the number of real held-out pairs of image and caption.
         chance: the number of the same images with shuffled captions.
         detail: parts of the value, such as percentiles or the sets' own numbers.
-        standard_error: how far chance moves the value: which images were generated, or held out.
+        standard_error: how far chance (which images were generated or held out) moves the value.
         interval: the 95 % interval around the value, for these weights and this reference.
         corrected: the value without the bias of its count; None where it cannot be estimated.
-        blocks: the jackknife's pseudo-values, block by block of seeds: what differences between
-            rows are tested with.
+        blocks: the jackknife's pseudo-values, one for each block of seeds: differences between rows
+            are tested with them.
         trainings: of a method that was trained several times, each training's own number, in the
             order of ``Budget.seed``; value and interval are then those of ``eval.table.trainings``.
         title: what pages call it, such as "FID-360 (small)"; "" in records of earlier versions.
         unit: of the number, or "".
-        distance: it is a distance of two sets of images, and its floor real images' own.
+        distance: it is a distance between two sets of images; its floor is that of real images.
         unbiased: its expectation does not depend on the number of images.
-        column: where tables show it: among "quality", among "cost", or in a "section" of its own.
+        column: where tables show it: under "quality", under "cost", or in a "section" of its own.
     """
 
     value: float
@@ -136,81 +137,8 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class FirstStageUsed:
-    """The autoencoder inside a latent model, with what it cost."""
-
-    sha256: str
-    parameters: int
-    images_seen: int | None = None
-    training_seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class GuidingNetwork:
-    """A network beside the model's own, that its guidance asked.
-
-    Attributes:
-        name: what the guidance calls it: "classifier" or "weak".
-        model: the class.
-        sha256: of its file.
-        parameters: of it.
-        evaluations: per image, counted; a classifier's each come with a gradient.
-    """
-
-    name: str
-    model: str
-    sha256: str
-    parameters: int
-    evaluations: float
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is compared.
-
-    Attributes:
-        name: the row's name.
-        model: the class.
-        parameters: of the generating model without its first stage.
-        flops_per_evaluation: of one network evaluation for one image.
-        flops_decode: of the first stage's decoder for one image; 0 in pixel space.
-        sampler: class and settings; None where nothing was generated here.
-        grid: which times the sampler visits; None without a sampler.
-        num_steps: of the sampler.
-        network_evaluations: per image, counted: a guided step makes two. A weaker model's are
-            among them, a classifier's are not.
-        guidance: class and settings; "none" for unguided, None where nothing was generated here.
-        weights: "EMA" or "raw", or None where the file does not say.
-        weights_sha256: of the checkpoint file.
-        config_hash: sha256 of the resolved architecture config.
-        training_seconds: of this model alone; None is "not recorded".
-        first_stage: the autoencoder, or None for a pixel model.
-        guidance_settings: all of them, resolved; a network by its file's sha256.
-        guided_by: the networks of the guidance.
-    """
-
-    name: str
-    model: str
-    parameters: int
-    flops_per_evaluation: int
-    flops_decode: int
-    sampler: str | None
-    grid: str | None
-    num_steps: int
-    network_evaluations: float
-    guidance: str | None
-    weights: str | None = None
-    weights_sha256: str | None = None
-    config_hash: str | None = None
-    training_seconds: float | None = None
-    first_stage: FirstStageUsed | None = None
-    guidance_settings: dict[str, Any] = field(default_factory=dict)
-    guided_by: list[GuidingNetwork] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class Environment:
-    """Where and when it ran: recorded, and warned about where rows differ."""
+    """Where and when it ran; a table warns where its rows differ in it."""
 
     machine: str
     device: str
@@ -224,7 +152,7 @@ class Environment:
 class Result:
     """One evaluation; ``values`` are keyed by the metric's name, such as "fid_small_360".
 
-    ``absent`` are the metrics that the protocol asks for but this subject cannot have, and why.
+    ``absent`` are the protocol's metrics that this subject cannot have, and why.
     """
 
     values: dict[str, Value]
@@ -265,9 +193,7 @@ class Result:
         schema = record.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"{where}: schema {schema!r}; this version reads schema {SCHEMA}")
-        result = build(Result, record, where)
-        assert isinstance(result, Result)
-        return result
+        return build(Result, record, where)
 
     def save(self, path: str | Path) -> Path:
         """Writes the record as a whole or not at all."""

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 LEVEL = 0.95
 BLOCKS = 10
+EQUAL = "not distinguishable"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Estimate:
     """A number and how far sampling noise moves it, for these weights and this reference.
 
     Attributes:
-        value: over all images, with the bias that this count has.
+        value: over all images, with the bias of this count.
         standard_error: of the value.
         low: the lower end of the interval around ``value``; its level is ``LEVEL``.
         high: the upper end.
@@ -39,8 +40,8 @@ class Estimate:
     pseudo: tuple[float, ...]
     sets: tuple[float, ...] = ()
 
-    def widened(self, error: float) -> Estimate:
-        """With a further, independent standard error, which the blocks do not show."""
+    def plus_error(self, error: float) -> Estimate:
+        """The same with a further, independent standard error, which the blocks do not show."""
         if not self.pseudo or error == 0:
             return self
         whole = math.hypot(self.standard_error, error)
@@ -69,8 +70,8 @@ def jackknife(whole: float, without: Sequence[float]) -> Estimate:
 
     >>> values = [1.0, 2.0, 3.0, 6.0]
     >>> mean = lambda some: sum(some) / len(some)
-    >>> found = jackknife(mean(values), [mean(values[:r] + values[r + 1:]) for r in range(4)])
-    >>> [round(value, 12) for value in found.pseudo]
+    >>> estimate = jackknife(mean(values), [mean(values[:r] + values[r + 1:]) for r in range(4)])
+    >>> [round(value, 12) for value in estimate.pseudo]
     [1.0, 2.0, 3.0, 6.0]
     """
     blocks = len(without)
@@ -84,7 +85,7 @@ def jackknife(whole: float, without: Sequence[float]) -> Estimate:
     return Estimate(whole, error, whole - half, whole + half, pseudo)
 
 
-def unknown(value: float, sets: tuple[float, ...] = ()) -> Estimate:
+def without_interval(value: float, sets: tuple[float, ...] = ()) -> Estimate:
     """A number whose uncertainty is not known: too few images for blocks, or a few sets' mean."""
     return Estimate(value, math.inf, -math.inf, math.inf, (), sets)
 
@@ -95,8 +96,8 @@ def over_trainings(values: Sequence[float]) -> Estimate:
     Raises:
         ValueError: fewer than two trainings, or a number is not finite.
 
-    >>> found = over_trainings([1.0, 2.0, 3.0])
-    >>> found.value, round(found.low, 4), round(found.high, 4)
+    >>> estimate = over_trainings([1.0, 2.0, 3.0])
+    >>> estimate.value, round(estimate.low, 4), round(estimate.high, 4)
     (2.0, -0.4841, 4.4841)
     """
     if len(values) < 2:
@@ -109,10 +110,10 @@ def over_trainings(values: Sequence[float]) -> Estimate:
 
 
 def estimable(count: int, blocks: int, dimensions: int) -> bool:
-    """Whether a bias-corrected Fréchet distance may be given: enough images are left for its rank.
+    """Whether a Fréchet distance can be corrected for bias: enough images are left for its rank.
 
-    The bias of order 1/N is all there is to remove only where N is well above the dimension: with
-    one block left out, the largest, there must be at least twice as many images as dimensions.
+    The bias is of order 1/N only where N is well above the dimension: without the largest block,
+    there must be at least twice as many images as dimensions.
 
     >>> estimable(20, 10, 9), estimable(19, 10, 9)
     (True, False)
@@ -121,7 +122,7 @@ def estimable(count: int, blocks: int, dimensions: int) -> bool:
 
 
 def block_bounds(count: int, blocks: int = BLOCKS) -> list[tuple[int, int]]:
-    """First and last-but-one index of each block: sizes differ by one image at most.
+    """``[first, last)`` of each block: sizes differ by one image at most.
 
     Raises:
         ValueError: fewer images than blocks.
@@ -142,8 +143,8 @@ class Difference:
     Attributes:
         value: the first less the second.
         standard_error: of the difference.
-        p: two-sided; the chance of a difference as large were there none.
-        adjusted: p after all pairs of the table were corrected (Holm 1979).
+        p: two-sided; the chance of a difference as large if there were none.
+        adjusted: p corrected for all pairs of the table (Holm 1979).
     """
 
     value: float
@@ -154,14 +155,14 @@ class Difference:
     def verdict(self, higher_is_better: bool) -> str:
         """Of the first: "better", "worse" or "not distinguishable"."""
         if self.adjusted >= 1 - LEVEL or self.value == 0:
-            return "not distinguishable"
+            return EQUAL
         return "better" if (self.value > 0) == higher_is_better else "worse"
 
 
 def paired_difference(first: Estimate, second: Estimate) -> Difference:
     """Whether *these weights* differ: a paired t test over blocks of the same seeds.
 
-    Block r of both holds the images of the same seeds, so what the seeds do to both cancels.
+    Block r of both holds images of the same seeds, so what the seeds do to both cancels.
 
     Raises:
         ValueError: the numbers of blocks differ.
@@ -172,13 +173,12 @@ def paired_difference(first: Estimate, second: Estimate) -> Difference:
             "evaluate both with the same protocol.blocks"
         )
     gaps = [a - b for a, b in zip(first.pseudo, second.pseudo, strict=True)]
-    # what the blocks do not show, such as the chance of a metric's own subsets
-    own = sum(
-        max(0.0, e.standard_error**2 - _standard_error(e.pseudo) ** 2) for e in (first, second)
-    )
+    # what the blocks do not show, such as the randomness of a metric's own subsets
+    both = first, second
+    own = sum(max(0.0, e.standard_error**2 - _standard_error(e.pseudo) ** 2) for e in both)
     error = math.sqrt(_standard_error(gaps) ** 2 + own)
     largest = max(map(abs, (*first.pseudo, *second.pseudo)))
-    # of the values as they are shown, whose bias at one count is much the same
+    # of the values themselves, whose bias at one count is much the same
     difference = first.value - second.value
     p = _two_sided(difference, error, len(gaps) - 1, largest)
     return Difference(difference, error, p, p)
@@ -198,9 +198,9 @@ def difference_of_trainings(first: Sequence[float], second: Sequence[float]) -> 
             f"{len(second)}: the weights of single trainings can be compared in blocks"
         )
     gap = math.fsum(first) / len(first) - math.fsum(second) / len(second)
-    one, other = _standard_error(first) ** 2, _standard_error(second) ** 2
-    error = math.sqrt(one + other)
-    parts = one**2 / (len(first) - 1) + other**2 / (len(second) - 1)
+    variances = _standard_error(first) ** 2, _standard_error(second) ** 2
+    error = math.sqrt(sum(variances))
+    parts = variances[0] ** 2 / (len(first) - 1) + variances[1] ** 2 / (len(second) - 1)
     degrees = error**4 / parts if parts > 0 else 1.0  # Welch and Satterthwaite's
     p = _two_sided(gap, error, degrees, max(map(abs, (*first, *second))))
     return Difference(gap, error, p, p)
@@ -209,31 +209,27 @@ def difference_of_trainings(first: Sequence[float], second: Sequence[float]) -> 
 def holm(differences: Sequence[Difference]) -> list[Difference]:
     """All pairs of a table, their p adjusted so that any false verdict is rare (Holm 1979).
 
-    >>> found = holm([Difference(1, 1, p, p) for p in (0.01, 0.04, 0.03)])
-    >>> [difference.adjusted for difference in found]
+    >>> differences = holm([Difference(1, 1, p, p) for p in (0.01, 0.04, 0.03)])
+    >>> [difference.adjusted for difference in differences]
     [0.03, 0.06, 0.06]
     """
     order = sorted(range(len(differences)), key=lambda i: differences[i].p)
     adjusted, highest = list(differences), 0.0
     for rank, index in enumerate(order):
-        given = differences[index]
-        highest = max(highest, min(1.0, (len(order) - rank) * given.p))
-        adjusted[index] = Difference(given.value, given.standard_error, given.p, highest)
+        highest = max(highest, min(1.0, (len(order) - rank) * differences[index].p))
+        adjusted[index] = replace(differences[index], adjusted=highest)
     return adjusted
 
 
 def t_quantile(degrees: int, level: float = LEVEL) -> float:
-    """Student's t that a two-sided interval of this level reaches to."""
+    """Student's t at the end of a two-sided interval of this level."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.5 + level / 2))
 
 
 def _two_sided(gap: float, error: float, degrees: float, largest: float) -> float:
-    """Student's p, of numbers as large as ``largest``.
-
-    Where nothing varies but the rounding, chance cannot be judged and nothing is claimed: p is 1.
-    """
+    """Student's p; 1 where nothing varies but the rounding of numbers as large as ``largest``."""
     from scipy.special import stdtr
 
     if error <= 1e-12 * largest:

@@ -1,1 +1,7 @@
-"""Where images come from, a batch at a time, and where they are exported to."""
+"""Sources of images, batch by batch, and their export."""
+
+from eval.source.batch import Images
+from eval.source.reference_set import ReferenceSet, reference_set
+from eval.source.stored import open_images
+
+__all__ = ["Images", "ReferenceSet", "open_images", "reference_set"]

@@ -1,4 +1,4 @@
-"""A batch of images to be measured, with what they should show and what they cost."""
+"""A batch of images to be measured, with their labels or captions and their cost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Images(NamedTuple):
         images: (B, C, H, W) uint8 on the CPU.
         labels: (B,) int64, or None.
         captions: B sentences, or None.
-        seconds: that making them took; 0 for images that were there.
+        seconds: that generating them took; 0 for stored images.
         evaluations: rows that each network evaluated for them, by name: "" is the model.
-        originals: what ``images`` are reconstructions of, of the same shape; else None.
-        shuffled: B captions of other images, for the score that chance gives; else None.
-        features: what the source knows of each image beside its pixels, (B, ...) by name, such as
-            its likelihood; else None.
+        originals: the images that ``images`` are reconstructions of, of the same shape, or None.
+        shuffled: B captions of other images, for the score of chance, or None.
+        features: of each image, from the source itself, such as its likelihood: (B, ...) by name,
+            or None.
     """
 
     images: Tensor

@@ -1,4 +1,4 @@
-"""Images that are there already: a split of a data set, or stored images, in a fixed order."""
+"""Images of a data set's split, or stored ones, in a fixed order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from zoo.draw import Draw
 def mixed(count: int, first: int | None = None) -> Tensor:
     """A fixed order of ``count`` images, or its ``first`` ones: (N,) int64.
 
-    It is the same for every model and mixes the classes of a sorted set: sets and blocks of
-    neighbours would differ by their classes, and intervals would be too wide.
+    It is the same for every model and mixes the classes of a sorted set: consecutive sets and
+    blocks would otherwise differ by their classes, and intervals would be too wide.
     """
     generator = Draw(0, [0], "eval/held-out order").generators[0]
     return torch.randperm(count, generator=generator)[:first]
@@ -25,7 +25,7 @@ def mixed(count: int, first: int | None = None) -> Tensor:
 def order_of(split: ImageSet) -> Tensor:
     """The order in which stored images are measured: their own, unless it is by class.
 
-    Images whose labels are sorted, or which lie in several folders, are ``mixed``.
+    Images whose labels are sorted, or which are in several folders, are ``mixed``.
     """
     labels = split.labels
     by_class = labels is not None and bool((labels.diff() >= 0).all()) and labels[0] != labels[-1]
@@ -43,8 +43,8 @@ def from_dataset(
     Args:
         split: the images.
         batch_size: images at a time.
-        order: indices of the images; their own order when None.
-        shuffled: a caption of another image for each place of the order, or None.
+        order: indices of the images (N,); their own order when None.
+        shuffled: N captions of other images, or None.
     """
     first = 0
     for indices in (torch.arange(len(split)) if order is None else order).split(batch_size):
@@ -52,17 +52,19 @@ def from_dataset(
         yield Images(
             split.gather(indices),
             None if split.labels is None else split.labels[indices],
-            None
-            if split.captions is None
-            else [split.captions[index] for index in indices.tolist()],
+            captions_of(split, indices),
             shuffled=None if shuffled is None else list(shuffled[first:last]),
         )
         first = last
 
 
+def captions_of(split: ImageSet, indices: Tensor) -> list[str] | None:
+    """The captions of some images of a split, or None where it has none."""
+    captions = split.captions
+    return None if captions is None else [captions[index] for index in indices.tolist()]
+
+
 def shuffled_captions(split: ImageSet) -> list[str] | None:
-    """Every caption of a split once, in a fixed order that has nothing to do with its images."""
-    if split.captions is None:
-        return None
-    order = torch.randperm(len(split), generator=Draw(0, [0], "eval/chance").generators[0])
-    return [split.captions[index] for index in order.tolist()]
+    """Every caption of a split once, in a fixed order unrelated to its images."""
+    generator = Draw(0, [0], "eval/chance").generators[0]
+    return captions_of(split, torch.randperm(len(split), generator=generator))

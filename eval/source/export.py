@@ -20,19 +20,14 @@ def exported(batches: Iterator[Images], path: Path, num_images: int) -> Iterator
     An ``.npz`` has the layout of OpenAI's evaluator, ``arr_0`` (N, H, W, C) uint8 and labels in
     ``arr_1``, and appears when it is whole. A folder gets ``000000.png`` and following.
 
-    Args:
-        batches: of images.
-        path: ends in ``.npz``, or is a folder that is made where it is absent.
-        num_images: how many will come.
-
     Raises:
-        ValueError: the folder holds something else already.
+        ValueError: the folder already holds other files.
     """
     if path.suffix == ".npz":
         yield from _npz(batches, path, num_images)
         return
     foreign = [] if path.is_dir() else [path] if path.exists() else []
-    if path.is_dir():  # an interrupted evaluation's own images may lie there
+    if path.is_dir():  # it may hold an interrupted evaluation's own images
         own = {f"{number:06d}.png" for number in range(num_images)}
         foreign = [file for file in path.iterdir() if file.name not in own]
     if foreign:

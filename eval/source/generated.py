@@ -1,4 +1,4 @@
-"""Images that a model makes: of which labels or captions, in which batches, at which cost."""
+"""Images that a model generates, batch by batch, with their labels or captions and their cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from zoo.system.progress import sampling
 
 LABELS = ("balanced", "random")
 FEWEST = 4
-"""Rows of the smallest batch: fewer take other kernels on a CPU, whose rounding is another."""
+"""Rows of the smallest batch: a CPU has other kernels for fewer, which round differently."""
 
 
 class Network(Protocol):
@@ -35,7 +35,7 @@ class Network(Protocol):
 
 
 class Conditions(NamedTuple):
-    """What images are generated for: image i's condition and caption depend on i alone.
+    """The conditions of a set of images: image i's condition and caption depend on i alone.
 
     Attributes:
         description: of the conditions, for the protocol.
@@ -47,8 +47,12 @@ class Conditions(NamedTuple):
     raw: Tensor | list[str] | None
     captions: list[str] | None
 
+    def of(self, indices: range) -> Tensor | list[str] | None:
+        """The raw conditions of consecutive images."""
+        return None if self.raw is None else self.raw[indices.start : indices.stop]
+
     def batch(self, images: Tensor, first: int, seconds: float = 0.0) -> Images:
-        """Images ``first`` and following with what they should show."""
+        """Images ``first`` and following with their labels and captions."""
         rows = slice(first, first + len(images))
         return Images(
             images,
@@ -58,7 +62,7 @@ class Conditions(NamedTuple):
         )
 
 
-def conditions(
+def conditions_of(
     module: DiffusionModule,
     data: ReferenceSet,
     num_images: int,
@@ -75,9 +79,9 @@ def conditions(
         data: what it is compared with.
         num_images: how many are generated.
         guidance: in place of the model's own.
-        labels: "balanced" gives image i class i modulo the number of classes, so that every run of
-            as many images as there are classes is balanced; "random" draws each class uniformly,
-            image i's from ``seed`` and i alone. FIDs of the two differ.
+        labels: "balanced" gives image i class i modulo the number of classes, so that as many
+            consecutive images as there are classes have one of each; "random" draws each class
+            uniformly, image i's from ``seed`` and i alone. FIDs of the two differ.
         seed: of random labels.
 
     Raises:
@@ -90,10 +94,10 @@ def conditions(
     if not num_classes and unconditional:  # a classifier may know what the model does not
         num_classes = labels_of(guidance)
     if num_classes:
-        chosen, description = _labels(labels, num_classes, num_images, seed)
+        classes, description = _labels(labels, num_classes, num_images, seed)
         sentences = class_captions(data.train, num_classes)
-        captions = [sentences[label] for label in chosen.tolist()] if sentences else None
-        return Conditions(description, chosen, captions)
+        captions = [sentences[label] for label in classes.tolist()] if sentences else None
+        return Conditions(description, classes, captions)
     if unconditional:
         return Conditions("unconditional", None, None)
     if data.test is None or data.test.captions is None:
@@ -131,10 +135,10 @@ def class_captions(split: ImageSet | None, num_classes: int) -> list[str] | None
 
 
 def parts(first: int, num_images: int, batch_size: int) -> list[range]:
-    """The batches that images ``first`` to ``num_images`` are made in.
+    """The batches in which images ``first`` to ``num_images`` are generated.
 
-    None has fewer than four images, unless there are fewer in all: the last one takes a remainder
-    of so few in.
+    None has fewer than four images, unless there are fewer in all: the last batch includes such a
+    remainder.
 
     >>> parts(0, 15, 7), parts(0, 9, 1)
     ([range(0, 7), range(7, 15)], [range(0, 4), range(4, 9)])
@@ -148,7 +152,7 @@ def parts(first: int, num_images: int, batch_size: int) -> list[range]:
 
 def generated(
     module: DiffusionModule,
-    wanted: Conditions,
+    conditions: Conditions,
     num_images: int,
     seed: int = 0,
     batch_size: int = 256,
@@ -162,30 +166,23 @@ def generated(
         for indices in parts(first, num_images, batch_size):
             started = time.perf_counter()
             with counting(counted) as evaluations:
-                images = module.generate(
-                    len(indices),
-                    None if wanted.raw is None else wanted.raw[indices.start : indices.stop],
-                    sampler,
-                    guidance,
-                    seed,
-                    indices=indices,
-                    on_step=on_step,
-                )
+                what = (len(indices), conditions.of(indices), sampler, guidance, seed)
+                images = module.generate(*what, indices=indices, on_step=on_step)
             seconds = time.perf_counter() - started
             # contiguous, as images from a file are: features of another layout round otherwise
-            batch = wanted.batch(images.contiguous(), indices.start, seconds)
+            batch = conditions.batch(images.contiguous(), indices.start, seconds)
             yield batch._replace(evaluations=evaluations)
 
 
 def evaluating(module: DiffusionModule, guidance: Guidance | None) -> dict[str, Network]:
     """The networks that a generation evaluates: "" is the model, the others its guidance's."""
-    others: Any = networks(guidance if guidance is not None else module.guidance)
-    return {"": module, **dict(others)}
+    guiding = networks(guidance if guidance is not None else module.guidance)
+    return {"": module, **cast("dict[str, Network]", dict(guiding))}
 
 
 @contextmanager
 def counting(counted: Mapping[str, Network]) -> Iterator[dict[str, int]]:
-    """Gives a dict that holds the rows each network evaluated within, once it is left."""
+    """Gives a dict that holds, afterwards, the rows that each network evaluated within."""
     before = {name: network.network_evaluations for name, network in counted.items()}
     rows: dict[str, int] = {}
     yield rows

@@ -1,4 +1,4 @@
-"""Held-out images with the bound on their likelihood that a pixel model gives each of them."""
+"""Held-out images, each with a pixel model's bound on its likelihood."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from eval.source.batch import Images
+from eval.source.dataset import captions_of
 from zoo.conditioner import Unconditional
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
@@ -32,15 +33,15 @@ def with_likelihood(
         split: held-out images.
         num_images: how many.
         num_steps: of the chain; the schedule's own T when None.
-        seed: of the noise; image i of those measured has noise of its own.
+        seed: of the noise, which differs from image to image.
         batch_size: images at a time.
 
     Raises:
         ValueError: the model reads labels or captions that the images lack.
     """
-    chosen = torch.linspace(0, len(split) - 1, num_images, dtype=torch.float64).round().long()
+    indices = torch.linspace(0, len(split) - 1, num_images, dtype=torch.float64).round().long()
     first = 0
-    for rows in track(chosen.split(batch_size), description="bits per dimension", unit="batches"):
+    for rows in track(indices.split(batch_size), description="bits per dimension", unit="batches"):
         images = split.gather(rows)
         started = time.perf_counter()
         bits = module.bits_per_dim(
@@ -56,7 +57,7 @@ def with_likelihood(
 
 
 def _condition(module: DiffusionModule, split: ImageSet, rows: Tensor) -> Tensor | list[str] | None:
-    """What the images show, as the model reads it."""
+    """The images' labels or captions, whichever the model reads."""
     if isinstance(module.conditioner, Unconditional):
         return None
     if getattr(module.conditioner, "num_classes", None):
@@ -65,7 +66,7 @@ def _condition(module: DiffusionModule, split: ImageSet, rows: Tensor) -> Tensor
         return split.labels[rows]
     if split.captions is None:
         raise ValueError(_LACKS.format("captions"))
-    return [split.captions[row] for row in rows.tolist()]
+    return captions_of(split, rows)
 
 
 _LACKS = "bits per dimension of this model need the held-out images' {}, which they lack"

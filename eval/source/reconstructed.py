@@ -1,4 +1,4 @@
-"""Held-out images and what an autoencoder makes of them."""
+"""Held-out images and an autoencoder's reconstructions of them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zoo.draw import Draw
 from zoo.generation import to_uint8
 
 LATENTS = {"mean": "the mean of their latents", "sample": "a draw of their latents"}
-"""What may be decoded, and its description."""
+"""The latents that may be decoded, with their descriptions."""
 
 
 def first_stage_of(module: nn.Module) -> Any:
-    """The autoencoder of an ``Autoencoder`` in training, or the module itself.
+    """The first stage inside an ``Autoencoder``, or the module itself.
 
     Raises:
-        ValueError: the module encodes and decodes nothing.
+        ValueError: the module has no ``moments``, ``draw`` and ``decode``.
     """
     first_stage = getattr(module, "first_stage", module)
     if not all(hasattr(first_stage, part) for part in ("moments", "draw", "decode")):
@@ -45,10 +45,10 @@ def reconstructed(
     Image i's draw depends on seed and i alone.
 
     Args:
-        module: an ``Autoencoder``, or its first stage; left in the mode it was in.
+        module: an ``Autoencoder``, or its first stage; its mode is restored.
         split: of a data set.
         indices: of the images (N,).
-        posterior: what is decoded, a key of ``LATENTS``.
+        posterior: a key of ``LATENTS``.
         seed: of the draws.
         batch_size: images at a time.
     """

@@ -1,4 +1,4 @@
-"""What images are compared with: a data set's splits, other images, or moments in a file."""
+"""References for comparison: a data set's splits, other images, or moments in a file."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class ReferenceSet:
     """A reference, and perhaps held-out images.
 
     Attributes:
-        name: what results call it.
+        name: of the data, in results.
         shape: (C, H, W), or None where moments do not say.
         train: the reference images, or None.
         test: held-out images, or None: then there is no noise floor.
         reference: which images ``train`` are, for the protocol.
         held_out: which images ``test`` are.
         statistics: the moments of the reference, or None.
-        flip: mirrored reference images are neighbours too.
+        flip: whether mirrored reference images count as neighbours too.
         num_classes: of the images, or None.
     """
 
@@ -43,7 +43,7 @@ class ReferenceSet:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of everything there is; a data set's own where it is compared with as it is."""
+        """sha256 of the fingerprints of all its parts."""
         parts: list[ImageSet | StatisticsFile | None] = [self.train, self.test]
         parts += [] if self.statistics is None else [self.statistics]
         text = " ".join("none" if part is None else part.fingerprint for part in parts)
@@ -60,17 +60,17 @@ class ReferenceSet:
     def of(
         cls, data: ImageData | ReferenceSet, reference: str = "train", held_out: str | None = None
     ) -> ReferenceSet:
-        """A data set whose split ``reference``, "train" or "test", is compared with.
+        """A data set with its split ``reference``, "train" or "test", as the reference.
 
         The noise floor comes from the other split, or from the one that ``held_out`` names.
 
         Args:
             data: after ``setup()``; a reference set is returned as it is.
-            reference: the split compared with.
-            held_out: the other one, or None.
+            reference: a split's name.
+            held_out: a split's name, or None.
 
         Raises:
-            ValueError: both are one split.
+            ValueError: both are the same split.
         """
         if isinstance(data, ReferenceSet):
             return data
@@ -94,11 +94,11 @@ class ReferenceSet:
 def reference_set(
     reference: str, held_out: str | None = None, shape: tuple[int, int, int] | None = None
 ) -> ReferenceSet:
-    """Images or a statistics file as the reference, images as what is held out.
+    """A reference of stored images or of a statistics file, with held-out images.
 
     Args:
-        reference: a folder, zip, npz or parquet of images, or an npz of statistics; relative names
-            are looked for here, then under ``ZOO_DATA``.
+        reference: a folder, zip, npz or parquet of images, or an npz of statistics; relative paths
+            are searched here, then under ``ZOO_DATA``.
         held_out: images, or None.
         shape: (C, H, W) of the images to be compared; the reference's own when None.
 
@@ -108,7 +108,7 @@ def reference_set(
     path, statistics, train = _located(reference), None, None
     if is_statistics(path):
         statistics = StatisticsFile(path)
-        if "arr_0" in statistics.names:  # ADM's evaluator keeps some images beside the moments
+        if "arr_0" in statistics.names:  # ADM's evaluator stores some images beside the moments
             train = open_images(path)
     else:
         train = open_images(path, shape)

@@ -1,6 +1,6 @@
-"""Images that were made elsewhere: a folder, a zip, an ``.npz`` or a parquet file.
+"""Stored images: a folder, a zip, an ``.npz`` or a parquet file.
 
-Nothing is resized, for a metric depends on how that is done, and nothing is held in memory that
+Nothing is resized, because metrics depend on how that is done, and nothing is held in memory that
 can be read again.
 """
 
@@ -33,11 +33,11 @@ _GREY = ("1", "L", "LA")
 
 
 class AsStored:
-    """Decodes rows as they are stored: at their own size, which must be that of all.
+    """Decodes rows at their stored size, which must be the same for all.
 
     Args:
-        rows: of encoded images; the size of each is read now.
-        channels: 1 or 3; what the first image has when None.
+        rows: of encoded images, whose headers are read at once.
+        channels: 1 or 3; as many as the first image has when None.
 
     Raises:
         ValueError: an image cannot be read, or has another size than the first; its file is named.
@@ -46,20 +46,20 @@ class AsStored:
     def __init__(self, rows: Rows, channels: int | None = None) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
             headers = list(pool.map(lambda index: _header(rows, index), range(len(rows))))
-        size, mode = headers[0]
-        for index, (other, its_mode) in enumerate(headers):
-            if its_mode[0] in "IF":
+        (width, height), first_mode = headers[0]
+        for index, (size, mode) in enumerate(headers):
+            if mode[0] in "IF":
                 raise ValueError(
-                    f"{rows.where(index)} has more than 8 bits a channel (mode {its_mode}): save "
+                    f"{rows.where(index)} has more than 8 bits a channel (mode {mode}): save "
                     "images with 8 bits"
                 )
-            if other != size:
+            if size != (width, height):
                 raise ValueError(
-                    f"{rows.where(index)} is {other[0]}x{other[1]}, but {rows.where(0)} is "
-                    f"{size[0]}x{size[1]}: images must have one size; resize them beforehand, all "
-                    "alike"
+                    f"{rows.where(index)} is {size[0]}x{size[1]}, but {rows.where(0)} is "
+                    f"{width}x{height}: images must have one size; resize them all in the same way "
+                    "beforehand"
                 )
-        self.shape = (channels or (1 if mode in _GREY else 3), size[1], size[0])
+        self.shape = (channels or (1 if first_mode in _GREY else 3), height, width)
 
     def decode(self, rows: Rows, index: int) -> Tensor:
         """Row ``index`` as (C, H, W) uint8."""
@@ -83,7 +83,7 @@ def _read(rows: Rows, index: int, use: Callable[[Image.Image], T]) -> T:
 
 
 def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSet:
-    """Opens images that were made elsewhere.
+    """Opens a folder or a file of images.
 
     An ``.npz`` has the layout of OpenAI's evaluator: ``arr_0`` (N, H, W, C) uint8, labels in
     ``arr_1`` or ``label`` where it has any. A parquet file has a column ``image`` of encoded bytes,
@@ -91,10 +91,10 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
 
     Args:
         path: folder or file.
-        shape: (C, H, W) of what they are compared with; any when None.
+        shape: (C, H, W) of the images that they are compared with; any when None.
 
     Raises:
-        ValueError: nothing to read there, a broken file, or another shape; the file is named.
+        ValueError: there are no images, a file is broken, or of another shape; it is named.
     """
     path = Path(path).expanduser()
     kind = "folder" if path.is_dir() else path.suffix.lower() if path.is_file() else "absent"
@@ -117,12 +117,12 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
 
 def _in_folder(path: Path) -> Rows:
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    _some(files, path)
+    _refuse_empty(files, path)
     return Rows(len(files), lambda i: files[i].read_bytes(), lambda i: str(files[i]))
 
 
 def _folders(rows: Rows) -> int:
-    """In how many folders the images lie."""
+    """The number of folders that contain the images."""
     return len({Path(rows.where(i)).parent for i in range(len(rows))})
 
 
@@ -132,7 +132,7 @@ def _in_zip(path: Path) -> Rows:
     except (zipfile.BadZipFile, OSError) as error:
         raise ValueError(f"{path}: not a readable zip ({error})") from error
     names = sorted(name for name in archive.namelist() if Path(name).suffix.lower() in SUFFIXES)
-    _some(names, path)
+    _refuse_empty(names, path)
     lock = threading.Lock()  # one file position for all threads
 
     def read(index: int) -> bytes:
@@ -149,13 +149,13 @@ def _in_parquet(path: Path) -> Rows:
     label = "label" if "label" in present else None
     caption = next((name for name in ("caption", "text") if name in present), None)
     rows = read_parquet(path, "image", label, caption)
-    _some(range(len(rows)), path)
+    _refuse_empty(range(len(rows)), path)
     if rows.labels is not None and not all(isinstance(label, int) for label in rows.labels):
         raise ValueError(f"{path}: column 'label' holds words; labels are integers from 0")
     return rows
 
 
-def _some(images: Sequence[object], path: Path) -> None:
+def _refuse_empty(images: Sequence[object], path: Path) -> None:
     if not images:
         raise ValueError(f"{path}: no images in it ({', '.join(sorted(SUFFIXES))})")
 
@@ -168,8 +168,8 @@ def _from_npz(path: Path) -> ImageSet:
         raise ValueError(f"{path}: no array 'arr_0'; it has {', '.join(names)} ({hint})")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            named = next((name for name in ("arr_1", "label") if name in names), None)
-            labels = None if named is None else torch.from_numpy(arrays[named]).long().flatten()
+            key = next((name for name in ("arr_1", "label") if name in names), None)
+            labels = None if key is None else torch.from_numpy(arrays[key]).long().flatten()
         images = mapped_array(path, "arr_0.npy")
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a readable npz ({error})") from error
@@ -179,7 +179,7 @@ def _from_npz(path: Path) -> ImageSet:
         )
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"{path}: {len(images)} images, but {len(labels)} labels")
-    _some(range(len(images)), path)
+    _refuse_empty(range(len(images)), path)
     return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2), labels)
 
 

@@ -1,1 +1,1 @@
-"""What each verb does with its config: one evaluation or many."""
+"""The verbs of evaluation: from a composed config to one evaluation or many."""

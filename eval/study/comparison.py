@@ -7,26 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from eval.extractor.extractor import Extractor
-from eval.measure.evaluation import Evaluation, evaluate
+from eval.measure import Evaluation, Reference, Setting, evaluate, measure_reference
 from eval.measure.plan import plan
-from eval.measure.reference import Reference, measure_reference
-from eval.measure.setting import Setting
-from eval.report import write as report
-from eval.report.picture import pair_sheets, png, tile
+from eval.report.picture import pair_sheets
 from eval.report.wandb_run import log_to_wandb
+from eval.report.write import write_report
 from eval.result.record import Result
 from eval.source.reference_set import ReferenceSet
-from eval.study import loading, protocol
-from eval.study.evaluation import COLUMNS, ROWS, of_checkpoint, sample_grid, save
+from eval.study import loading
+from eval.study import protocol as protocols
+from eval.study.evaluation import of_checkpoint, real_grid, sample_grid, save
 from eval.study.trainings import Trainings
+from eval.table import compare as tabulate
 from eval.table import trainings
-from eval.table.table import compare as tabulate
 from zoo import entry, paths
 from zoo.checkpoint.build import build
 from zoo.command.overrides import key_of, quoted
@@ -47,11 +46,6 @@ def compare(cfg: DictConfig) -> Path:
 class Experiment:
     """One comparison: which trainings, how they are measured, and the report.
 
-    Args:
-        cfg: configs/compare.yaml, composed.
-        overrides: what it was composed with.
-        choices: hydra's choice in each group.
-
     Raises:
         ValueError: there is nothing to compare, or the overrides are not of a comparison.
     """
@@ -63,7 +57,7 @@ class Experiment:
         self.name = choices.get("experiment") or choices["data"]
         self.run_dir = Path(cfg.run_dir)
         self.device = accelerator(cfg.trainer.accelerator)
-        self.asked: Any = OmegaConf.to_container(cfg.protocol, resolve=True)
+        self.protocol = loading.plain_values(cfg.protocol)
         if (model := _recipe_of(self.name)) is not None:
             raise ValueError(
                 f"experiment={self.name} is the recipe of one model, {model}: `zoo train "
@@ -77,16 +71,15 @@ class Experiment:
             raise ValueError(f"models={self.models} names {twice} twice")
         for override in overrides:
             if override.partition("=")[0] == "model":
-                raise ValueError(
-                    f"{override}: a comparison has several models; say models=[ddpm,...]"
-                )
+                text = "a comparison has several models; say models=[ddpm,...]"
+                raise ValueError(f"{override}: {text}")
         self.trainings = Trainings(cfg, overrides, self.name)
         self.training = self.trainings.config
 
     def run(self) -> Path:
-        """Trains what has to be trained, measures every training, writes the report.
+        """Trains where necessary, measures every training, writes the report.
 
-        What was trained or measured before is used again: a run that was killed resumes.
+        Earlier trainings and evaluations are used again, so an interrupted run resumes.
 
         Returns:
             The folder of the report.
@@ -94,33 +87,34 @@ class Experiment:
         Raises:
             ValueError: the models cannot be trained, measured or compared.
         """
-        self._refuse_what_generates_nothing()
+        self._check_models()
         data = loading.dataset(self.cfg)
-        against = self._against(data)
-        protocol.check(self.asked, against)
-        self._settle_extractors(data)
+        reference_set = self._reference_set(data)
+        protocols.check(self.protocol, reference_set)
+        self._train_small_extractors(data)
         # before the trainings, so that missing weights fail early
         extractors = loading.extractors(self.cfg, self.device)
-        alike = self._alike(against, extractors)
-        reference = functools.cache(lambda: self._reference(alike))
+        shared = self._shared_settings(reference_set, extractors)
+        reference = functools.cache(lambda: self._reference(shared))
         seeds = self.trainings.seeds
         files = {
             model: [self.trainings.checkpoint(model, data, seed) for seed in seeds]
             for model in self.models
         }
-        shown: dict[str, Evaluation] = {}
+        first: dict[str, Evaluation] = {}  # of each model: only its images are shown
         results: dict[str, list[Result]] = {model: [] for model in self.models}
         for model, checkpoints in files.items():
             for seed, path in zip(seeds, checkpoints, strict=True):
                 name = self.trainings.title(model, seed)
-                setting = self._setting(model, name, path, alike)
+                setting = self._setting(model, name, path, shared)
                 evaluation = evaluate(setting, reference, loading.cache(self.cfg))
                 save(evaluation, self.trainings.folder(model, seed))
                 results[model].append(evaluation.result)
-                shown.setdefault(model, evaluation)  # the others' images need not be kept
-        return self._report(results, shown, data)
+                first.setdefault(model, evaluation)
+        return self._report(results, first, data)
 
-    def _refuse_what_generates_nothing(self) -> None:
+    def _check_models(self) -> None:
+        """Refuses models that do not generate."""
         for model in self.models:
             kind = get_class(self.training(model).model._target_)
             if not hasattr(kind, "generate_batches"):
@@ -128,49 +122,51 @@ class Experiment:
                     f"models={self.models}: {model} is a {kind.__name__}, which generates no images"
                 )
 
-    def _settle_extractors(self, data: ImageData) -> None:
-        """Trains the small extractors that are absent; those that are there are never replaced."""
+    def _train_small_extractors(self, data: ImageData) -> None:
+        """Trains the small extractors that are absent; existing ones are never replaced."""
         for node in (self.cfg.get("extractor") or {}).values():
             model = loading.model_of(node)
             if model is None or loading.shipped_or_as_given(node.path).is_file():
                 continue
             path = self.run_dir / model / "model.safetensors"
             if not path.is_file():
-                print(f"training {model} for {data.name}, for none ships at {node.path}")
+                print(f"training {model} for {data.name}, because none ships at {node.path}")
                 # with its own recipe, not the experiment's: it belongs to the protocol
-                chosen = [f"data={self.choices['data']}", f"trainer={self.choices['trainer']}"]
-                given = [o for o in self.overrides if key_of(o).startswith("data.")]
+                groups = [f"data={self.choices['data']}", f"trainer={self.choices['trainer']}"]
+                of_data = [o for o in self.overrides if key_of(o).startswith("data.")]
                 own = [f"model={model}", f"run_dir={quoted(self.run_dir / model)}"]
-                path = train(entry.compose("train", [*chosen, *given, *own]))
+                path = train(entry.compose("train", [*groups, *of_data, *own]))
             node.path = str(path)
 
     # Numbers and report
 
-    def _against(self, data: ImageData) -> ReferenceSet:
-        """What the protocol compares with: as a rule the data set that is trained on."""
-        if self.asked["reference"] == "train" and self.asked["held_out"] in (None, "test"):
+    def _reference_set(self, data: ImageData) -> ReferenceSet:
+        """The protocol's reference: by default the data set of the trainings."""
+        if self.protocol["reference"] == "train" and self.protocol["held_out"] in (None, "test"):
             return ReferenceSet.of(data)
-        return loading.reference_set(self.cfg, self.asked)
+        return loading.reference_set(self.cfg, self.protocol)
 
-    def _alike(self, against: ReferenceSet, extractors: Sequence[Extractor]) -> dict[str, Any]:
-        """What the settings of all evaluations have alike."""
-        most, counts = self.asked["num_images"], self.asked["fid_counts"]
+    def _shared_settings(
+        self, reference_set: ReferenceSet, extractors: Sequence[Extractor]
+    ) -> dict[str, Any]:
+        """The settings that all evaluations share."""
+        most, counts = self.protocol["num_images"], self.protocol["fid_counts"]
         return {
-            "data": against,
+            "data": reference_set,
             "metrics": loading.metrics(self.cfg),
             "extractors": extractors,
             "fid_counts": counts and sorted({min(count, most) for count in counts}),
-            "protocol": protocol.title(self.cfg, self.asked),
+            "protocol": protocols.title(self.cfg, self.protocol),
         }
 
-    def _reference(self, alike: dict[str, Any]) -> Reference:
-        parts = (alike["metrics"], alike["extractors"], alike["data"])
-        measured = plan(*parts, self.asked["num_images"], alike["fid_counts"])
-        cache = loading.cache(self.cfg)
-        return measure_reference(alike["data"], measured, self.asked["batch_size"], cache)
+    def _reference(self, shared: dict[str, Any]) -> Reference:
+        parts = (shared["metrics"], shared["extractors"], shared["data"])
+        measurements = plan(*parts, self.protocol["num_images"], shared["fid_counts"])
+        batch_size, cache = self.protocol["batch_size"], loading.cache(self.cfg)
+        return measure_reference(shared["data"], measurements, batch_size, cache)
 
-    def _setting(self, model: str, name: str, path: Path, alike: dict[str, Any]) -> Setting:
-        """One evaluation; with what is asked for, so that sampler=... works on shipped files."""
+    def _setting(self, model: str, name: str, path: Path, shared: dict[str, Any]) -> Setting:
+        """One evaluation, with the config's sampler and guidance instead of the file's."""
         recipe = self.training(model).model
         parts = {
             part: build(
@@ -178,39 +174,38 @@ class Experiment:
             )
             for part in ("sampler", "guidance")
         }
-        module = loading.diffusion_model(
-            path, self.device, list(self.cfg.trust), self.asked["dtype"]
-        )
-        generation = protocol.generation(self.asked, **parts)
-        return of_checkpoint(Setting(module, **alike, generation=generation, name=name), path)
+        trust, dtype = list(self.cfg.trust), self.protocol["dtype"]
+        module = loading.diffusion_model(path, self.device, trust, dtype)
+        generation = protocols.generation(self.protocol, **parts)
+        return of_checkpoint(Setting(module, **shared, generation=generation, name=name), path)
 
     def _report(
-        self, measured: dict[str, list[Result]], shown: dict[str, Evaluation], data: ImageData
+        self, by_model: dict[str, list[Result]], first: dict[str, Evaluation], data: ImageData
     ) -> Path:
-        results = [trainings.combined(found, model) for model, found in measured.items()]
+        results = [trainings.combined(rows, model) for model, rows in by_model.items()]
         within = [
-            one for model, found in measured.items() for one in trainings.unlike(found, model)
+            mismatch
+            for model, rows in by_model.items()
+            for mismatch in trainings.training_mismatches(rows, model)
         ]
         table = tabulate(results, self.cfg.force, within)
         if self.trainings.several:
             numbers = self.run_dir / "trainings.csv"
-            print(f"wrote {write_atomically(numbers, trainings.to_csv(measured))}")
-            for evaluation, result in zip(shown.values(), results, strict=True):
+            print(f"wrote {write_atomically(numbers, trainings.to_csv(by_model))}")
+            for evaluation, result in zip(first.values(), results, strict=True):
                 row = evaluation._replace(result=result)
                 save(row, self.run_dir / result.subject.name)
+        names = {e.result.subject.name: e for e in first.values()}
         samples = {"real, held out": real_grid(data)}
-        for evaluation in shown.values():
-            samples[evaluation.result.subject.name] = sample_grid(evaluation)
-        pairs = pair_sheets({one.result.subject.name: one.pairs for one in shown.values()})
+        samples |= {name: sample_grid(evaluation) for name, evaluation in names.items()}
+        pairs = pair_sheets({name: evaluation.pairs for name, evaluation in names.items()})
         command = " ".join(["zoo compare", *self.overrides])
         title = self._title(data.name)
-        written = report.write(self.run_dir, table, results, samples, title, command, pairs)
+        written = write_report(self.run_dir, table, results, samples, title, command, pairs)
         if "wandb" in (self.cfg.logger or {}):
-            logger: Any = instantiate(
-                self.cfg.logger.wandb, folder=str(self.run_dir), _convert_="all"
-            )
-            asked = OmegaConf.to_container(self.cfg, resolve=True)
-            log_to_wandb(logger, asked, table, results, samples, pairs)
+            folder = str(self.run_dir)
+            logger = instantiate(self.cfg.logger.wandb, folder=folder, _convert_="all")
+            log_to_wandb(logger, loading.plain_values(self.cfg), table, results, samples, pairs)
         print("\n".join(f"wrote {path}" for path in written.values()))
         return self.run_dir
 
@@ -231,22 +226,9 @@ def _recipe_of(experiment: str) -> str | None:
     file = paths.configs() / "experiment" / f"{experiment}.yaml"
     if not file.is_file():
         return None
-    loaded: Any = OmegaConf.to_container(OmegaConf.load(file))
-    entries = loaded["defaults"]
+    entries = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
     for default in entries:
         if isinstance(default, dict) and "override /model" in default:
             return str(default["override /model"])
     bases = (_recipe_of(default) for default in entries if isinstance(default, str))
     return next((model for model in bases if model), None)
-
-
-def real_grid(data: ImageData) -> bytes:
-    """Held-out images in the places of the generated ones' classes, as PNG."""
-    number = ROWS * COLUMNS
-    labels, classes = data.test.labels, data.num_classes
-    order = list(range(min(number, len(data.test))))
-    if labels is not None and classes:
-        of_class = [torch.nonzero(labels == c).flatten().tolist() for c in range(classes)]
-        wanted = [of_class[i % classes][i // classes : i // classes + 1] for i in range(number)]
-        order = [index for found in wanted for index in found]
-    return png(tile(data.test.gather(torch.tensor(order)), COLUMNS))

@@ -1,4 +1,4 @@
-"""What ``zoo evaluate`` does with its composed config, and what other verbs take from it."""
+"""``zoo evaluate`` of a composed config, and the parts that other verbs share."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+import torch
+from omegaconf import DictConfig
+from torch import nn
 
 from eval.extractor.extractor import Extractor
-from eval.measure.evaluation import Evaluation
-from eval.measure.evaluation import evaluate as measure
-from eval.measure.reconstruction import reconstruct
-from eval.measure.reference import Reference
-from eval.measure.setting import Setting
+from eval.measure import Evaluation, Reference, Setting, reconstruct
+from eval.measure import evaluate as measure
 from eval.report.picture import png, tile
+from eval.source import ReferenceSet, open_images
 from eval.source.parallel import Parallel, devices
-from eval.source.reference_set import ReferenceSet
-from eval.source.stored import open_images
-from eval.study import loading, protocol
+from eval.study import loading
+from eval.study import protocol as protocols
+from eval.study.loading import plain_values
 from eval.table.formatting import notes, short, title_of
 from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.parts import exchanged
+from zoo.data import ImageData
+from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
@@ -33,12 +35,12 @@ COLUMNS, ROWS = 10, 6
 
 
 class Shared(NamedTuple):
-    """What several evaluations share.
+    """The objects that several evaluations share.
 
     Attributes:
-        data: what is compared with.
+        data: the reference.
         extractors: the networks.
-        reference: gives the real images' features and numbers; measured when None.
+        reference: returns the real images' features and numbers; measured when None.
     """
 
     data: ReferenceSet
@@ -52,14 +54,10 @@ def evaluate(cfg: DictConfig) -> Path:
 
 
 def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
-    """One evaluation, of a composed configs/evaluate.yaml.
-
-    Args:
-        cfg: the config.
-        shared: data and extractors, where several evaluations share them.
+    """One evaluation of a composed configs/evaluate.yaml, perhaps with shared objects.
 
     Raises:
-        ValueError: checkpoint, images, data and extractors do not go together.
+        ValueError: checkpoint, images, data and extractors do not fit together.
     """
     if (cfg.checkpoint is None) == (cfg.images is None):
         raise ValueError(
@@ -67,10 +65,10 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
             "images=FOLDER"
         )
     device = accelerator(cfg.device)
-    asked = protocol.flattened(cfg)
+    protocol = protocols.flattened(cfg)
     if shared is None:
-        shared = Shared(loading.reference_set(cfg, asked), loading.extractors(cfg, device))
-    setting = _setting(cfg, asked, shared, device)
+        shared = Shared(loading.reference_set(cfg, protocol), loading.extractors(cfg, device))
+    setting = _setting(cfg, protocol, shared, device)
     cache = loading.cache(cfg)
     if isinstance(setting.subject, DiffusionModule) or cfg.images is not None:
         return measure(setting, shared.reference, cache, cfg.keep)
@@ -84,45 +82,34 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
     return reconstruct(replace(setting, protocol=""), cfg.reconstruct, cache)
 
 
-def _setting(cfg: DictConfig, asked: dict[str, Any], shared: Shared, device: str) -> Setting:
-    """What is measured: stored images, or the model of a file."""
-    common: dict[str, Any] = {
-        "data": shared.data,
-        "metrics": loading.metrics(cfg),
-        "extractors": shared.extractors,
-    }
-    if cfg.images is not None:
-        images = open_images(cfg.images, shared.data.shape)
-        asked["num_images"] = len(images)
-        protocol.check(asked, shared.data)
-        return Setting(
-            images,
-            **common,
-            generation=protocol.generation(asked),
-            fid_counts=asked["fid_counts"],
-            name=cfg.name or Path(cfg.images).stem,
-            protocol=protocol.title(cfg, asked),
-        )
-    protocol.check(asked, shared.data)
-    path = checkpoint_file(cfg.checkpoint)
-    trust, dtype = list(cfg.trust), asked["dtype"]
-    module = loading.model(path, device, trust, dtype)
+def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: str) -> Setting:
+    """The setting of stored images, or of the model in a file."""
+    subject: nn.Module | ImageSet
     parts: dict[str, Any] = {}
-    if isinstance(module, DiffusionModule):
-        parts = chosen_parts(cfg, module)
+    if cfg.images is not None:
+        subject, path = open_images(cfg.images, shared.data.shape), None
+        protocol["num_images"] = len(subject)
+        name = Path(cfg.images).stem
+    else:
+        path, trust, dtype = checkpoint_file(cfg.checkpoint), list(cfg.trust), protocol["dtype"]
+        subject = loading.model(path, device, trust, dtype)
+        name = path.parent.name if path.stem == "model" else path.stem
+    protocols.check(protocol, shared.data)
+    if path is not None and isinstance(subject, DiffusionModule):
+        parts = chosen_parts(cfg, subject)
         if cfg.devices != 1:
             parts["parallel"] = Parallel(path, devices(cfg.devices, device), trust, dtype)
-    return of_checkpoint(
-        Setting(
-            module,
-            **common,
-            generation=protocol.generation(asked, **parts),
-            fid_counts=asked["fid_counts"],
-            name=cfg.name or (path.parent.name if path.stem == "model" else path.stem),
-            protocol=protocol.title(cfg, asked),
-        ),
-        path,
+    setting = Setting(
+        subject,
+        data=shared.data,
+        metrics=loading.metrics(cfg),
+        extractors=shared.extractors,
+        generation=protocols.generation(protocol, **parts),
+        fid_counts=protocol["fid_counts"],
+        name=cfg.name or name,
+        protocol=protocols.title(cfg, protocol),
     )
+    return setting if path is None else of_checkpoint(setting, path)
 
 
 def of_checkpoint(setting: Setting, path: Path) -> Setting:
@@ -132,10 +119,10 @@ def of_checkpoint(setting: Setting, path: Path) -> Setting:
 
 
 def chosen_parts(cfg: DictConfig, module: DiffusionModule) -> dict[str, Any]:
-    """Sampler and guidance: the model's own, or those that were chosen."""
-    chosen: Any = OmegaConf.to_container(cfg, resolve=True)
+    """Sampler and guidance: the model's own, or those of the config."""
+    choices = plain_values(cfg)
     return {
-        group: exchanged(getattr(module, group), chosen.get(group), group, list(cfg.trust))
+        group: exchanged(getattr(module, group), choices.get(group), group, list(cfg.trust))
         for group in ("sampler", "guidance")
     }
 
@@ -152,6 +139,18 @@ def save(evaluation: Evaluation, folder: Path) -> Path:
 def sample_grid(evaluation: Evaluation) -> bytes:
     """The first images, as PNG."""
     return png(tile(evaluation.images[: ROWS * COLUMNS], COLUMNS))
+
+
+def real_grid(data: ImageData) -> bytes:
+    """Held-out images in the places of the generated ones' classes, as PNG."""
+    number = ROWS * COLUMNS
+    labels, classes = data.test.labels, data.num_classes
+    order = list(range(min(number, len(data.test))))
+    if labels is not None and classes:
+        of_class = [torch.nonzero(labels == c).flatten().tolist() for c in range(classes)]
+        places = [of_class[i % classes][i // classes : i // classes + 1] for i in range(number)]
+        order = [index for place in places for index in place]
+    return png(tile(data.test.gather(torch.tensor(order)), COLUMNS))
 
 
 def summary(evaluation: Evaluation) -> str:

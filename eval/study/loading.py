@@ -1,4 +1,4 @@
-"""Live objects of a composed config: data, models, extractors, metrics, the cache."""
+"""The objects of a composed config: data, models, extractors, metrics, the cache."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from eval.extractor.extractor import Extractor
 from eval.measure.cache import Cache
 from eval.measure.plan import MetricFactory
-from eval.source.reference_set import SPLITS, ReferenceSet
-from eval.source.reference_set import reference_set as open_reference
-from eval.source.stored import open_images
+from eval.source import ReferenceSet, open_images
+from eval.source import reference_set as open_reference
+from eval.source.reference_set import SPLITS
 from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
@@ -26,6 +26,12 @@ from zoo.module import DiffusionModule
 from zoo.system.device import torch_device
 
 DTYPES = ("float32", "bfloat16", "float64")
+
+
+def plain_values(cfg: DictConfig) -> dict[str, Any]:
+    """The config as resolved plain values."""
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    return values
 
 
 def dataset(cfg: DictConfig) -> ImageData:
@@ -36,17 +42,13 @@ def dataset(cfg: DictConfig) -> ImageData:
     return data
 
 
-def reference_set(cfg: DictConfig, asked: Mapping[str, Any]) -> ReferenceSet:
-    """What a protocol compares with: a data set and its splits, or images or statistics.
-
-    Args:
-        cfg: whose ``data`` is loaded where a split of it is asked for.
-        asked: the protocol.
+def reference_set(cfg: DictConfig, protocol: Mapping[str, Any]) -> ReferenceSet:
+    """A protocol's reference: splits of ``cfg.data``, or stored images or statistics.
 
     Raises:
-        ValueError: a file is missing or broken, or the splits are one.
+        ValueError: a file is missing or broken, or both splits are the same.
     """
-    reference, held_out = asked["reference"], asked["held_out"]
+    reference, held_out = protocol["reference"], protocol["held_out"]
     if reference not in SPLITS:
         return open_reference(reference, held_out)
     data = dataset(cfg)
@@ -59,10 +61,10 @@ def reference_set(cfg: DictConfig, asked: Mapping[str, Any]) -> ReferenceSet:
 def diffusion_model(
     path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
 ) -> DiffusionModule:
-    """The model in a file that generates images; see ``model``.
+    """The model in a file, which must generate images; see ``model``.
 
     Raises:
-        ValueError: it is not one that generates images.
+        ValueError: it does not.
     """
     module = model(path, device, trust, dtype)
     if not isinstance(module, DiffusionModule):
@@ -92,7 +94,7 @@ def extractors(cfg: DictConfig, device: str) -> list[Extractor]:
     """The extractors of ``cfg.extractor``.
 
     Raises:
-        ValueError: an extractor's weights are missing, or its yaml has no place of its own.
+        ValueError: an extractor's weights are missing, or its yaml has no package of its own.
     """
     return [extractor(node, device) for node in _entries(cfg, "extractor")]
 
@@ -115,28 +117,28 @@ def extractor(node: DictConfig, device: str) -> Extractor:
 
 
 def model_of(node: Any) -> str | None:
-    """The model that ``zoo train`` makes an extractor of, or None where its weights are others'."""
+    """The ``zoo train`` model behind an extractor, or None where its weights are published."""
     try:
         return getattr(get_object(node._target_), "model", None)
-    except ImportError:  # whoever builds it says what is wrong
+    except ImportError:  # instantiating it explains the error
         return None
 
 
 def metrics(cfg: DictConfig) -> list[MetricFactory]:
-    """The metrics of ``cfg.metric``, as partials that still want a reference.
+    """The metrics of ``cfg.metric``, as partials without a reference.
 
     Raises:
-        ValueError: a metric's yaml has no place of its own.
+        ValueError: a metric's yaml has no package of its own.
     """
     return [instantiate(node, _convert_="all") for node in _entries(cfg, "metric")]
 
 
 def _entries(cfg: DictConfig, group: str) -> list[DictConfig]:
-    """The configs of a group of which several may be chosen."""
+    """The configs of a group that allows several choices."""
     nodes = cfg.get(group) or {}
     if "_target_" in nodes:
         raise ValueError(
-            f"the yaml of {nodes['_target_']} in {group}=[...] has no place beside others: its "
+            f"the yaml of {nodes['_target_']} in {group}=[...] has no place of its own: its "
             f"first line is '# @package {group}.NAME'"
         )
     return list(nodes.values())

@@ -1,4 +1,4 @@
-"""``zoo rosetta``: one set of images under every FID protocol at hand, and how far they spread."""
+"""``zoo rosetta``: one set of images under every available FID protocol, and their spread."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from eval.extractor.extractor import Extractor
 from eval.metric.frechet import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.source import ReferenceSet, open_images
 from eval.source.dataset import order_of
-from eval.source.generated import conditions, generated
-from eval.source.reference_set import ReferenceSet
-from eval.source.stored import open_images
-from eval.study import loading, protocol
+from eval.source.generated import conditions_of, generated
+from eval.study import loading
+from eval.study import protocol as protocols
 from eval.study.evaluation import chosen_parts
 from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
@@ -27,15 +27,15 @@ from zoo.system.progress import track
 from zoo.system.text import markdown_table
 
 
-class Row(NamedTuple):
-    """The number of one protocol.
+class Reading(NamedTuple):
+    """The Fréchet distance by one protocol.
 
     Attributes:
         extractor: its name.
         resize: how images reached it.
         reference: the split compared with, and its number of images.
-        num_images: how many of the images were used: the first ones.
-        distance: the Fréchet distance.
+        num_images: the first ``num_images`` images were used.
+        distance: the number.
     """
 
     extractor: str
@@ -49,14 +49,14 @@ def rosetta(cfg: DictConfig) -> Path:
     """``zoo rosetta``: writes rosetta.md, and prints it."""
     if (cfg.checkpoint is None) == (cfg.images is None):
         raise ValueError("give images=FOLDER, or checkpoint=FILE")
-    asked, device = protocol.flattened(cfg), accelerator(cfg.device)
-    data = loading.reference_set(cfg, asked)
+    protocol, device = protocols.flattened(cfg), accelerator(cfg.device)
+    data = loading.reference_set(cfg, protocol)
     available, absent = [], {}
     for name, node in (cfg.get("extractor") or {}).items():
         try:
             extractor = loading.extractor(node, device)
             if data.statistics is not None:
-                data.statistics.moments(extractor)  # of this network?
+                data.statistics.moments(extractor)  # refuses those of another network
             available.append(extractor)
         except ValueError as error:
             absent[name] = str(error)
@@ -66,31 +66,26 @@ def rosetta(cfg: DictConfig) -> Path:
         images = open_images(cfg.images, data.shape)
     else:
         path, trust = checkpoint_file(cfg.checkpoint), list(cfg.trust)
-        module = loading.diffusion_model(path, device, trust, asked["dtype"])
-        parts = chosen_parts(cfg, module)
-        wanted = conditions(
-            module, data, cfg.num_images, parts["guidance"], asked["labels"], asked["seed"]
-        )
-        batches = generated(module, wanted, cfg.num_images, asked["seed"], cfg.batch_size, **parts)
+        module = loading.diffusion_model(path, device, trust, protocol["dtype"])
+        parts, count, seed = chosen_parts(cfg, module), cfg.num_images, protocol["seed"]
+        guidance, labels = parts["guidance"], protocol["labels"]
+        conditions = conditions_of(module, data, count, guidance, labels, seed)
+        batches = generated(module, conditions, count, seed, cfg.batch_size, **parts)
         images = ImageSet(torch.cat([batch.images for batch in batches]))
-    text = table(rows(images, data, available, cfg.batch_size), absent)
+    text = to_markdown(readings(images, data, available, cfg.batch_size), absent)
     print(text, end="")
     return write_atomically(Path(cfg.run_dir) / "rosetta.md", text)
 
 
-def rows(
+def readings(
     images: ImageSet,
     data: ImageData | ReferenceSet,
     extractors: Sequence[Extractor],
     batch_size: int = 256,
-) -> list[Row]:
+) -> list[Reading]:
     """Every extractor against both splits, with all images and with the first half of them.
 
-    Args:
-        images: to be scored.
-        data: what they are compared with.
-        extractors: the networks; of a CLIP the image tower is used (CLIP-FID).
-        batch_size: images at a time.
+    Of a CLIP the image tower is used (CLIP-FID).
 
     Raises:
         ValueError: fewer than four images, or of another shape than the data's.
@@ -101,25 +96,24 @@ def rows(
             f"at least 4 images of shape {data.shape} are needed, got {len(images)} of "
             f"{images.shape}"
         )
-    scored = []
+    distances = []
     half = len(images) // 2
     for extractor in extractors:
         first = _statistics(extractor, images, "images", batch_size, slice(half))
         whole = _statistics(extractor, images, "images", batch_size, slice(half, None))
         whole.merge(first)
         for name, reference in _references(data, extractor, whole.dimensions, batch_size):
-            for ours in (whole, first):
-                distance = frechet_distance(ours, reference)
-                scored.append(
-                    Row(extractor.name, extractor.resize, name, ours.count or 0, distance)
-                )
-    return scored
+            for part in (whole, first):
+                distance, count = frechet_distance(part, reference), part.count or 0
+                reading = Reading(extractor.name, extractor.resize, name, count, distance)
+                distances.append(reading)
+    return distances
 
 
 def _references(
     data: ReferenceSet, extractor: Extractor, size: int, batch_size: int
 ) -> Iterator[tuple[str, FeatureStatistics]]:
-    """What the images are compared with: its name and its statistics."""
+    """The references' names and statistics."""
     if data.statistics is not None:
         yield data.statistics.path.name, data.statistics.moments(extractor, size=size)
         return
@@ -132,28 +126,28 @@ def _references(
 def _statistics(
     extractor: Extractor, images: ImageSet, name: str, batch_size: int, part: slice = slice(None)
 ) -> FeatureStatistics:
-    seen = FeatureStatistics()
+    statistics = FeatureStatistics()
     batches = order_of(images)[part].split(batch_size)
     for indices in track(batches, description=f"{extractor.name}: {name}", unit="batches"):
-        seen.update(extractor(images.gather(indices))["pool"])
-    return seen
+        statistics.update(extractor(images.gather(indices))["pool"])
+    return statistics
 
 
-def table(found: Sequence[Row], absent: dict[str, str]) -> str:
-    """Markdown: the numbers, their spread, and which protocols are not at hand."""
+def to_markdown(readings: Sequence[Reading], absent: dict[str, str]) -> str:
+    """The numbers, their spread, and the protocols that are not available."""
     heads = ["FID", "network", "resize", "against", "of images"]
     rows = [
-        [f"{row.distance:.4g}", row.extractor, row.resize, row.reference, f"{row.num_images:,}"]
-        for row in found
+        [f"{r.distance:.4g}", r.extractor, r.resize, r.reference, f"{r.num_images:,}"]
+        for r in readings
     ]
-    distances = [row.distance for row in found]
+    distances = [reading.distance for reading in readings]
     lines = [
         markdown_table(heads, rows),
         "",
-        f"One set of images, {len(found)} numbers from {min(distances):.4g} to "
-        f"{max(distances):.4g}: a FID means something beside its network, resize, reference and "
-        "count only.",
+        f"One set of images, {len(readings)} numbers from {min(distances):.4g} to "
+        f"{max(distances):.4g}: a FID is meaningful only together with its network, resize, "
+        "reference and count.",
     ]
     if absent:
-        lines += ["", "Not at hand:", ""] + [f"- {name}: {why}" for name, why in absent.items()]
+        lines += ["", "Not available:", ""] + [f"- {name}: {why}" for name, why in absent.items()]
     return "\n".join(lines) + "\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from eval.extractor.extractor import Extractor, provided
-from eval.measure.evaluation import resize_of
-from eval.moments import file
+from eval.measure.setting import resize_of
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.moments.file import write_statistics
 from eval.source.dataset import from_dataset
 from eval.source.reference_set import SPLITS
 from eval.source.stored import open_images
@@ -22,14 +22,14 @@ from zoo.system.versions import versions
 
 
 def statistics(cfg: DictConfig) -> list[Path]:
-    """``zoo statistics``: writes an npz for each extractor, named by what it is made of.
+    """``zoo statistics``: writes an npz for each extractor, named after images and extractor.
 
     Raises:
         ValueError: there are no such images or extractors.
     """
     device = accelerator(cfg.device)
-    chosen = cfg.get("extractor") or {}
-    extractors = {name: loading.extractor(node, device) for name, node in chosen.items()}
+    nodes = cfg.get("extractor") or {}
+    extractors = {name: loading.extractor(node, device) for name, node in nodes.items()}
     if not extractors:
         raise ValueError("extractor=[] leaves nothing to measure with")
     if cfg.images is not None:
@@ -43,7 +43,7 @@ def statistics(cfg: DictConfig) -> list[Path]:
     written = []
     for choice, extractor in extractors.items():
         path = Path(cfg.run_dir) / f"{name}-{re.sub('[^A-Za-z0-9_-]+', '-', extractor.name)}.npz"
-        written.append(write(path, images, extractor, name, cfg.batch_size))
+        written.append(measure_moments(path, images, extractor, name, cfg.batch_size))
         print(
             f"wrote {path}: compare with it by `zoo evaluate ... reference={path} "
             f"extractor=[{choice}]`"
@@ -51,15 +51,15 @@ def statistics(cfg: DictConfig) -> list[Path]:
     return written
 
 
-def write(
+def measure_moments(
     path: Path, images: ImageSet, extractor: Extractor, name: str, batch_size: int = 256
 ) -> Path:
-    """Measures images and writes their moments, with what they were made of.
+    """Measures images and writes their moments, with a record of their origin.
 
     Args:
         path: of the npz.
         images: a split of a data set, or stored images.
-        extractor: whose features; spatial ones too, where it gives them.
+        extractor: of the features; spatial ones are included where it provides them.
         name: of the images, for the record.
         batch_size: images at a time.
     """
@@ -80,4 +80,4 @@ def write(
         },
         "versions": versions(),
     }
-    return file.write(path, moments, facts)
+    return write_statistics(path, moments, facts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from eval.extractor.extractor import Extractor
 from eval.measure.plan import plan
@@ -20,7 +20,7 @@ from eval.study import loading
 from eval.study.evaluation import Shared, evaluation
 from eval.study.protocol import flattened
 from eval.study.sweep_picture import Point, picture
-from eval.table.metric_columns import short, title_of
+from eval.table.formatting import has_ratio, short, title_of
 from zoo import entry
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
@@ -30,11 +30,7 @@ from zoo.system.text import csv_text, markdown_table
 def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
     """Measures every combination of the axes; writes sweep.csv, sweep.md and sweep.png.
 
-    What was measured before is found in the cache, so an interrupted sweep resumes at its point.
-
-    Args:
-        cfg: configs/sweep.yaml, composed.
-        overrides: what it was composed with; the running verb's when None.
+    Earlier evaluations come from the cache, so an interrupted sweep resumes where it stopped.
 
     Raises:
         ValueError: there is no axis, or a point's settings do not compose: nothing is measured.
@@ -51,18 +47,18 @@ def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
     composed = [entry.compose("evaluate", [*fixed, *point]) for point in combinations]
     shared = _Shared()
     folder, points = Path(cfg.run_dir), []
-    for number, (chosen, point) in enumerate(zip(combinations, composed, strict=True)):
-        settings = dict(override.split("=", 1) for override in chosen)
-        print(f"{number + 1} of {len(composed)}: {', '.join(chosen)}", flush=True)
+    for number, (values, point) in enumerate(zip(combinations, composed, strict=True)):
+        settings = dict(override.split("=", 1) for override in values)
+        print(f"{number + 1} of {len(composed)}: {', '.join(values)}", flush=True)
         result = evaluation(point, shared.parts(point)).result
         result.save(folder / f"{number:03d}.json")
-        print(f"  {told(result)}", flush=True)
+        print(f"  {description(result)}", flush=True)
         points.append(Point(settings, result))
     return write(folder, points, " ".join(["zoo sweep", *fixed, *map(_as_list, cfg.axes)]))
 
 
 def write(folder: Path, points: Sequence[Point], command: str) -> Path:
-    """The table, for programs and for people, and the picture."""
+    """Writes the table as CSV and Markdown, and the picture."""
     written: dict[str, str | bytes] = {
         "sweep.csv": to_csv(points),
         "sweep.md": to_markdown(points, command),
@@ -74,10 +70,10 @@ def write(folder: Path, points: Sequence[Point], command: str) -> Path:
 
 
 def to_csv(points: Sequence[Point]) -> str:
-    """A row per point: its settings, what it cost, every value with its interval."""
+    """A row per point: its settings, its network evaluations, every value with its interval."""
     rows = []
     for point in points:
-        row: dict[str, Any] = {**point.settings, "network_evaluations": evaluations(point)}
+        row: dict[str, Any] = {**point.settings, "network_evaluations": point.evaluations}
         for name, value in point.result.values.items():
             row[name] = value.value
             if value.interval is not None:
@@ -88,42 +84,38 @@ def to_csv(points: Sequence[Point]) -> str:
 
 
 def to_markdown(points: Sequence[Point], command: str) -> str:
-    """The same for people."""
-    shown = {
+    """The same as Markdown."""
+    titles = {
         name: title_of(name, value)
         for point in points
         for name, value in point.result.values.items()
         if value.column != "section"
     }
-    heads = [*points[0].settings, "network evaluations", *shown.values()]
+    heads = [*points[0].settings, "network evaluations", *titles.values()]
     rows = []
     for point in points:
         texts = []
-        for name in shown:
+        for name in titles:
             value = point.result.values.get(name)
             text = "–" if value is None else short(value.value)
             if value is not None and value.interval is not None:
                 text += f" ({short(value.interval[0])} to {short(value.interval[1])})"
             texts.append(text)
-        rows.append([*point.settings.values(), f"{evaluations(point):g}", *texts])
+        rows.append([*point.settings.values(), f"{point.evaluations:g}", *texts])
     brackets = "In brackets: the 95 % interval, for these weights and this reference."
     return f"Made by `{command}`.\n\n{markdown_table(heads, rows)}\n\n{brackets}\n"
 
 
-def evaluations(point: Point) -> float:
-    """Network evaluations per image, counted."""
-    return point.result.subject.network_evaluations
-
-
-def told(result: Result) -> str:
-    """A point in one line."""
-    fid = next(((n, v) for n, v in result.values.items() if n.startswith("fid")), None)
-    quality = f"{title_of(*fid)} {short(fid[1].value)}" if fid else ""
+def description(result: Result) -> str:
+    """A point in one line: its first Fréchet distance, and its network evaluations."""
+    quality = next(
+        (f"{title_of(n, v)} {short(v.value)}" for n, v in result.values.items() if has_ratio(v)), ""
+    )
     return f"{quality} at {result.subject.network_evaluations:g} network evaluations"
 
 
 class _Shared:
-    """Data, extractors and reference, once for all points that agree in them."""
+    """Data, extractors and reference, built once for all points that share them."""
 
     _KEYS = (
         *("data", "extractor", "metric", "device", "num_images", "fid_counts"),
@@ -134,9 +126,9 @@ class _Shared:
         self._parts: dict[str, Shared] = {}
 
     def parts(self, cfg: DictConfig) -> Shared:
-        """Those of one point."""
-        whole: Any = OmegaConf.to_container(cfg, resolve=True)
-        key = str({name: whole.get(name) for name in self._KEYS})
+        """The objects of one point."""
+        values = loading.plain_values(cfg)
+        key = str({name: values.get(name) for name in self._KEYS})
         if key not in self._parts:
             data = loading.reference_set(cfg, flattened(cfg))
             extractors = loading.extractors(cfg, accelerator(cfg.device))
@@ -147,16 +139,16 @@ class _Shared:
 def _reference(
     cfg: DictConfig, data: ReferenceSet, extractors: Sequence[Extractor]
 ) -> Callable[[], Reference]:
-    """Measures the reference when it is first asked for: a kept evaluation needs none."""
+    """Measures the reference at its first use: an evaluation from the cache needs none."""
 
     def make() -> Reference:
         metrics = loading.metrics(cfg)
-        asked = plan(metrics, extractors, data, cfg.num_images, cfg.fid_counts)
-        return measure_reference(data, asked, cfg.batch_size, loading.cache(cfg))
+        measurements = plan(metrics, extractors, data, cfg.num_images, cfg.fid_counts)
+        return measure_reference(data, measurements, cfg.batch_size, loading.cache(cfg))
 
     return functools.cache(make)
 
 
 def _as_list(axis: Sequence[str]) -> str:
     key = axis[0].partition("=")[0]
-    return f"{key}={','.join(one.partition('=')[2] for one in axis)}"
+    return f"{key}={','.join(override.partition('=')[2] for override in axis)}"

@@ -1,19 +1,21 @@
-"""What a sweep shows: quality against cost, and the trade that guidance makes."""
+"""The picture of a sweep: quality against cost, and the trade-offs of guidance."""
 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.typing import ColorType
 
-from eval.result.record import Result
-from eval.table.formatting import title_of
+from eval.result.record import Result, Value
+from eval.table.formatting import has_ratio, title_of
 
-COST = "network evaluations"
+_MOST = 5  # panels
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,24 @@ class Point:
 
     Attributes:
         settings: swept key to value, as text, in the order of the axes.
-        result: what was measured there.
+        result: of the evaluation there.
     """
 
     settings: dict[str, str]
     result: Result
 
+    @property
+    def evaluations(self) -> float:
+        """Network evaluations per image, counted."""
+        return self.result.subject.network_evaluations
+
 
 def picture(points: Sequence[Point]) -> bytes:
-    """PNG: FID over evaluations and over time; FID over CLIP score; precision over recall.
+    """PNG of at most five panels.
+
+    The first distance (FID) over network evaluations and over time; that distance over the score of
+    another network (CLIP score); two shares of one network (precision over recall); then further
+    metrics over network evaluations.
 
     A line joins the points that differ in one number alone; hollow rings mark the Pareto front,
     which no other point beats in both directions; thin bars are 95 % intervals, for these weights
@@ -50,31 +61,27 @@ def picture(points: Sequence[Point]) -> bytes:
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
 class Quantity:
     """One axis of a panel.
 
-    Args:
+    Attributes:
         title: with its unit.
         read: a point to its number, or None.
         higher_is_better: the direction of quality.
-        logarithmic: how it is drawn.
+        logarithmic: whether the axis is.
         interval: a point to the ends of its 95 % interval, or None.
     """
 
-    def __init__(
-        self,
-        title: str,
-        read: Callable[[Point], float | None],
-        higher_is_better: bool,
-        logarithmic: bool = False,
-        interval: Callable[[Point], list[float] | None] = lambda point: None,
-    ) -> None:
-        self.title, self.read, self.interval = title, read, interval
-        self.higher_is_better, self.logarithmic = higher_is_better, logarithmic
+    title: str
+    read: Callable[[Point], float | None]
+    higher_is_better: bool = False
+    logarithmic: bool = False
+    interval: Callable[[Point], list[float] | None] = lambda point: None
 
 
 def front(pairs: Sequence[tuple[float, float]], better: tuple[bool, bool]) -> list[int]:
-    """Indices of the pairs that no other beats in one direction and matches in the other.
+    """Indices of the pairs that no other pair matches in both directions and beats in one.
 
     >>> front([(1, 5), (2, 3), (3, 4)], (False, False))
     [0, 1]
@@ -85,111 +92,122 @@ def front(pairs: Sequence[tuple[float, float]], better: tuple[bool, bool]) -> li
     ]
     return [
         i
-        for i, one in enumerate(signed)
-        if not any(o[0] >= one[0] and o[1] >= one[1] and o != one for o in signed)
+        for i, (a, b) in enumerate(signed)
+        if not any(c >= a and d >= b and (c, d) != (a, b) for c, d in signed)
     ]
 
 
 def _panels(points: Sequence[Point]) -> list[tuple[Quantity, Quantity]]:
-    fid = _value(points, "fid")
-    cost = Quantity(
-        COST, lambda point: point.result.subject.network_evaluations, False, logarithmic=True
-    )
-    time = Quantity("seconds per image", _seconds, False, logarithmic=True)
-    quality = fid or _first_value(points)
-    panels = [(cost, quality)]
+    """Pairs of horizontal and vertical axis."""
+    cost = Quantity("network evaluations", lambda point: point.evaluations, logarithmic=True)
+    time = Quantity("seconds per image", _seconds, logarithmic=True)
+    metrics = _metrics(points[0])
+    assert metrics, "an evaluation has a metric with a direction"
+    main = next((n for n, value in metrics.items() if has_ratio(value)), next(iter(metrics)))
+    pairs = [(cost, main)]
     if all(_seconds(point) is not None for point in points):
-        panels.append((time, quality))
-    pairs = (
-        (_value(points, "clip_score"), fid),
-        (_value(points, "recall"), _value(points, "precision")),
-    )
-    return panels + [(x, y) for x, y in pairs if x is not None and y is not None]
+        pairs.append((time, main))
+    trades = _trades(points, metrics, main)
+    pairs += [(_quantity(x, metrics[x]), y) for x, y in trades]
+    in_panels = {main, *(name for trade in trades for name in trade)}
+    rest = sorted(metrics.keys() - in_panels, key=list(metrics).index)
+    pairs += [(cost, name) for name in sorted(rest, key=lambda name: metrics[name].distance)]
+    return [(x, _quantity(name, metrics[name])) for x, name in pairs[:_MOST]]
 
 
-def _value(points: Sequence[Point], stem: str) -> Quantity | None:
-    """The last value of a metric, FID's at the largest count."""
-    found = [
-        (name, value)
-        for name, value in points[0].result.values.items()
-        if name.startswith(stem) and value.higher_is_better is not None
-    ]
-    if not found:
-        return None
-    name, value = found[-1]
+def _metrics(point: Point) -> dict[str, Value]:
+    """The values with a direction of quality; of one metric that at the largest count.
 
+    A metric that is measured at several counts has names that end in these.
+    """
+    metrics: dict[str, tuple[str, Value]] = {}
+    for name, value in point.result.values.items():
+        if value.higher_is_better is not None and value.column == "quality":
+            metrics[name.removesuffix(f"_{value.num_images}")] = name, value
+    return dict(metrics.values())
+
+
+def _trades(points: Sequence[Point], metrics: dict[str, Value], main: str) -> list[tuple[str, str]]:
+    """Pairs of metrics between which guidance decides, by name."""
+    rising = [name for name, value in metrics.items() if value.higher_is_better]
+    trades = []
+    if has_ratio(metrics[main]):
+        others = (n for n in rising if metrics[n].extractor not in (None, metrics[main].extractor))
+        trades += [(name, main) for name in itertools.islice(others, 1)]
+    values = {n: [p.result.values[n].value for p in points if n in p.result.values] for n in rising}
+    shares = [name for name in rising if all(0 <= value <= 1 for value in values[name])]
+    pairs = itertools.combinations(shares, 2)
+    of_one_network = ((b, a) for a, b in pairs if metrics[a].extractor == metrics[b].extractor)
+    return [*trades, *itertools.islice(of_one_network, 1)]
+
+
+def _quantity(name: str, value: Value) -> Quantity:
     def read(point: Point) -> float | None:
-        one = point.result.values.get(name)
-        return None if one is None else one.value
+        measured = point.result.values.get(name)
+        return None if measured is None else measured.value
 
     def interval(point: Point) -> list[float] | None:
-        one = point.result.values.get(name)
-        return None if one is None else one.interval
+        measured = point.result.values.get(name)
+        return None if measured is None else measured.interval
 
-    up, log = bool(value.higher_is_better), stem == "fid"
-    return Quantity(title_of(name, value), read, up, log, interval)
-
-
-def _first_value(points: Sequence[Point]) -> Quantity:
-    found = _value(points, "")
-    assert found is not None, "an evaluation has a value"
-    return found
+    better, logarithmic = bool(value.higher_is_better), has_ratio(value)
+    return Quantity(title_of(name, value), read, better, logarithmic, interval)
 
 
 def _seconds(point: Point) -> float | None:
-    speed = point.result.values.get("images_per_second")
-    return None if speed is None else 1 / speed.value
+    speeds = [value for value in point.result.values.values() if value.unit == "1/s"]
+    return 1 / speeds[0].value if speeds else None
 
 
-def _draw(axes: Any, points: Sequence[Point], x: Quantity, y: Quantity, along: str | None) -> None:
-    drawn: list[tuple[float, float]] = []
+def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: str | None) -> None:
+    pairs: list[tuple[float, float]] = []
     for label, group in _lines(points, along):
-        pairs = [(x.read(point), y.read(point)) for point in group]
-        measured = [c for c, (a, b) in zip(group, pairs, strict=True) if None not in (a, b)]
-        known = [(a, b) for a, b in pairs if a is not None and b is not None]
-        if not known:
+        by_point = []
+        for point in group:
+            a, b = x.read(point), y.read(point)
+            if a is not None and b is not None:
+                by_point.append((point, (a, b)))
+        if not by_point:
             continue
-        drawn += known
+        of_line = [pair for _, pair in by_point]
+        pairs += of_line
         (line,) = axes.plot(
-            *zip(*known, strict=True), marker="o", markersize=5, linewidth=1.4, label=label
+            *zip(*of_line, strict=True), marker="o", markersize=5, linewidth=1.4, label=label
         )
-        for point, pair in zip(measured, known, strict=True):
+        for point, pair in by_point:
             _bars(axes, point, pair, x, y, line.get_color())
             axes.annotate(
                 "" if along is None else point.settings[along], pair,
                 textcoords="offset points", xytext=(5, 4), fontsize=7, alpha=0.8,
             )  # fmt: skip
-    best = front(drawn, (x.higher_is_better, y.higher_is_better))
+    best = front(pairs, (x.higher_is_better, y.higher_is_better))
     axes.scatter(
-        [drawn[i][0] for i in best], [drawn[i][1] for i in best], s=110, facecolors="none",
+        [pairs[i][0] for i in best], [pairs[i][1] for i in best], s=110, facecolors="none",
         edgecolors="black", linewidths=1.1, label="Pareto front", zorder=3,
     )  # fmt: skip
     axes.set_xlabel(x.title + _arrow(x))
     axes.set_ylabel(y.title + _arrow(y))
-    for quantity, axis, values in (
-        (x, "x", [a for a, _ in drawn]),
-        (y, "y", [b for _, b in drawn]),
-    ):
+    for quantity, axis, values in zip((x, y), "xy", zip(*pairs, strict=True), strict=True):
         if quantity.logarithmic and min(values) > 0:
-            _log(axes, axis, values)
+            _log(axes, axis)
     axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(  # below, for within it would cover points
+    axes.legend(  # below the axes, where it covers no points
         fontsize=7, title="" if along is None else f"along {along}", title_fontsize=7,
         loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False,
     )  # fmt: skip
 
 
 def _bars(
-    axes: Any, point: Point, pair: tuple[float, float], x: Quantity, y: Quantity, color: str
+    axes: Axes, point: Point, pair: tuple[float, float], x: Quantity, y: Quantity, color: ColorType
 ) -> None:
     """The intervals of one point, in both directions."""
-    if y.interval(point):
-        axes.plot([pair[0]] * 2, y.interval(point), color=color, linewidth=0.8, alpha=0.45)
-    if x.interval(point):
-        axes.plot(x.interval(point), [pair[1]] * 2, color=color, linewidth=0.8, alpha=0.45)
+    if ends := y.interval(point):
+        axes.plot([pair[0]] * 2, ends, color=color, linewidth=0.8, alpha=0.45)
+    if ends := x.interval(point):
+        axes.plot(ends, [pair[1]] * 2, color=color, linewidth=0.8, alpha=0.45)
 
 
-def _log(axes: Any, axis: str, values: Sequence[float]) -> None:
+def _log(axes: Axes, axis: str) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
     getattr(axes, f"set_{axis}scale")("log")
     part = getattr(axes, f"{axis}axis")
@@ -203,11 +221,11 @@ def _arrow(quantity: Quantity) -> str:
 
 
 def _lines(points: Sequence[Point], along: str | None) -> list[tuple[str, list[Point]]]:
-    """Cells that differ in one axis alone, each line with the rest as its name."""
+    """Points that differ in one axis alone; a line is named after the others."""
 
     def rest(point: Point) -> str:
-        kept = {key: value for key, value in point.settings.items() if key != along}
-        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in kept.items())
+        others = ((key, value) for key, value in point.settings.items() if key != along)
+        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in others)
 
     groups: dict[str, list[Point]] = {}
     for point in points:
@@ -216,11 +234,11 @@ def _lines(points: Sequence[Point], along: str | None) -> list[tuple[str, list[P
 
 
 def _numeric_axes(points: Sequence[Point]) -> list[str]:
-    found = []
-    for key in points[0].settings:
+    def is_numeric(key: str) -> bool:
         try:
             [float(point.settings[key]) for point in points]
         except ValueError:
-            continue
-        found.append(key)
-    return found
+            return False
+        return True
+
+    return [key for key in points[0].settings if is_numeric(key)]

@@ -1,1 +1,5 @@
-"""Results side by side, where they may be compared."""
+"""Results side by side, where they are comparable."""
+
+from eval.table.table import Table, compare
+
+__all__ = ["Table", "compare"]

@@ -1,4 +1,4 @@
-"""What a comparison's table is made of."""
+"""The cells and columns of a comparison's table."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Column:
         cell: makes the cell from a result.
         on_page: False for columns that a page shows as another cell's note.
         higher_is_better: the direction of quality, or None.
-        of_cost: it says what a model cost rather than how good it is.
-        in_section: a page shows it in a section of its own.
+        of_cost: whether it is about a model's cost rather than its quality.
+        in_section: whether a page shows it in a section of its own.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Numbers and names in words: what tables, pages and terminals say alike."""
+"""Numbers and names as text, the same in tables, pages and terminals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOT_ESTIMABLE = "not estimable at this count"
 
 
 def title_of(name: str, value: Value) -> str:
-    """A number's name on pages; records of earlier versions have its plain name alone.
+    """A number's name on pages; in records of earlier versions its plain name.
 
     >>> title_of("kid_small", Value(1.0, "", title="KID (small)"))
     'KID (small)'
@@ -21,7 +21,7 @@ def title_of(name: str, value: Value) -> str:
 
 
 def notes(value: Value) -> list[str]:
-    """What a number has to be read beside, in short."""
+    """What is needed to interpret a number, in short."""
     notes = []
     if value.interval is not None:
         notes.append(f"95 %: {short(value.interval[0])} to {short(value.interval[1])}")
@@ -44,19 +44,19 @@ def notes(value: Value) -> list[str]:
 
 
 def _of_its_count(value: Value) -> list[str]:
-    """What the bias of a Fréchet distance's count asks to be said."""
-    said = []
+    """Notes on the bias of a Fréchet distance at its count."""
+    notes = []
     if rank_deficient(value):
-        said.append(f"no more images than its {value.detail['dimensions']:,.0f} dimensions")
+        notes.append(f"no more images than its {value.detail['dimensions']:,.0f} dimensions")
     if value.corrected is not None:
-        said.append(f"bias-corrected {short(value.corrected)}")
+        notes.append(f"bias-corrected {short(value.corrected)}")
     elif not_estimable(value):
-        said.append(f"bias-corrected: {NOT_ESTIMABLE}")
-    return said
+        notes.append(f"bias-corrected: {NOT_ESTIMABLE}")
+    return notes
 
 
 def has_ratio(value: Value) -> bool:
-    """Whether a value is read as a ratio to its floor: a distance that falls as counts grow."""
+    """Whether a value is compared with its floor as a ratio: a distance that falls with counts."""
     return value.distance and not value.unbiased
 
 
@@ -69,23 +69,23 @@ def _floor(value: Value, floor: float) -> str:
 
 
 def rank_deficient(value: Value) -> bool:
-    """Whether no more images than feature dimensions were seen: no covariance of full rank."""
+    """Whether there are no more images than feature dimensions: no covariance of full rank."""
     return 0 < value.num_images <= value.detail.get("dimensions", 0)
 
 
 def rank_warnings(results: Sequence[Result]) -> list[str]:
     """A sentence for every Fréchet distance of too few images for its features' dimensions."""
-    said = {}
+    warnings = {}
     for result in results:
         for name, value in result.values.items():
             if rank_deficient(value):
-                said[name] = (
+                warnings[name] = (
                     f"{title_of(name, value)} is of {value.num_images:,} images with "
                     f"{value.detail['dimensions']:,.0f} dimensions: their covariance does "
-                    "not have full rank, so the distance is dominated by its bias. It compares at "
-                    "this very count alone, and with no published number"
+                    "not have full rank, so the distance is dominated by its bias. It is "
+                    "comparable at this count only, and with no published number"
                 )
-    return list(said.values())
+    return list(warnings.values())
 
 
 def not_estimable(value: Value) -> bool:
@@ -138,10 +138,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def told(value: object) -> str:
+def text_of(value: object) -> str:
     """A protocol's or budget's value in words.
 
-    >>> told(None), told([360, 1000]), told(320000)
+    >>> text_of(None), text_of([360, 1000]), text_of(320000)
     ('not recorded', '360, 1000', '320,000')
     """
     if value is None:

@@ -1,4 +1,4 @@
-"""The columns of a comparison: where each cell comes from, and what it means in plain words."""
+"""The columns of a comparison, each with its definition in plain words."""
 
 from __future__ import annotations
 
@@ -14,102 +14,102 @@ _ARROW = {True: " ↑", False: " ↓", None: ""}
 
 
 def columns_of(results: list[Result]) -> list[Column]:
-    """The model, then how good it is, then what it costs: what a reader looks for first."""
+    """The model, then its quality, then its cost: in the order of a reader's interest."""
     values: dict[str, list[Value]] = {}
     for result in results:
         for name, value in result.values.items():
             values.setdefault(name, []).append(value)
     quality, cost = [], []
-    for name, found in values.items():
-        made = _columns(name, found)
-        if found[0].column == "cost":
-            cost += [replace(column, of_cost=True) for column in made]
+    for name, of_metric in values.items():
+        columns = _columns(name, of_metric)
+        if of_metric[0].column == "cost":
+            cost += [replace(column, of_cost=True) for column in columns]
         else:
-            quality += made
+            quality += columns
     absent = {name for result in results for name in result.absent} - set(values)
-    quality += [_never(name) for name in sorted(absent)]
+    quality += [_empty_column(name) for name in sorted(absent)]
     return [*SUBJECT_COLUMNS[:1], *quality, *SUBJECT_COLUMNS[1:], *cost]
 
 
-def _columns(name: str, found: list[Value]) -> list[Column]:
-    """A metric's own column, and those of what its numbers are read beside, for programs."""
-    value, title = found[0], title_of(name, found[0])
-    apart = value.column == "section"
+def _columns(name: str, values: list[Value]) -> list[Column]:
+    """A metric's own column, and for programs those of intervals, floors and so on."""
+    value, title = values[0], title_of(name, values[0])
+    in_section = value.column == "section"
     better = value.higher_is_better
-    made = [
+    columns = [
         Column(
             name,
             title + _ARROW[better],
             value.definition,
             _value(name),
-            on_page=not apart,
+            on_page=not in_section,
             higher_is_better=better,
-            in_section=apart,
+            in_section=in_section,
         ),
     ]
-    if any(one.interval is not None for one in found):
+    if any(value.interval is not None for value in values):
         over = "over the trainings" if value.trainings else "for these weights and this reference"
-        said = f"of the 95 % interval of {title}, {over}."
-        made += [
-            Column(f"{name}_low", "95 % from", f"Lower end {said}", _end(name, 0), False),
-            Column(f"{name}_high", "95 % to", f"Upper end {said}", _end(name, 1), False),
+        what = f"of the 95 % interval of {title}, {over}."
+        columns += [
+            Column(f"{name}_low", "95 % from", f"Lower end {what}", _end(name, 0), False),
+            Column(f"{name}_high", "95 % to", f"Upper end {what}", _end(name, 1), False),
         ]
-    meant = {
+    definitions = {
         "standard_error": f"How far chance moves {title}: which images happened to be generated, "
         "or held out.",
-        "corrected": f"{title} without the bias of its count: an estimate of what an unlimited "
-        "number of images would give.",
-        "floor": f"{title} of held-out real images against the same reference{_held_out(found)}: "
+        "corrected": f"{title} without the bias of its count: an estimate for an unlimited number "
+        "of images.",
+        "floor": f"{title} of held-out real images against the same reference{_held_out(values)}: "
         "what a perfect model would score, because two sets of real images differ too.",
         "ceiling": f"{title} of real held-out images with their own captions.",
         "chance": f"{title} of the same real images with shuffled captions.",
     }
-    for part, definition in meant.items():
-        known = any(getattr(one, part) is not None for one in found)
-        if known or (part == "corrected" and any(map(not_estimable, found))):
+    for part, definition in definitions.items():
+        present = any(getattr(value, part) is not None for value in values)
+        if present or (part == "corrected" and any(map(not_estimable, values))):
             head = "noise floor" if part == "floor" else plain(part)
-            made.append(Column(f"{name}_{part}", head, definition, _part(name, part), False))
-    return made
+            columns.append(Column(f"{name}_{part}", head, definition, _part(name, part), False))
+    return columns
 
 
-def _held_out(found: list[Value]) -> str:
-    counts = sorted({one.floor_images for one in found if one.floor_images})
+def _held_out(values: list[Value]) -> str:
+    counts = sorted({value.floor_images for value in values if value.floor_images})
     return f" ({', '.join(f'{count:,}' for count in counts)} of them)" if counts else ""
 
 
 def _value(name: str) -> Callable[[Result], Cell]:
     def cell(result: Result) -> Cell:
-        found = result.values.get(name)
-        if found is None:
+        value = result.values.get(name)
+        if value is None:
             return Cell(None, NONE, result.absent.get(name, ""))
-        return Cell(found.value, short(found.value), " · ".join(notes(found)))
+        return Cell(value.value, short(value.value), " · ".join(notes(value)))
 
     return cell
 
 
 def _end(name: str, index: int) -> Callable[[Result], Cell]:
     def cell(result: Result) -> Cell:
-        found = result.values.get(name)
-        if found is None or found.interval is None:
+        value = result.values.get(name)
+        if value is None or value.interval is None:
             return Cell(None, NONE)
-        return Cell(found.interval[index], short(found.interval[index]))
+        return Cell(value.interval[index], short(value.interval[index]))
 
     return cell
 
 
 def _part(name: str, part: str) -> Callable[[Result], Cell]:
     def cell(result: Result) -> Cell:
-        found = result.values.get(name)
-        number = None if found is None else getattr(found, part)
+        value = result.values.get(name)
+        number = None if value is None else getattr(value, part)
         if number is not None:
             return Cell(number, short(number))
-        missing = part == "corrected" and found is not None and not_estimable(found)
+        missing = part == "corrected" and value is not None and not_estimable(value)
         return Cell(None, NONE, NOT_ESTIMABLE if missing else "")
 
     return cell
 
 
-def _never(name: str) -> Column:
-    """A metric that the protocol asks for and no row can have; the reason is in every cell."""
-    definition = "Asked for by the protocol, but no row can have it; the cells say why."
+def _empty_column(name: str) -> Column:
+    """A metric of the protocol that no row has; the reason is in every cell."""
+    definition = "A metric of the protocol that no row has; the cells say why."
     return Column(name, title_of(name, Value(0.0, "")), definition, _value(name))

@@ -1,68 +1,60 @@
-"""Where each row of a table stands in a column: best, not distinguishable from it, or behind."""
+"""The rank of each row of a table in a column: best, not distinguishable from it, or behind."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eval.result.uncertainty import EQUAL
 from eval.table.table import Table
+from eval.table.verdict import p_text
 
 BEST, LEVEL = "best", "level"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A row's place in one column.
+class Rank:
+    """A row's rank in one column.
 
     Attributes:
         place: ``BEST``; ``LEVEL`` where it is not distinguishable from the best; else "".
-        said: the same in words, with p and of what it is said; "" where nothing was tested.
+        note: the same in words, with p and what the verdict is about; "" where nothing was tested.
     """
 
     place: str = ""
-    said: str = ""
+    note: str = ""
 
 
-def standings(table: Table, index: int) -> list[Standing]:
-    """Every row's place in the column of this index.
+def ranks(table: Table, index: int) -> list[Rank]:
+    """Every row's rank in the column of this index.
 
-    Nothing is best where the column has no direction, where there is no choice, or where rows were
+    Nothing is best where the column has no direction, where all are equal, or where rows were
     forced into one table: their numbers do not answer the same question.
     """
     column = table.columns[index]
-    numbers = [cells[index].value for _, cells in table.rows]
-    known = [number for number in numbers if isinstance(number, int | float)]
-    if column.higher_is_better is None or table.differences or len(set(known)) < 2:
-        return [Standing() for _ in numbers]
-    top = max(known) if column.higher_is_better else min(known)
-    leader = table.rows[numbers.index(top)][0]
-    tested = _against(table, column.key, leader)
+    cells = [cells[index].value for _, cells in table.rows]
+    numbers = [number for number in cells if isinstance(number, int | float)]
+    if column.higher_is_better is None or table.mismatches or len(set(numbers)) < 2:
+        return [Rank() for _ in cells]
+    top = max(numbers) if column.higher_is_better else min(numbers)
+    leader = table.rows[cells.index(top)][0]
+    behind = _behind(table, column.key, leader)
     return [
-        Standing(BEST, "best" if tested else "") if number == top else tested.get(name, Standing())
-        for (name, _), number in zip(table.rows, numbers, strict=True)
+        Rank(BEST, "best" if behind else "") if number == top else behind.get(name, Rank())
+        for (name, _), number in zip(table.rows, cells, strict=True)
     ]
 
 
-def _against(table: Table, metric: str, leader: str) -> dict[str, Standing]:
-    """What the verdicts say of the other rows beside the leader."""
-    found = {}
+def _behind(table: Table, metric: str, leader: str) -> dict[str, Rank]:
+    """The ranks of the other rows, from their verdicts with the leader."""
+    by_name = {}
     for verdict in table.verdicts:
         if verdict.metric != metric or leader not in (verdict.first, verdict.second):
             continue
-        other = verdict.second if verdict.first == leader else verdict.first
-        p = chance(verdict.difference.adjusted)
-        if verdict.said == "not distinguishable":
-            said = f"{verdict.of}: not distinguishable from {leader} ({p})"
-            found[other] = Standing(LEVEL, said)
+        name = verdict.second if verdict.first == leader else verdict.first
+        p = p_text(verdict.difference.adjusted)
+        if verdict.outcome == EQUAL:
+            by_name[name] = Rank(LEVEL, f"{verdict.of}: {EQUAL} from {leader} ({p})")
         else:
             gap = abs(verdict.difference.value)
-            found[other] = Standing("", f"{verdict.of}: worse than {leader} by {gap:.3g} ({p})")
-    return found
-
-
-def chance(p: float) -> str:
-    """A p value in words.
-
-    >>> chance(0.0004), chance(0.0312)
-    ('p < 0.001', 'p = 0.031')
-    """
-    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+            by_name[name] = Rank("", f"{verdict.of}: worse than {leader} by {gap:.3g} ({p})")
+    return by_name

@@ -1,4 +1,4 @@
-"""The columns that say what was compared and what it cost: the subject's own."""
+"""The columns of the subject: which model it is, and its cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _with_first_stage(own: float | None, first: float | None, show: Callable[[fl
 
 def _parameters(result: Result) -> Cell:
     own, first = result.subject.parameters, result.subject.first_stage
-    if not own:  # images of unknown making
+    if not own:  # stored images
         return Cell(None, NONE)
     return _with_first_stage(own, first.parameters if first else None, large)
 
@@ -88,23 +88,23 @@ SUBJECT_COLUMNS = [
     Column(
         "flops_per_evaluation",
         "FLOPs per image and step",
-        "Floating-point operations of one call of the denoising network for one image: what one "
-        "step costs, before anything is said about how many steps there are.",
+        "Floating-point operations of one call of the denoising network for one image: the cost of "
+        "one step, whatever the number of steps.",
         _flops,
         of_cost=True,
     ),
     Column(
         "images_seen",
         "images seen",
-        "Training steps times batch size: how many (repeated) training images the model looked "
-        "at. A latent model's autoencoder was trained first, and its images are added.",
+        "Training steps times batch size: how many (repeated) training images the model was "
+        "trained on. The images of a latent model's autoencoder, trained before it, are added.",
         _images_seen,
         of_cost=True,
     ),
     Column(
         "training_seconds",
         "training time",
-        "How long the training took, and on which device. The autoencoder's time is added.",
+        "The duration of the training, and its device. The autoencoder's time is added.",
         _training_time,
         of_cost=True,
     ),
@@ -119,14 +119,14 @@ SUBJECT_COLUMNS = [
     Column(
         "network_evaluations",
         "network evaluations",
-        "How often the network was really called for one image, counted. With guidance each step "
+        "How often the network was called for one image, by actual count. With guidance each step "
         "calls it twice: with the class and without.",
         _evaluations,
     ),
     Column(
         "guidance",
         "guidance",
-        "How strongly generation is pushed towards its class, beyond what the model learned.",
+        "How strongly generation is pushed towards its class, beyond the model's own prediction.",
         _guidance,
         of_cost=True,
     ),

@@ -1,4 +1,4 @@
-"""Results side by side, where they may be compared: pure."""
+"""Results side by side, where they are comparable: pure functions."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from eval.table.verdict import Verdict, verdicts
 
 
 @dataclass(frozen=True)
-class Difference:
+class Mismatch:
     """A protocol or budget field in which two rows differ, or two trainings of one row.
 
     Attributes:
         field: its dotted name.
-        row: where it is ``value``.
-        reference_row: where it is ``reference_value``; of trainings, the first one's name.
-        training: the name of the row's training that it is about, if it is about one.
+        row: the row with ``value``.
+        value: of the field there.
+        reference_row: the row with ``reference_value``; of trainings, the first one's name.
+        reference_value: of the field there.
+        training: the name of the row's training with ``value``, of a mismatch between trainings.
     """
 
     field: str
     row: str
-    value: Any
+    value: object
     reference_row: str
-    reference_value: Any
+    reference_value: object
     training: str = ""
 
     def __str__(self) -> str:
         return (
-            f"{self.field} is {_shown(self.value)} for {self.training or self.row} "
-            f"but {_shown(self.reference_value)} for {self.reference_row}"
+            f"{self.field} is {_repr(self.value)} for {self.training or self.row} "
+            f"but {_repr(self.reference_value)} for {self.reference_row}"
         )
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that were found comparable, or were forced to be.
+    """Rows that are comparable, or were forced into one table.
 
     Attributes:
-        columns: what the cells are, with their definitions.
-        rows: name and cells, in the order the results were given.
-        differences: of protocol and budget; empty unless forced.
-        warnings: what else differs and may matter: environment, first stage.
+        columns: of the cells, with their definitions.
+        rows: name and cells, in the order of the results.
+        mismatches: of protocol and budget; empty unless forced.
+        warnings: other differences that may matter: environment, first stage.
         verdicts: which differences between rows are more than chance.
         protocol: the first row's, by dotted field name.
         budget: the first row's, by dotted field name.
@@ -53,23 +55,23 @@ class Table:
 
     columns: list[Column]
     rows: list[tuple[str, list[Cell]]]
-    differences: list[Difference]
+    mismatches: list[Mismatch]
     warnings: list[str]
     verdicts: list[Verdict]
     protocol: dict[str, Any]
     budget: dict[str, Any]
 
 
-def compare(results: list[Result], force: bool = False, within: Sequence[Difference] = ()) -> Table:
+def compare(results: list[Result], force: bool = False, within: Sequence[Mismatch] = ()) -> Table:
     """Puts results into one table.
 
-    Subjects may differ, for they are what is compared. Environments may differ and are warned
-    about. Protocol and budget must not.
+    Subjects are compared, so they may differ. Different environments are warned about. Protocol and
+    budget must be equal.
 
     Args:
         results: one per row.
-        force: makes a table of rows that differ in protocol or budget, with the differences in it.
-        within: differences between the trainings of one row, which count like those between rows.
+        force: makes a table even of rows that differ in protocol or budget, and lists mismatches.
+        within: mismatches between the trainings of one row, which count like those between rows.
 
     Raises:
         ValueError: no results, two of one name, or rows that differ in protocol or budget: every
@@ -81,37 +83,38 @@ def compare(results: list[Result], force: bool = False, within: Sequence[Differe
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"two results are called {', '.join(twice)}: give each its own name")
-    found = [*within, *differences(results)]
-    if found and not force:
+    all_mismatches = [*within, *mismatches(results)]
+    if all_mismatches and not force:
         raise ValueError(
             "these rows cannot be compared: "
-            + "; ".join(map(str, found))
-            + ". Evaluate or train them alike, or say force=true to have the differences printed"
+            + "; ".join(map(str, all_mismatches))
+            + ". Evaluate and train them in the same way, or say force=true to print the "
+            "differences in the table"
         )
     columns = columns_of(results)
     first = results[0]
     return Table(
         columns=columns,
         rows=[(r.subject.name, [column.cell(r) for column in columns]) for r in results],
-        differences=found,
+        mismatches=all_mismatches,
         warnings=_warnings(results),
-        verdicts=[] if found else verdicts(results),
+        verdicts=[] if all_mismatches else verdicts(results),
         protocol=leaves(asdict(first.protocol)),
         budget=leaves(asdict(first.budget)),
     )
 
 
-def differences(results: list[Result]) -> list[Difference]:
+def mismatches(results: list[Result]) -> list[Mismatch]:
     """The fields of protocol and budget in which a row differs from the first."""
-    found = []
     reference = results[0]
-    for result in results[1:]:
-        for side in ("protocol", "budget"):
-            theirs, ours = (asdict(getattr(one, side)) for one in (reference, result))
-            for field, their, our in field_differences(theirs, ours, side):
-                row, reference_row = result.subject.name, reference.subject.name
-                found.append(Difference(field, row, our, reference_row, their))
-    return found
+    return [
+        Mismatch(field, result.subject.name, value, reference.subject.name, reference_value)
+        for result in results[1:]
+        for side in ("protocol", "budget")
+        for field, reference_value, value in field_differences(
+            asdict(getattr(reference, side)), asdict(getattr(result, side)), side
+        )
+    ]
 
 
 def _warnings(results: list[Result]) -> list[str]:
@@ -124,39 +127,41 @@ def _warnings(results: list[Result]) -> list[str]:
             for r in results
         }
         if len(set(map(str, by_row.values()))) > 1:
-            told = ", ".join(f"{row}: {value}" for row, value in by_row.items())
-            warnings.append(f"the rows were measured in different environments: {field} ({told})")
+            texts = ", ".join(f"{row}: {value}" for row, value in by_row.items())
+            warnings.append(f"the rows were measured in different environments: {field} ({texts})")
     warnings += _first_stage_warnings(results)
-    unmarked = {r.subject.weights for r in results}
-    if len(unmarked) > 1:
-        told = ", ".join(f"{r.subject.name}: {r.subject.weights or 'unknown'}" for r in results)
-        warnings.append(f"averaged and raw weights are mixed ({told})")
+    if len({r.subject.weights for r in results}) > 1:
+        texts = ", ".join(f"{r.subject.name}: {r.subject.weights or 'unknown'}" for r in results)
+        warnings.append(f"averaged and raw weights are mixed ({texts})")
     return warnings
 
 
 def _first_stage_warnings(results: list[Result]) -> list[str]:
     warnings = []
-    used = {r.subject.name: r.subject.first_stage.sha256 for r in results if r.subject.first_stage}
-    if len(set(used.values())) > 1:
-        told = ", ".join(
-            f"{row}: {' '.join(one[:12] for one in sha256.split(', '))}"
-            for row, sha256 in used.items()
+    used = {
+        r.subject.name: r.subject.first_stage.sha256.split(", ")
+        for r in results
+        if r.subject.first_stage
+    }
+    if len(set(map(tuple, used.values()))) > 1:
+        texts = ", ".join(
+            f"{row}: {' '.join(sha256[:12] for sha256 in hashes)}" for row, hashes in used.items()
         )
-        warnings.append(f"the latent models use different autoencoders ({told})")
+        warnings.append(f"the latent models use different autoencoders ({texts})")
     shared = [
         r.subject.name
         for r in results
         if r.subject.name in used
         and isinstance(r.budget.seed, list)
-        and len(used[r.subject.name].split(", ")) < len(r.budget.seed)
+        and len(used[r.subject.name]) < len(r.budget.seed)
     ]
     if shared:
         warnings.append(
-            f"the trainings of {', '.join(shared)} share an autoencoder: how its training falls "
-            "out is not in their intervals and verdicts"
+            f"the trainings of {', '.join(shared)} share an autoencoder: the chance of its own "
+            "training is not in their intervals and verdicts"
         )
     return warnings
 
 
-def _shown(value: Any) -> str:
+def _repr(value: object) -> str:
     return "not recorded" if value is None else repr(value)

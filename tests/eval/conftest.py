@@ -11,15 +11,8 @@ import pytest
 import torch
 
 from eval.report.picture import pair_sheets, png, tile
-from eval.result.record import (
-    Budget,
-    Environment,
-    FirstStageUsed,
-    Protocol,
-    Result,
-    Subject,
-    Value,
-)
+from eval.result import Budget, Environment, Protocol, Result, Subject, Value
+from eval.result.subject import FirstStageRecord
 
 
 def _result(name: str = "ddpm", fid: float = 4.2, latent: bool = False, **extra: Any) -> Result:
@@ -63,7 +56,7 @@ def _result(name: str = "ddpm", fid: float = 4.2, latent: bool = False, **extra:
         ema="decay 0.999", seed=0, precision="32-true",
         device="Intel(R) Xeon(R) Processor, 2 threads",
     )  # fmt: skip
-    first = FirstStageUsed("12" * 32, 210_000, 160_000, 84.0) if latent else None
+    first = FirstStageRecord("12" * 32, 210_000, 160_000, 84.0) if latent else None
     subject = Subject(
         name=name, model="DDPM", parameters=1_234_567, flops_per_evaluation=61_000_000,
         flops_decode=22_000_000 if latent else 0, sampler="DDIM, eta 0", grid="trailing",

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 import zoo
 from eval.callback import EvaluateWhileTraining
 from eval.extractor import Small
-from eval.metric.few_images import Few
+from eval.metric.few_images import FewImagesReference
 from zoo.entry import compose
 from zoo.paths import checkpoints
 from zoo.training.train import train
@@ -70,7 +70,7 @@ def assert_equal(a: Any, b: Any) -> None:
         assert a == b
 
 
-def test_training_goes_on_bit_for_bit_whole_or_resumed(tmp_path: Path) -> None:
+def test_training_continues_bit_for_bit_whole_or_resumed(tmp_path: Path) -> None:
     without = trained(tmp_path / "without", "trainer.max_steps=5")
     whole = trained(tmp_path / "with", "trainer.max_steps=5", *FEW)
     trained(tmp_path / "parts", "trainer.max_steps=3", *FEW)
@@ -99,7 +99,7 @@ def test_the_last_numbers_are_those_of_the_saved_model(tmp_path: Path) -> None:
     small = Small(checkpoints() / "digits" / "small_extractor.safetensors")
     split = instantiate(compose("train", TINY).data).load()[0]
     kept = torch.linspace(0, len(split) - 1, 50, dtype=torch.float64).round().long()
-    few = Few(small(split.gather(kept))["pool"])
+    few = FewImagesReference(small(split.gather(kept))["pool"])
     features = small(model.generate(21, torch.arange(21) % 10))["pool"]
     last = measured(tmp_path)[2]
     for name, found in zip(NAMES, (few.kid(features), few.fid(features)), strict=True):
@@ -139,7 +139,7 @@ def test_an_evaluation_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(seen) == 3  # 21 images by 8
 
 
-def test_with_every_validation_and_for_those_who_keep_the_best(tmp_path: Path) -> None:
+def test_with_every_validation_and_a_checkpoint_of_the_best(tmp_path: Path) -> None:
     trained(
         tmp_path, "trainer.max_steps=5", *FEW, "callbacks.evaluation.every_n_steps=null",
         "trainer.limit_val_batches=1", "trainer.val_check_interval=2",
@@ -165,7 +165,7 @@ def test_what_cannot_be_measured_is_heard_of_before_the_training(
         EvaluateWhileTraining(Small, num_images=1)
 
 
-def test_what_does_not_generate_is_passed_over() -> None:
+def test_modules_that_do_not_generate_are_skipped() -> None:
     callback, module = EvaluateWhileTraining(Small), torch.nn.Linear(1, 1)
     callback.on_fit_start(None, module)  # type: ignore[arg-type]
     assert callback.measure(None, module) == {}  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""rFID: the Fréchet distance of reconstructions to the very images that were reconstructed."""
+"""rFID: the Fréchet distance of reconstructions to their originals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from eval.extractor.extractor import Extractor, is_of_text, provided
-from eval.metric.frechet import frechet_distance
+from eval.metric.metric import parts_of
 from eval.metric.rows import RowsMetric
-from eval.moments.feature_statistics import FeatureStatistics
+from eval.moments import FeatureStatistics, frechet_distance
 
 _SIDES = ("original", "reconstruction")
 
@@ -19,11 +19,8 @@ _SIDES = ("original", "reconstruction")
 class ReconstructionDistance(RowsMetric):
     """``frechet_distance`` of reconstructions to their originals.
 
-    An image is left out together with its reconstruction, so that a jackknife tells how the choice
+    An image is left out together with its reconstruction, so that a jackknife shows how the choice
     of images moves the distance, and nothing else.
-
-    Args:
-        extractor: the name of the extractor that makes the features.
     """
 
     stem, title = "rfid", "rFID"
@@ -43,8 +40,8 @@ class ReconstructionDistance(RowsMetric):
 
     @property
     def dimensions(self) -> int | None:
-        """The length of a feature, once one has been seen."""
-        parts = self._parts()
+        """The length of a feature, once there is one."""
+        parts = parts_of(self.rows)
         return parts[0].shape[1] // 2 if parts else None
 
     def limits(self, name: str) -> tuple[float, float]:
@@ -55,14 +52,14 @@ class ReconstructionDistance(RowsMetric):
             f"Fréchet distance, with the features of the network '{self.extractor}', of the "
             f"reconstructions of {num_images:,} held-out images to these images themselves, not to "
             "training images: what the autoencoder changes in average look and in variety. 0 would "
-            "be no change. It falls as sets grow, so only equal counts compare."
+            "be no change. It falls as sets grow, so only equal counts are comparable."
         )
 
     def read(self, features: dict[str, Tensor]) -> Tensor:
         """Features of both sides, (B, 2 D): of the original, then of its reconstruction.
 
         Raises:
-            ValueError: the sides are not (B, D) both.
+            ValueError: the sides are not both (B, D).
         """
         original, reconstruction = (features[side] for side in _SIDES)
         if original.shape != reconstruction.shape or original.ndim != 2:
@@ -83,10 +80,10 @@ class ReconstructionDistance(RowsMetric):
     def leave_out(
         self, features: Tensor, bounds: Sequence[tuple[int, int]]
     ) -> tuple[dict[str, float], list[dict[str, float]]]:
-        """As the base's, from the moments of each block."""
+        """As in the base, from the moments of each block."""
         blocks = [_both(features[first:last]) for first, last in bounds]
         rest = [[*blocks[:r], *blocks[r + 1 :]] for r in range(len(blocks))]
-        return self._distance(blocks), [self._distance(some) for some in rest]
+        return self._distance(blocks), [self._distance(others) for others in rest]
 
     def _distance(self, blocks: Sequence[dict[str, FeatureStatistics]]) -> dict[str, float]:
         pooled = {side: FeatureStatistics() for side in _SIDES}

@@ -1,4 +1,4 @@
-"""LPIPS: how different a reconstruction looks to a network (arXiv:1801.03924)."""
+"""LPIPS: how much a reconstruction differs in a network's features (arXiv:1801.03924)."""
 
 from __future__ import annotations
 
@@ -43,18 +43,12 @@ def lpips(network: perceptual.LPIPS, originals: Tensor, reconstructions: Tensor)
     device = network.shift.device
     with torch.inference_mode():
         pieces = zip(originals.split(_PIECE), reconstructions.split(_PIECE), strict=True)
-        found = [network(to_float(a.to(device)), to_float(b.to(device))).cpu() for a, b in pieces]
-    return torch.cat(found)
+        parts = [network(to_float(a.to(device)), to_float(b.to(device))).cpu() for a, b in pieces]
+    return torch.cat(parts)
 
 
 class VGG:
-    """LPIPS's network and where its weights come from.
-
-    Args:
-        network: with its weights.
-        vgg_sha256: of the file of VGG16.
-        linear_sha256: of the file of the linear layers.
-    """
+    """LPIPS's network and the hashes of the files of VGG16 and of the linear layers."""
 
     def __init__(self, network: perceptual.LPIPS, vgg_sha256: str, linear_sha256: str) -> None:
         self.network = network.eval()
@@ -77,14 +71,14 @@ def published(
     """LPIPS 0.1 with VGG16, its files' sha256 checked.
 
     Args:
-        vgg_file: torchvision's VGG16; where it is looked for when None, ``zoo doctor`` shows.
-        linear_file: the linear layers; torchmetrics brings them along.
-        download: fetch what is nowhere.
+        vgg_file: torchvision's VGG16; searched in the places that ``zoo doctor`` shows when None.
+        linear_file: the linear layers; torchmetrics' copy when None.
+        download: fetch what is missing.
 
     Raises:
         ValueError: a file is missing, torn or another one; the message says what to put where.
     """
-    linear = _brought_along() if linear_file is None else Path(linear_file).expanduser()
+    linear = _torchmetrics_copy() if linear_file is None else Path(linear_file).expanduser()
     if not linear.is_file() or sha256(linear) != LINEAR_SHA256:
         raise ValueError(
             f"{linear} is not LPIPS's linear layers: give linear_file=FILE, the "
@@ -94,23 +88,19 @@ def published(
     return VGG(perceptual.lpips(str(vgg), str(linear)), sha256(vgg), LINEAR_SHA256)
 
 
-def _brought_along() -> Path:
+def _torchmetrics_copy() -> Path:
     import torchmetrics
 
     return Path(torchmetrics.__file__).parent / "functional/image/lpips_models/vgg.pth"
 
 
 class PerceptualDistance(PairMetric):
-    """The mean over images of their learned distances.
-
-    Args:
-        vgg: the network; the ``published`` one when None.
-    """
+    """The mean over images of their learned distances; ``vgg`` is the published network if None."""
 
     stem, title = "lpips", "LPIPS"
     definition = (
         "How different reconstructions look: the distance of an image to its original in the "
-        "features of a network, weighted as people judged; 0 for the same image."
+        "features of a network, weighted by people's judgements; 0 for the same image."
     )
     higher_is_better = False
     settings = (

@@ -1,4 +1,4 @@
-"""What metrics of an image and its reconstruction share: the mean of a number of each pair."""
+"""The base of metrics of an image and its reconstruction: the mean of a number of each pair."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PairMetric(MeanMetric):
 
     Attributes:
         settings: how a pair is compared, for the protocol.
-        network: the name of the network that compares, or None.
+        network: the name of the comparing network, or None.
         sha256: of its weights, or None.
     """
 
@@ -28,9 +28,6 @@ class PairMetric(MeanMetric):
     settings: ClassVar[str]
     network: str | None = None
     sha256: str | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
 
     @classmethod
     def suits(cls, extractor: Extractor, num_classes: int | None) -> bool:
@@ -45,17 +42,17 @@ class PairMetric(MeanMetric):
         return self.settings
 
     def factory(self) -> Callable[[], PairMetric]:
-        """Makes others of the same settings that have seen nothing."""
+        """Makes empty metrics of the same settings."""
         return type(self)
 
     def place(self, device: torch.device) -> None:
-        """Moves what compares to a device; the sums stay where they are."""
+        """Moves the comparing network to a device; the sums stay where they are."""
 
     def compare(self, originals: Tensor, reconstructions: Tensor) -> Tensor:
         """The number of each pair (B,) float64, of images (B, C, H, W) uint8.
 
         Raises:
-            ValueError: the images are no pairs, or too small for this metric.
+            ValueError: the images are not pairs, or too small for this metric.
         """
         raise NotImplementedError
 
@@ -71,7 +68,7 @@ class PairMetric(MeanMetric):
 
 
 def check_images(originals: Tensor, reconstructions: Tensor) -> None:
-    """Refuses what are not pairs of 8-bit images.
+    """Refuses anything but pairs of 8-bit images.
 
     Raises:
         ValueError: not uint8 (B, C, H, W) of one shape.

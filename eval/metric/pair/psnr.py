@@ -1,4 +1,4 @@
-"""PSNR: how small the squared error of a reconstruction's 8-bit pixels is, in decibels."""
+"""PSNR: the squared error of a reconstruction's 8-bit pixels against their range, in decibels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SSIM: whether brightness, contrast and structure of small windows are kept (Wang et al. 2004)."""
+"""SSIM: brightness, contrast and structure of small windows compared (Wang et al. 2004)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
     """Structural similarity of each pair, (B,) float64 in [-1, 1] (Wang et al. 2004, eq. 13).
 
     ``(2 m_a m_b + C1) (2 s_ab + C2) / ((m_a^2 + m_b^2 + C1) (s_a^2 + s_b^2 + C2))`` with means,
-    variances and covariance under a Gaussian window of 11 pixels and sigma 1.5 that lies wholly
-    inside the image, averaged over the window's places and then over channels, as scikit-image does
-    with these settings. Images are not made smaller beforehand, and not mirrored at their borders
-    (torchmetrics does that: a few hundredths on small images).
+    variances and covariance under a Gaussian window of 11 pixels and sigma 1.5 that is entirely
+    inside the image, averaged over the window's places and then over channels, as in scikit-image
+    with these settings. Images are neither downsampled beforehand nor mirrored at their borders
+    (torchmetrics mirrors them, which changes a few hundredths on small images).
 
     Args:
         originals: (B, C, H, W) uint8.
@@ -55,7 +55,7 @@ def _windowed(images: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _band(size: int) -> Tensor:
-    """(size - 10, size) float64: row i holds the window that begins at pixel i."""
+    """(size - 10, size) float64: row i is the window that begins at pixel i."""
     places = torch.arange(size, dtype=torch.float64)
     centres = torch.arange(size - _WINDOW + 1, dtype=torch.float64)[:, None] + _WINDOW // 2
     distance = places - centres

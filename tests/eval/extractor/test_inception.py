@@ -147,7 +147,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "exploded").exists()
 
 
-def test_bfloat16_is_asked_for_and_bears_another_name(
+def test_bfloat16_is_optional_and_has_another_name(
     extractor: Inception, peer: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "random.pth"

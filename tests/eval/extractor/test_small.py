@@ -58,13 +58,13 @@ def test_clip_pairs_share_a_space_and_captions_are_encoded_once(
     torch.testing.assert_close(pool.norm(dim=1), torch.ones(5))
 
 
-def test_texts_beyond_the_limit_are_encoded_anew() -> None:
+def test_texts_beyond_the_limit_are_encoded_again() -> None:
     from eval.extractor.extractor import DistinctTexts
 
     texts = DistinctTexts(lambda captions: torch.tensor([[float(c)] for c in captions]), limit=2)
     assert texts(["1", "2"]).tolist() == [[1.0], [2.0]]
     assert texts(["2", "3", "3"]).tolist() == [[2.0], [3.0], [3.0]]
-    assert len(texts._known) == 2
+    assert len(texts._cache) == 2
 
 
 def test_refusals(tmp_path, small_extractor, small_clip, images) -> None:

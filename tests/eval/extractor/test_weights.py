@@ -121,7 +121,7 @@ def test_own_paths(published: Weights, tmp_path: Path) -> None:
         find("none")
 
 
-def test_another_file_with_the_same_tensors_is_taken_where_it_lies(
+def test_another_file_with_the_same_tensors_is_used_where_present(
     no_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     other = Weights(
@@ -145,14 +145,12 @@ def test_another_file_with_the_same_tensors_is_taken_where_it_lies(
         find("toy", no_weights / "other.bin")
 
 
-def test_hugging_faces_cache_is_looked_into_wherever_it_is(
+def test_hugging_faces_cache_is_searched_wherever_it_is(
     no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = "models--someone--toy/snapshots/abc/model.bin"
-    weights = Weights(
-        *("toy", "toy.bin", DIGEST, "https://nowhere", "this test"),
-        elsewhere=(f".cache/huggingface/hub/{place}",),
-    )
+    address = "https://huggingface.co/someone/toy/resolve/abc/model.bin"
+    weights = Weights("toy", "toy.bin", DIGEST, address, "this test")
     monkeypatch.setitem(KNOWN_WEIGHTS, "toy", weights)
     for root in (tmp_path / "home" / ".cache" / "huggingface" / "hub", tmp_path / "hub"):
         (root / place).parent.mkdir(parents=True)
@@ -181,7 +179,7 @@ def test_a_safetensors_file_is_as_long_as_its_header_says(tmp_path: Path) -> Non
     check_whole(tmp_path / "some.pth")
 
 
-def test_a_digest_is_made_once_and_anew_where_the_file_changed(
+def test_a_digest_is_computed_once_for_an_unchanged_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from eval.extractor import weights

@@ -90,7 +90,7 @@ def test_interval_of_kid_is_that_of_the_estimate_over_all_pairs() -> None:
         assert pseudo == pytest.approx(want, rel=1e-9)
 
 
-def test_labels_reach_metrics_that_ask_for_them() -> None:
+def test_labels_reach_metrics_that_need_them() -> None:
     blocks = Blocks(lambda: ClassAccuracy("small", "pool"), 40, BLOCKS)
     labels = FEATURES[:40].argmax(dim=1)
     labels[:10] = (labels[:10] + 1) % SIZE

@@ -92,7 +92,7 @@ def settled(result: Result) -> Result:
     return replace(result, values=values, environment=environment)
 
 
-def test_asking_again_costs_no_network_call(model: DDPM, data: Any, tmp_path: Path) -> None:
+def test_the_same_evaluation_costs_no_network_call(model: DDPM, data: Any, tmp_path: Path) -> None:
     cache, extractor = Cache(tmp_path), Projection()
     first = measured(model, data, cache, extractor=extractor)
     assert extractor.seen == 30 + 24 + 22
@@ -161,7 +161,7 @@ def test_another_label_of_stored_images_is_measured_again(data: Any, tmp_path: P
     assert extractor.seen > 0
 
 
-def test_an_edited_sampler_of_ones_own_is_measured_again(
+def test_an_edited_sampler_of_a_user_is_measured_again(
     model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "from zoo.sampler import DDIM\n\nclass Mine(DDIM):\n    pass\n"

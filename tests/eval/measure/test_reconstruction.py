@@ -149,9 +149,7 @@ def test_lpips_is_measured_and_its_weights_are_in_the_protocol(
     assert "cd" * 32 in protocol.metrics["lpips"]
 
 
-def test_what_cannot_be_measured_is_refused_where_it_was_asked_for(
-    module: Autoencoder, data: Any
-) -> None:
+def test_a_chosen_metric_that_cannot_be_measured_is_refused(module: Autoencoder, data: Any) -> None:
     data.test = ImageSet(data.test.images[..., :8, :8].contiguous())
     data.shape = (1, 8, 8)
     found = measured(module, data).result
@@ -213,7 +211,7 @@ def test_subject_and_provenance_are_the_files(module: Autoencoder, data: Any) ->
     assert found.provenance == facts
 
 
-def test_a_kept_evaluation_is_found_again(module: Autoencoder, data: Any, tmp_path: Path) -> None:
+def test_a_cached_evaluation_is_used_again(module: Autoencoder, data: Any, tmp_path: Path) -> None:
     cache, toy = Cache(tmp_path / "kept"), Projection(256)
     again = partial(
         measured, module, data, toy, metrics=[PSNR, ReconstructionDistance], cache=cache

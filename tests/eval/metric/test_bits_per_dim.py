@@ -121,7 +121,7 @@ def evaluated(subject, test, count=None) -> Evaluation:
     return evaluate(Setting(subject, data, [metric], generation=Generation(4)))
 
 
-def test_a_model_is_measured_on_all_held_out_images_unless_fewer_are_asked_for(split) -> None:
+def test_a_model_is_measured_on_all_held_out_images_or_on_num_images(split) -> None:
     assert evaluated(model(), split).result.values["bits_per_dim"].num_images == 20
     result = evaluated(model(), split, 3).result
     assert result.values["bits_per_dim"].num_images == 3

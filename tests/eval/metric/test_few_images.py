@@ -7,7 +7,7 @@ from torch_fidelity.metric_kid import kernel_mmd
 
 from eval.measure.blocks import Blocks
 from eval.metric import FrechetDistance
-from eval.metric.few_images import Few
+from eval.metric.few_images import FewImagesReference
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.source.batch import Images
 
@@ -36,12 +36,12 @@ def test_kid_is_torch_fidelitys_over_one_subset_of_all() -> None:
         ours.double().numpy(), real.double().numpy(), kid_kernel="poly", kid_kernel_poly_degree=3,
         kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1.0,
     )  # fmt: skip
-    assert Few(real).kid(ours).value == pytest.approx(float(peer), rel=1e-9)
+    assert FewImagesReference(real).kid(ours).value == pytest.approx(float(peer), rel=1e-9)
 
 
 def test_kid_and_its_interval_are_the_definitions_for_sets_of_two_sizes() -> None:
     ours, real = features(23, 0), features(31, 1)
-    found = Few(real).kid(ours)
+    found = FewImagesReference(real).kid(ours)
     assert found.value == pytest.approx(direct(ours, real), rel=1e-9)
     bounds = [(23 * r // 10, 23 * (r + 1) // 10) for r in range(10)]
     rest = [torch.cat([ours[:a], ours[b:]]) for a, b in bounds]
@@ -56,13 +56,13 @@ def test_fid_is_the_harness_own_with_the_same_interval() -> None:
     ours, real = features(40, 0), features(60, 1)
     blocks = Blocks(lambda: FrechetDistance(FeatureStatistics(real), "x"), 40)
     blocks.update({"pool": ours}, Images(torch.zeros(40, 1, 1, 1, dtype=torch.uint8)))
-    expected, found = blocks.estimates()["fid_x"], Few(real).fid(ours)
+    expected, found = blocks.estimates()["fid_x"], FewImagesReference(real).fid(ours)
     assert found.value == pytest.approx(expected.value, rel=1e-9)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6)
 
 
 def test_too_few_images_have_numbers_but_no_interval_and_one_has_none() -> None:
-    few = Few(features(30, 1))
+    few = FewImagesReference(features(30, 1))
     assert few.kid(features(19, 0)).low == few.fid(features(19, 0)).low == -np.inf
     assert few.kid(features(20, 0)).low > -np.inf
     for number in (few.kid, few.fid):
@@ -71,4 +71,4 @@ def test_too_few_images_have_numbers_but_no_interval_and_one_has_none() -> None:
         with pytest.raises(ValueError, match="NaN"):
             number(torch.full((20, 6), torch.nan))
     with pytest.raises(ValueError, match="at least 2 images, got 1"):
-        Few(features(1, 1))
+        FewImagesReference(features(1, 1))

@@ -78,7 +78,7 @@ def test_refusals_say_what_was_got() -> None:
         gaussian_mmd(features(5, 0) * torch.nan, features(5, 1))
 
 
-def test_balanced_classes_lower_the_estimate_by_what_the_docstring_says():
+def test_balanced_classes_lower_the_estimate_by_the_docstrings_formula():
     points = torch.tensor([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0], [2.0, 1.0, 0.0]], dtype=torch.float64)
     kernel = (points @ points.T / 3 + 1) ** 3
     gap = float(kernel.diagonal().mean() - kernel.mean())

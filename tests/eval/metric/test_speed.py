@@ -36,7 +36,7 @@ def test_a_part_of_a_batch_has_no_time_of_its_own() -> None:
     assert batch(10, 0.5).rows(2, 5).seconds == 0
 
 
-def test_the_definition_says_what_the_seconds_hold() -> None:
+def test_the_definition_says_what_the_seconds_include() -> None:
     assert "generated per second, decoding included" in ImagesPerSecond().define(NAME, 3)
     reconstructed = ImagesPerSecond(how="encoded and decoded per second")
     assert reconstructed.define(NAME, 3).startswith("Images encoded and decoded per second on the")

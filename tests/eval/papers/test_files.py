@@ -24,9 +24,9 @@ rows:
 """
 
 
-def test_a_row_has_what_stands_above_it(tmp_path: Path) -> None:
+def test_a_row_has_the_facts_of_its_groups(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(TABLE)
-    a, b, c = files.leaves(files.read(files.files(tmp_path)["mine"]))
+    a, b, c = files.rows(files.load(files.files(tmp_path)["mine"]))
     assert a["evaluate"] == ["data=cifar10", "seed=1"] and b["evaluate"] == ["data=cifar10"]
     assert a["weights"] == {"checkpoint": "ddpm_cifar10"}
     assert b["weights"] == {"checkpoint": "ddpm_cifar10", "guidance.classifier": "digits/ddpm"}
@@ -39,21 +39,21 @@ def test_a_table_says_what_can_be_run(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "mine.yaml"
     file.write_text(TABLE)
-    told = "DDPM, table 9 (arXiv:2006.11239): 3 rows, 1 from memory, "
-    assert files.line(file) == told + "0 can be run, 2 more with ddpm_cifar10"
+    head = "DDPM, table 9 (arXiv:2006.11239): 3 rows, 1 from memory, "
+    assert files.line(file) == head + "0 can be run, 2 more with ddpm_cifar10"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "ddpm_cifar10.safetensors").touch()
-    assert files.line(file) == told + "2 can be run"
+    assert files.line(file) == head + "2 can be run"
     file.write_text("rows: [")
     assert "cannot be read" in files.line(file)
 
 
-def test_weights_that_ship_and_ones_own_are_found(tmp_path: Path) -> None:
-    shipped = files.weights("digits/ddpm")
+def test_weights_that_ship_and_a_users_own_are_found(tmp_path: Path) -> None:
+    shipped = files.weights_file("digits/ddpm")
     assert shipped == paths.checkpoints() / "digits" / "ddpm.safetensors"
-    assert files.weights("ddpm_cifar10", tmp_path) is None
+    assert files.weights_file("ddpm_cifar10", tmp_path) is None
     (tmp_path / "ddpm_cifar10.safetensors").touch()
-    assert files.weights("ddpm_cifar10", tmp_path) == tmp_path / "ddpm_cifar10.safetensors"
+    assert files.weights_file("ddpm_cifar10", tmp_path) == tmp_path / "ddpm_cifar10.safetensors"
 
 
 def test_every_table_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,16 +47,16 @@ def test_an_axis_holds_every_interval_and_the_lines_that_leave_them_readable():
     (line,) = lines_of(far)
     axis = axis_of(far, [line])
     assert line.comparable and not axis.holds(line)
-    assert axis.legend(line) == "chance: 14.0, left of this axis"
+    assert axis.legend(line) == "chance: 14.0, to the left of this axis"
     assert axis_of([value(3.0, 0.0)], []).low < 3.0 < axis_of([value(3.0, 0.0)], []).high
 
 
-def test_a_floor_of_another_count_is_told_and_not_drawn():
+def test_a_floor_of_another_count_is_in_the_legend_and_not_drawn():
     values = [value(5.0, 0.5, floor=9.0, floor_images=360, distance=True)]
     (line,) = lines_of(values)
     axis = axis_of(values, [line])
     assert not line.comparable and axis.high < 9.0
-    text = "noise floor of 360 real images: 9.00; not drawn, for the values are of 1,000"
+    text = "noise floor of 360 real images: 9.00; not drawn, because the values are of 1,000"
     assert line.text == axis.legend(line) == text
     unbiased = {"distance": True, "unbiased": True}
     (line,) = lines_of([value(5.0, 0.5, floor=9.0, floor_images=360, **unbiased)])
@@ -66,12 +66,12 @@ def test_a_floor_of_another_count_is_told_and_not_drawn():
     assert line.text == "held out of 1,000 real images: 0.900"  # no distance has no noise floor
 
 
-def test_a_line_that_rows_share_stands_once():
+def test_a_line_that_rows_share_is_drawn_once():
     values = [value(number, 0.5, ceiling=90.0, chance=10.0) for number in (80.0, 81.0)]
     assert [line.kind for line in lines_of(values)] == ["ceiling", "chance"]
 
 
-def test_marks_lie_where_their_numbers_are():
+def test_marks_are_drawn_at_their_numbers():
     values = [value(5.0, 0.5, floor=4.0, trainings=[4.75, 5.25]), value(6.0, 0.25)]
     lines = lines_of(values)
     svg = forest("KID", {"a": values[0], "b": None, "c": values[1]}, lines, axis_of(values, lines))

@@ -67,7 +67,7 @@ def test_forced_rows_say_so_and_none_is_the_best(results):
     assert "mathbf" not in text and "Bold" not in text
 
 
-def test_whatever_is_given_is_escaped(results):
+def test_every_text_is_escaped(results):
     subject = replace(results[0].subject, name=EVIL)
     text = to_latex(compare([replace(results[0], subject=subject), results[1]]), EVIL, f"a\n{EVIL}")
     lines = [line for line in text.splitlines() if not line.startswith("%")]

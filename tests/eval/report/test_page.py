@@ -37,7 +37,7 @@ def test_the_page_needs_nothing_but_itself(results, samples, pairs):
         assert f'id="{anchor[1:]}"' in text
 
 
-def test_the_page_escapes_whatever_it_is_given(results, samples):
+def test_the_page_escapes_every_text(results, samples):
     evil = '"><img src=x onerror=alert(1)>'
     subject = replace(results[0].subject, name=evil, sampler=evil, guidance=evil)
     environment = replace(results[0].environment, machine=evil)
@@ -56,7 +56,7 @@ def test_the_page_escapes_whatever_it_is_given(results, samples):
     assert "script" in found.tags and found.tags.count("script") == 1
 
 
-def test_forced_rows_are_told_apart_and_none_is_the_best(results):
+def test_forced_rows_are_marked_and_none_is_the_best(results):
     other = replace(results[1], budget=replace(results[1].budget, seed=7))
     rows = [results[0], other]
     text = page(compare(rows, force=True), rows, {}, "t", "c")
@@ -102,14 +102,14 @@ def test_protocol_and_records_are_folded_away(results):
 def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_result, sure):
     weights = page(compare(results), results, {}, "t", "c").split("<pre")[0]
     assert "these weights: worse than ddpm by 1" in weights
-    assert "Said of these weights" in weights and "the method:" not in weights
+    assert "About these weights" in weights and "the method:" not in weights
     assert 'class="training"' not in weights
     rows = [
         sure(make_result(name), centre, trainings=[centre - 0.1, centre, centre + 0.1])
         for name, centre in (("a", 2.0), ("b", 4.0))
     ]
     methods = page(compare(rows), rows, {}, "t", "c").split("<pre")[0]
-    assert "the method: worse than a by 2" in methods and "Said of the methods" in methods
+    assert "the method: worse than a by 2" in methods and "About the methods" in methods
     assert "these weights" not in methods
     assert "mean of 3 trainings" in methods
     assert methods.count('class="training"') == 6

@@ -155,7 +155,7 @@ def test_every_column_sorts_by_value_and_says_so(results, tmp_path):
     assert seen["reached"]
 
 
-def test_intervals_lie_where_their_numbers_are(results, tmp_path):
+def test_intervals_are_drawn_at_their_numbers(results, tmp_path):
     text = page(compare(results), results, {}, "t", "c")
     look = """w => {
       const card = w.document.querySelector('#verdicts article');

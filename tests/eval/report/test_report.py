@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from eval.report import write
 from eval.report.page import page
 from eval.report.picture import fitted, pair_sheets, png, size, tile
 from eval.report.text import to_csv, to_markdown
+from eval.report.write import write_report
 from eval.table.table import compare
 
 FILES = {"results.csv", "results.md", "results.tex", "report.html", "comparison.png"}
@@ -78,7 +78,7 @@ def test_markdown_is_one_table_that_nothing_breaks_out_of(results):
 
 
 def test_all_files_are_written(results, samples, tmp_path):
-    written = write.write(tmp_path / "out", compare(results), results, samples, "Title", "zoo")
+    written = write_report(tmp_path / "out", compare(results), results, samples, "Title", "zoo")
     assert set(written) == FILES
     from PIL import Image
 
@@ -133,7 +133,7 @@ def test_page_and_markdown_say_which_differences_are_more_than_chance(results, s
     for written in (markdown, text):
         assert "the weights of ddpm are better than those of latent_diffusion by 1 (p" in written
         assert "the weights of ddpm and of improved_ddpm are not distinguishable (p = 1)" in written
-        assert "Said of these weights" in written
+        assert "About these weights" in written
     assert "95 %: 1.98 to 2.02" in markdown
     assert 'href="#verdicts"' in text
     assert "verdicts" not in page(compare(results), results, samples, "t", "c")

@@ -52,7 +52,7 @@ def test_a_unet_costs_its_layers_and_its_attention():
     assert model.network_evaluations == 0  # counting is not generating
 
 
-def test_a_latent_models_decoder_stands_apart():
+def test_a_latent_models_decoder_is_counted_separately():
     first = KLAutoencoder(1, 2, 8, (1, 2), 1, mid_attention=False, norm_groups=4)
     net = UNet(2, 2, 8, (1, 2), 1, attention_at=(), norm_groups=4)
     model = LatentDiffusion(

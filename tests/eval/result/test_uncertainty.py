@@ -67,7 +67,7 @@ def test_intervals_cover_the_truth_and_the_mean_of_blocks_would_not() -> None:
     assert abs(np.mean([e.corrected for e in found]) - truth) < 0.2 * (expected - truth)
 
 
-def test_equal_models_are_rarely_told_apart_and_different_ones_are() -> None:
+def test_different_models_are_distinguished_and_equal_models_rarely() -> None:
     rng = np.random.default_rng(1)
 
     def estimate(mean: float) -> Estimate:
@@ -125,14 +125,14 @@ def test_the_interval_over_trainings_is_students() -> None:
         over_trainings([2.0, math.inf])
 
 
-def test_what_does_not_vary_says_nothing_of_chance() -> None:
+def test_nothing_is_claimed_of_numbers_that_do_not_vary() -> None:
     assert difference_of_trainings([0.1] * 3, [0.7] * 3).verdict(True) == "not distinguishable"
     one, other = jackknife(0.1, [0.1] * 3), jackknife(0.7, [0.7] * 3)
     assert paired_difference(one, other).p == 1.0
     assert difference_of_trainings([0.1] * 3, [0.7, 0.7001, 0.7]).verdict(True) == "worse"
 
 
-def test_what_cannot_be_estimated_is_known() -> None:
+def test_numbers_that_cannot_be_estimated_are_recognised() -> None:
     assert estimable(200, 10, 64) and not estimable(140, 10, 64)
     for count in range(20, 60):  # the rule itself: N - N / R is at least twice the dimension
         assert estimable(count, 10, 18) == (count - count / 10 >= 36)
@@ -157,7 +157,7 @@ def test_a_verdict_is_of_the_difference_that_is_shown() -> None:
 
 def test_what_the_blocks_do_not_show_widens_interval_and_test() -> None:
     plain = jackknife(1.0, [1.0 + 0.01 * r for r in range(10)])
-    wide = plain.widened(0.5)
+    wide = plain.plus_error(0.5)
     assert wide.standard_error == pytest.approx(math.hypot(plain.standard_error, 0.5))
     assert wide.high - wide.value == pytest.approx(t_quantile(9) * wide.standard_error)
     assert wide.pseudo == plain.pseudo

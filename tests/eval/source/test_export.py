@@ -17,7 +17,7 @@ def _batches(labelled=True):
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_an_npz_of_openais_evaluator_is_written_on_the_way(tmp_path, labelled):
+def test_an_npz_of_openais_evaluator_is_written_during_measuring(tmp_path, labelled):
     images, batches = _batches(labelled)
     path = tmp_path / "deep" / "a.npz"
     seen = []
@@ -34,7 +34,7 @@ def test_an_npz_of_openais_evaluator_is_written_on_the_way(tmp_path, labelled):
     assert [file.name for file in path.parent.iterdir()] == ["a.npz"]
 
 
-def test_a_folder_holds_every_image_and_goes_on_where_it_was_interrupted(tmp_path):
+def test_a_folder_holds_every_image_and_resumes_after_an_interruption(tmp_path):
     images, batches = _batches()
     next(exported(batches, tmp_path / "a", 5))
     assert len(list((tmp_path / "a").iterdir())) == 2

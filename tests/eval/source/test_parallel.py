@@ -15,7 +15,8 @@ from eval.metric import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.source.batch import Images
 from eval.source.generated import Conditions, generated
-from eval.source.parallel import Parallel, devices, generated_in_parallel, in_turn
+from eval.source.parallel import Parallel, devices, generated_in_parallel
+from eval.source.workers import in_turn
 from zoo.guidance import AutoGuidance
 from zoo.paths import checkpoints
 from zoo.sampler import DDIM

@@ -21,7 +21,7 @@ from eval.metric import (
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.moments.file import StatisticsFile
 from eval.source.reference_set import ReferenceSet, reference_set
-from eval.study.statistics import write
+from eval.study.statistics import measure_moments
 from zoo.data import Digits, ImageSet
 
 
@@ -92,7 +92,7 @@ def test_held_out_images_give_a_floor(folder, tmp_path):
 
 def test_a_statistics_file_gives_the_number_of_its_images(folder, tmp_path):
     extractor, images = Projection(), ImageSet(_images(24, 1))
-    file = write(tmp_path / "a.npz", reference_set(str(folder)).train, extractor, "real")
+    file = measure_moments(tmp_path / "a.npz", reference_set(str(folder)).train, extractor, "real")
     from_images = _measured(images, reference_set(str(folder)), extractor).result
     metrics = [*METRICS, KernelDistance]
     found = _measured(images, reference_set(str(file)), extractor, metrics).result
@@ -112,7 +112,9 @@ def test_a_statistics_file_gives_the_number_of_its_images(folder, tmp_path):
 
 def test_statistics_of_another_network_or_size_are_refused(folder, tmp_path):
     images = ImageSet(_images(24, 1))
-    file = write(tmp_path / "a.npz", reference_set(str(folder)).train, Projection(), "real")
+    file = measure_moments(
+        tmp_path / "a.npz", reference_set(str(folder)).train, Projection(), "real"
+    )
     other = Projection(sha256="11" * 32)
     with pytest.raises(ValueError, match=r"features of another network: sha256 000.* place of 111"):
         _measured(images, reference_set(str(file)), other)

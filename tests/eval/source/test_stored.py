@@ -83,7 +83,7 @@ def test_labels_and_captions_come_along(tmp_path):
     assert batch.labels.tolist() == [5, 6]
 
 
-def test_an_npz_is_not_read_before_it_is_asked_for(tmp_path):
+def test_an_npz_is_not_read_before_its_use(tmp_path):
     np.savez(tmp_path / "a.npz", np.zeros((4, 4, 4, 3), np.uint8))
     found = open_images(tmp_path / "a.npz")
     data = bytearray((tmp_path / "a.npz").read_bytes())
@@ -155,7 +155,7 @@ def test_a_foreign_npz_or_parquet_is_named(tmp_path):
     refused("b.parquet", "cannot be read as parquet")
 
 
-def test_images_that_lie_by_class_are_mixed_and_others_are_not(tmp_path):
+def test_images_sorted_by_class_are_mixed_and_others_are_not(tmp_path):
     for name in ("a/1.png", "a/2.png", "b/1.png"):
         _write(tmp_path / name)
     mixed = order_of(open_images(tmp_path))

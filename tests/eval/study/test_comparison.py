@@ -173,6 +173,6 @@ def test_overrides_of_the_comparison_stay_with_it(tmp_path):
         ("compare", "protocol=defalt"),
     ],
 )
-def test_an_unknown_name_is_never_passed_over(verb, override):
+def test_an_unknown_name_is_never_ignored(verb, override):
     with pytest.raises(ValueError, match=rf"no \w+ called '{override.partition('=')[2]}'; there"):
         compose(verb, [override])

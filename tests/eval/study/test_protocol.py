@@ -46,7 +46,7 @@ def test_the_flat_keys_are_the_protocols():
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "changes"),
     [
         ("num_images=100", "num_images"),
         ("labels=balanced", "labels"),
@@ -62,12 +62,12 @@ def test_the_flat_keys_are_the_protocols():
         ("metric.nearest.num_images=7", "metric.nearest.num_images"),
     ],
 )
-def test_whoever_changes_a_setting_gets_it_beside_the_name(override, told):
+def test_whoever_changes_a_setting_gets_it_beside_the_name(override, changes):
     cfg = composed("protocol=cifar10_fid50k", override)
-    assert title(cfg, flattened(cfg)) == f"cifar10_fid50k v1, changed: {told}"
+    assert title(cfg, flattened(cfg)) == f"cifar10_fid50k v1, changed: {changes}"
 
 
-def test_where_things_lie_and_how_many_at_a_time_change_no_number():
+def test_paths_and_batch_sizes_change_no_number():
     cfg = composed("protocol=cifar10_fid50k", "batch_size=8", "extractor.inception.path=/a/b.pth")
     assert title(cfg, flattened(cfg)) == "cifar10_fid50k v1"
     assert title(composed(), flattened(composed())) == ""
@@ -81,7 +81,7 @@ def test_a_protocol_is_about_its_data():
         check(asked, ReferenceSet("digits", None))
 
 
-def test_images_are_made_as_the_protocol_says():
+def test_images_are_generated_by_the_protocol():
     asked = flattened(composed("num_images=7", "labels=random", "seed=5", "batch_size=3"))
     sampler = DDIM(2)
     expected = Generation(7, seed=5, labels="random", batch_size=3, sampler=sampler)

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from eval.papers import files
-from eval.papers import table as papers_table
 from eval.papers.judge import NOT_COMPARABLE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, judge
-from eval.papers.table import Row
+from eval.papers.table import PaperRow, paper_table
 from eval.study import evaluation, reproduction
 from eval.study.reproduction import lacking, overrides, run
 from zoo import cli, entry, paths
@@ -23,13 +22,13 @@ def measured(cfg):
 
 
 @pytest.mark.slow
-def test_the_zoos_own_table_is_reproduced_and_a_wrong_step_count_is_told(tmp_path: Path) -> None:
-    table = papers_table.table("digits")
+def test_the_zoos_own_table_is_reproduced_and_a_wrong_step_count_is_not(tmp_path: Path) -> None:
+    table = paper_table("digits")
     outcomes = run(table.choose([]), [], tmp_path, measured)
     assert len(outcomes) == 9 and {one.verdict for one in outcomes} == {REPRODUCED}
     assert not [text for one in outcomes for text in one.unmatched]  # it states all there is
     for one in outcomes:
-        low, high = one.ours.interval or (one.ours.value, one.paper)  # all right: no interval
+        low, high = one.value.interval or (one.value.value, one.paper)  # all right: no interval
         assert low <= one.paper <= high
         assert one.metric != "FID" or one.row.within("FID") < 0.01 * (high - low)
 
@@ -86,10 +85,10 @@ def test_mistakes_get_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def row(**facts) -> Row:
+def row(**facts) -> PaperRow:
     stated = {"num_reference": 1437, "extractors.small": "ab" * 32}
     rest = {"measured_as": {"FID": "fid_small"}, "tolerance": {"FID": "5%"}, "stated": stated}
-    return Row(
+    return PaperRow(
         "row", {"FID": 4.0}, **{"images": 360, "weights": {"checkpoint": "a/b"}, **rest, **facts}
     )
 
@@ -108,9 +107,9 @@ def test_the_tolerance_is_a_share_of_the_papers_number(make_result, fid, verdict
 
 def test_fid_is_taken_at_the_papers_count_or_not_compared(make_result) -> None:
     result = make_result(fid=4.0)
-    assert judge(row(), result)[0].ours is result.values["fid_small_360"]
+    assert judge(row(), result)[0].value is result.values["fid_small_360"]
     (one,) = judge(row(images=50_000), result)
-    assert one.verdict == NOT_COMPARABLE and one.ours is result.values["fid_small_1000"]
+    assert one.verdict == NOT_COMPARABLE and one.value is result.values["fid_small_1000"]
     assert one.why == "counts differ: 1,000 images here, 50,000 in the table"
     assert judge(row(images=None), result)[0].verdict == NOT_REPRODUCED  # 2.4, of 1,000
 
@@ -156,7 +155,7 @@ def test_missing_weights_say_where_they_are_looked_for(
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    (asked,) = papers_table.table("adm_table4").choose(["adm_scale10"])
+    (asked,) = paper_table("adm_table4").choose(["adm_scale10"])
     why = lacking(asked, [], tmp_path / "mine")
     assert f"no adm_imagenet256.safetensors in {tmp_path}/mine, ., {tmp_path}/cache" in why
     assert published.entry("adm_imagenet256")["source"] in why
@@ -165,12 +164,12 @@ def test_missing_weights_say_where_they_are_looked_for(
     assert "no adm_classifier256.safetensors" in lacking(asked, [])
     assert lacking(asked, ["guidance.classifier=x.safetensors"]) == ""
     assert {one.why for one in run([asked], [], tmp_path, measured)} == {lacking(asked, [])}
-    (none,) = papers_table.table("cdm_quoted").choose(["imagenet64"])
+    (none,) = paper_table("cdm_quoted").choose(["imagenet64"])
     assert lacking(none, []) == reproduction._NO_RECIPE
 
 
-def test_what_is_given_takes_the_place_of_a_rows_own(tmp_path: Path) -> None:
-    (asked,) = papers_table.table("ddim_table1").choose(["cifar10_eta0.5_20"])
+def test_a_users_overrides_replace_a_rows_own(tmp_path: Path) -> None:
+    (asked,) = paper_table("ddim_table1").choose(["cifar10_eta0.5_20"])
     (tmp_path / "ddpm_cifar10.safetensors").touch()
     own = overrides(asked, [], tmp_path)
     assert {"sampler=ddim", "sampler.eta=0.5", "sampler.num_steps=20", "data=cifar10"} < set(own)
@@ -204,7 +203,7 @@ def test_a_recipe_makes_the_papers_steps(table: str, name: str) -> None:
     from zoo.sampler import Ancestral
     from zoo.schedule import Linear
 
-    (asked,) = papers_table.table(table).choose([name])
+    (asked,) = paper_table(table).choose([name])
     cfg = OmegaConf.to_container(entry.compose("evaluate", asked.evaluate), resolve=True)
     assert cfg["num_images"] == asked.images or asked.images is None
     schedule = Linear(1000)
@@ -217,7 +216,7 @@ def test_a_recipe_makes_the_papers_steps(table: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(files.files()))
 def test_every_table_that_ships_is_whole(name: str) -> None:
-    table = papers_table.table(name)
+    table = paper_table(name)
     for one in table.rows:
         assert one.numbers and (one.source or one.from_memory)
         if one.weights:
@@ -248,11 +247,11 @@ FINE = "{name: a, numbers: {FID: 1.0}, weights: {checkpoint: digits/ddpm}, measu
 def test_a_table_that_is_not_as_it_should_be_is_named(tmp_path: Path, rows: str, said: str) -> None:
     (tmp_path / "mine.yaml").write_text(f"paper: ours\ntable: table 1\nrows: {rows}\n")
     with pytest.raises(ValueError, match=said):
-        papers_table.table("mine", tmp_path)
+        paper_table("mine", tmp_path)
 
 
 def test_numbers_from_memory_are_marked(tmp_path: Path) -> None:
-    table = papers_table.table("improved_ddpm_table2")
+    table = paper_table("improved_ddpm_table2")
     outcomes = run(table.rows, [], tmp_path, measured)
     text = reproduction.to_markdown(table, outcomes, "zoo reproduce table=improved_ddpm_table2")
     assert text.count("(from memory)") == 10

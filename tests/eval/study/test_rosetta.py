@@ -9,7 +9,7 @@ from eval.metric.frechet import frechet_distance
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.rosetta import main
 from eval.source.reference_set import ReferenceSet
-from eval.study.rosetta import rows, table
+from eval.study.rosetta import readings, to_markdown
 from zoo import checkpoint
 from zoo.data import ImageSet
 from zoo.models.small_extractor import SmallExtractor
@@ -37,7 +37,7 @@ def test_every_protocol_is_the_distance_it_names() -> None:
     data = ReferenceSet("numbers", (1, 4, 4), split(30, 0), split(24, 1))
     images = split(21, 2).images
     judges = [Projection("a", "none", 3), Projection("b", "bicubic", 5)]
-    found = rows(ImageSet(images), data, judges, batch_size=8)
+    found = readings(ImageSet(images), data, judges, batch_size=8)
     assert [(r.extractor, r.num_images) for r in found] == [
         *[("a", 21), ("a", 10)] * 2, *[("b", 21), ("b", 10)] * 2,
     ]  # fmt: skip
@@ -47,13 +47,13 @@ def test_every_protocol_is_the_distance_it_names() -> None:
         sets = (judge(some)["pool"] for some in (images[: row.num_images], reference.images))
         want = frechet_distance(*(FeatureStatistics(features) for features in sets))
         assert row.distance == pytest.approx(want, rel=1e-9)
-    text = table(found, {"c": "no weights"})
+    text = to_markdown(found, {"c": "no weights"})
     assert "8 numbers from" in text and "- c: no weights" in text
     with pytest.raises(ValueError, match="at least 4 images of shape"):
-        rows(ImageSet(images[:3]), data, judges)
+        readings(ImageSet(images[:3]), data, judges)
 
 
-def test_the_verb_names_what_is_not_at_hand(
+def test_the_verb_names_unavailable_protocols(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -53,7 +53,7 @@ def test_every_cell_is_measured_once_and_drawn(
     assert "4 of 4: sampler=heun, sampler.num_steps=2" in capsys.readouterr().out
 
 
-def test_a_sweep_goes_on_at_its_cell(
+def test_a_sweep_resumes_at_its_point(
     tmp_path: Path, extractor: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
+from eval.result.record import Value
 from eval.study.sweep_picture import Point, _draw, _panels, picture
 
 
@@ -40,7 +41,7 @@ def test_every_point_has_its_step_count_and_its_interval(cells):
     ]  # fmt: skip
 
 
-def test_a_cell_without_the_value_leaves_the_others_theirs(cells):
+def test_a_point_without_the_value_is_left_out(cells):
     result = cells[1].result
     values = {k: v for k, v in result.values.items() if k != "fid_small_1000"}
     cells[1] = replace(cells[1], result=replace(result, values=values))
@@ -48,3 +49,33 @@ def test_a_cell_without_the_value_leaves_the_others_theirs(cells):
         ("5", (5, 9)), ("20", (20, 5)),
     ]  # fmt: skip
     assert picture(cells)[:4] == b"\x89PNG"
+
+
+def panels(cells, **further):
+    """Titles of the panels of points whose results have further values."""
+    points = []
+    for cell in cells:
+        values = {**cell.result.values, **further}
+        points.append(replace(cell, result=replace(cell.result, values=values)))
+    assert picture(points)[:4] == b"\x89PNG"
+    return [(x.title, y.title) for x, y in _panels(points)]
+
+
+def test_a_users_metric_with_a_direction_has_a_panel_over_network_evaluations(cells):
+    value = Value(0.5, "How sure.", True, "own", title="confidence")
+    assert ("network evaluations", "confidence") in panels(cells, confidence=value)[2:]
+    assert (
+        len(panels(cells, **{f"own_{i}": replace(value, title=f"own {i}") for i in range(9)})) == 5
+    )
+    without = panels(cells, confidence=replace(value, higher_is_better=None))
+    assert "confidence" not in {title for pair in without for title in pair}
+
+
+def test_a_panel_is_chosen_by_what_a_value_is_and_not_by_its_name(cells):
+    for index, cell in enumerate(cells):
+        values = {f"own_{name}": value for name, value in cell.result.values.items()}
+        cells[index] = replace(cell, result=replace(cell.result, values=values))
+    (cost, quality), *_ = _panels(cells)
+    assert cost.title == "network evaluations"
+    assert quality.title == cells[0].result.values["own_fid_small_1000"].title
+    assert quality.logarithmic and not quality.higher_is_better

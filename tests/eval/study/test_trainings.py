@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from eval.result.record import Result
 from eval.study import loading, trainings
 from eval.study.comparison import Experiment
-from eval.study.trainings import Trainings, quoted, seeds_of, unlike_config, unlike_model
+from eval.study.trainings import Trainings, config_mismatches, model_mismatches, quoted, seeds_of
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor
@@ -108,7 +108,7 @@ def test_what_was_trained_is_not_trained_again(
     assert after[FID] == before[FID]
 
 
-def test_a_training_is_found_where_budget_and_seed_are_those_asked_for(
+def test_a_training_of_the_same_budget_and_seed_is_used_again(
     finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Any
 ) -> None:
     monkeypatch.setattr(paths, "checkpoints", lambda: tmp_path)  # nothing ships
@@ -141,7 +141,7 @@ def test_a_training_is_found_where_budget_and_seed_are_those_asked_for(
     assert found(shared, 0) is not None  # a pixel model has none
 
 
-def test_a_shipped_checkpoint_is_refused_alone_and_passed_over_among_several(
+def test_a_shipped_checkpoint_is_refused_alone_and_skipped_among_several(
     finished: Path,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -156,7 +156,7 @@ def test_a_shipped_checkpoint_is_refused_alone_and_passed_over_among_several(
     alone, several = made(tmp_path), made(tmp_path, "train_seeds=[0,1]")
     cfg = alone.config("ddpm")
     assert alone.existing("ddpm", cfg, data) == shipped
-    for key, value, told in (
+    for key, value, message in (
         ("trainer.max_steps", 3, "images_seen is 4, not 12"),
         ("trainer.precision", "bf16-mixed", "precision is 32-true, not bf16-mixed"),
         ("trainer.gradient_clip_val", None, "gradient_clip is 1.0, not None"),
@@ -164,7 +164,7 @@ def test_a_shipped_checkpoint_is_refused_alone_and_passed_over_among_several(
     ):
         other = cfg.copy()
         OmegaConf.update(other, key, value)
-        with pytest.raises(ValueError, match=f"{told}; retrain=true trains anew"):
+        with pytest.raises(ValueError, match=f"{message}; retrain=true trains again"):
             alone.existing("ddpm", other, data)
     OmegaConf.update(cfg, "trainer.precision", "auto")
     assert alone.existing("ddpm", cfg, data) == shipped  # whatever suited the machine then
@@ -175,26 +175,29 @@ def test_a_shipped_checkpoint_is_refused_alone_and_passed_over_among_several(
     capsys.readouterr()
     monkeypatch.setattr(trainings, "device_name", lambda device: "another machine")
     assert several.existing("ddpm", first, data) is None
-    assert "is passed over: device is " in capsys.readouterr().out
+    assert "is skipped: device is " in capsys.readouterr().out
     assert alone.existing("ddpm", cfg, data) == shipped
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
-        (["train_seeds=[]"], "wants whole numbers from 0, such as 0,1,2; got nothing"),
+        (["train_seeds=[]"], "are whole numbers from 0, such as 0,1,2; got nothing"),
         (["train_seeds=[0,a]"], "got 'a'"),
         (["train_seeds=[0,-1]"], "got -1"),
         (["train_seeds=1.5"], "got 1.5"),
         (["train_seeds=[1,0,1]"], "names 1 twice"),
-        (["train_seeds=[0,1]", "seed=3"], r"seed=3 and train_seeds=\[0, 1\]: say one of them"),
+        (
+            ["train_seeds=[0,1]", "seed=3"],
+            r"seed=3 and train_seeds=\[0, 1\]: give only one of them",
+        ),
         (["autoencoder=absent.safetensors"], "autoencoder=absent.safetensors: there is no such"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(
-    tmp_path: Path, overrides: list[str], told: str
+    tmp_path: Path, overrides: list[str], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=told) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         made(tmp_path, *overrides)
     assert "\n" not in str(refused.value)
 
@@ -221,19 +224,19 @@ def test_what_is_sampled_by_may_differ_but_nothing_else(tmp_path: Path) -> None:
         "sampler": {"num_steps": 9},
         "denoiser": {"channels": 8, "mult": [1, 2], "eps": 0.1},
     }
-    assert unlike_model(asked, saved) == []
+    assert model_mismatches(asked, saved) == []
     saved["denoiser"]["mult"] = [1, 3]
-    assert unlike_model(asked, saved) == ["model.denoiser.mult is [1, 3], not [1, 2]"]
+    assert model_mismatches(asked, saved) == ["model.denoiser.mult is [1, 3], not [1, 2]"]
 
     cfg: Any = OmegaConf.to_container(compose("train", ["sampler.num_steps=5"]), resolve=True)
     file = tmp_path / "config.yaml"
-    assert unlike_config(cfg, file) == []  # nothing is written, nothing is known
+    assert config_mismatches(cfg, file) == []  # nothing is written, nothing is known
     OmegaConf.save(
         compose("train", ["sampler.num_steps=9", "run_dir=elsewhere"]), file, resolve=True
     )
-    assert unlike_config(cfg, file) == []
+    assert config_mismatches(cfg, file) == []
     OmegaConf.save(compose("train", ["recipe.ema.warmup=false"]), file, resolve=True)
-    assert unlike_config(cfg, file) == ["recipe.ema.warmup is False, not True"]
+    assert config_mismatches(cfg, file) == ["recipe.ema.warmup is False, not True"]
 
 
 def test_another_schedule_or_objective_is_another_model() -> None:
@@ -241,8 +244,8 @@ def test_another_schedule_or_objective_is_another_model() -> None:
         diffusion = {"_target_": "Gaussian", "schedule": {"_target_": schedule}}
         return {"_target_": "zoo.DDPM", "diffusion": {**diffusion, **more}}
 
-    assert unlike_model(config("Linear"), {**config("Linear"), "_target_": "zoo.Other"}) == []
-    found = unlike_model(config("Cosine"), config("Linear"))
+    assert model_mismatches(config("Linear"), {**config("Linear"), "_target_": "zoo.Other"}) == []
+    found = model_mismatches(config("Cosine"), config("Linear"))
     assert found == ["model.diffusion.schedule._target_ is Linear, not Cosine"]
 
 

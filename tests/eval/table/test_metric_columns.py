@@ -29,7 +29,7 @@ def test_what_cannot_be_estimated_has_a_column_that_says_so(make_result):
     assert (cell.value, cell.note) == (None, "not estimable at this count")
 
 
-def test_what_no_row_can_have_says_why(make_result):
+def test_a_metric_that_no_row_has_says_why(make_result):
     result = replace(make_result("a"), absent={"fid_infinity_small": "too few images"})
     (cell,) = cells([result], "fid_infinity_small")
     assert (cell.value, cell.text, cell.note) == (None, "–", "too few images")
@@ -47,7 +47,7 @@ def test_images_of_unknown_making_have_no_size_and_no_sampler(make_result):
         assert cell.text == "–" and cell.value in (None, "–"), key
 
 
-def test_columns_of_cost_are_told_from_those_of_quality(make_result):
+def test_columns_of_cost_are_separate_from_those_of_quality(make_result):
     by_key = {column.key: column for column in columns_of([make_result("a")])}
     assert by_key["images_per_second"].of_cost and by_key["parameters"].of_cost
     assert not by_key["fid_small_360"].of_cost and not by_key["network_evaluations"].of_cost

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from eval.table.ranking import BEST, LEVEL, standings
+from eval.table.ranking import BEST, LEVEL, ranks
 from eval.table.table import compare
 
 NAME = "fid_small_1000"
@@ -16,24 +16,24 @@ def sure(result, centre, turn, higher=False):
 
 
 def column(table, key=NAME):
-    return standings(table, [column.key for column in table.columns].index(key))
+    return ranks(table, [column.key for column in table.columns].index(key))
 
 
-def test_level_is_what_cannot_be_told_from_the_best(make_result):
+def test_level_is_not_distinguishable_from_the_best(make_result):
     results = [make_result(name) for name in "abc"]
     rows = list(map(sure, results, (2.001, 2.0, 3.0), (1, 3, 7)))
     level, best, worse = column(compare(rows))
     assert [level.place, best.place, worse.place] == [LEVEL, BEST, ""]
-    assert level.said.startswith("these weights: not distinguishable from b (p = ")
-    assert best.said == "best"
-    assert worse.said == "these weights: worse than b by 1 (p < 0.001)"
+    assert level.note.startswith("these weights: not distinguishable from b (p = ")
+    assert best.note == "best"
+    assert worse.note == "these weights: worse than b by 1 (p < 0.001)"
     upward = [sure(r, c, t, True) for r, c, t in zip(results, (2, 2, 3), (1, 3, 7), strict=True)]
     assert [found.place for found in column(compare(upward))] == ["", "", BEST]
 
 
 def test_without_blocks_the_best_is_marked_and_nothing_said(make_result):
     places = column(compare([make_result("a", 4.0), make_result("b", 5.0)]))
-    assert [(found.place, found.said) for found in places] == [(BEST, ""), ("", "")]
+    assert [(found.place, found.note) for found in places] == [(BEST, ""), ("", "")]
 
 
 def test_nothing_is_best_without_a_choice_or_a_direction_or_in_forced_rows(make_result):

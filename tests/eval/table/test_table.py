@@ -7,8 +7,9 @@ import pytest
 
 from eval.compare import bracketed
 from eval.report.text import to_csv, to_markdown
-from eval.result.record import Budget, Environment, GuidingNetwork, Protocol, Subject
-from eval.table.table import compare, differences
+from eval.result.record import Budget, Environment, Protocol
+from eval.result.subject import GuidingNetwork, Subject
+from eval.table.table import compare, mismatches
 
 
 def _another(value):
@@ -45,10 +46,10 @@ def test_each_mutated_field_is_refused_and_named(make_result, side, field):
     assert re.search("for improved_ddpm but .* for ddpm", message)
 
     forced = compare([first, second], force=True)
-    assert {(d.field.split(".")[0], d.field.split(".")[1]) for d in forced.differences} == named
-    for difference in forced.differences:
-        assert str(difference) in to_csv(forced).replace('""', '"')
-        assert str(difference) in to_markdown(forced, "t", "c")
+    assert {(d.field.split(".")[0], d.field.split(".")[1]) for d in forced.mismatches} == named
+    for mismatch in forced.mismatches:
+        assert str(mismatch) in to_csv(forced).replace('""', '"')
+        assert str(mismatch) in to_markdown(forced, "t", "c")
 
 
 @pytest.mark.parametrize("field", ["extractors", "resize", "metrics"])
@@ -58,7 +59,7 @@ def test_each_entry_of_a_named_record_is_refused_by_its_own_name(make_result, fi
         for changed in ({key: value + "'"}, {f"{key}_2": value}):
             record = {**getattr(second.protocol, field), **changed}
             other = replace(second, protocol=replace(second.protocol, **{field: record}))
-            named = {difference.field for difference in differences([first, other])}
+            named = {mismatch.field for mismatch in mismatches([first, other])}
             assert named == {f"protocol.{field}.{name}" for name in changed}
         fewer = {k: v for k, v in getattr(second.protocol, field).items() if k != key}
         other = replace(second, protocol=replace(second.protocol, **{field: fewer}))
@@ -81,7 +82,7 @@ def test_subject_and_environment_may_differ(make_result, side, field):
         another = _another(value)
     second = replace(second, **{side: replace(record, **{field: another})})
     table = compare([first, second])
-    assert not table.differences
+    assert not table.mismatches
     warned = any(f": {field}" in warning for warning in table.warnings)
     assert warned == (side == "environment" and field != "time")
 
@@ -90,7 +91,7 @@ def test_unrecorded_differs_from_recorded_but_not_from_unrecorded(make_result):
     unknown = replace(make_result().budget, images_seen=None)
     first = replace(make_result("ddpm"), budget=unknown)
     second = replace(make_result("improved_ddpm"), budget=unknown)
-    assert not compare([first, second]).differences
+    assert not compare([first, second]).mismatches
     with pytest.raises(ValueError, match=r"images_seen is 320000 for .* but not recorded for ddpm"):
         compare([first, make_result("improved_ddpm")])
 
@@ -153,7 +154,7 @@ def test_nothing_and_two_of_one_name_are_refused(make_result):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("argument", "bracketed_argument"),
     [
         ("train_seeds=0,1,2", "train_seeds=[0,1,2]"),
         ("train_seeds=7", "train_seeds=[7]"),
@@ -164,6 +165,9 @@ def test_nothing_and_two_of_one_name_are_refused(make_result):
         ("sampler.num_steps=5", "sampler.num_steps=5"),
     ],
 )
-def test_a_bare_comma_list_is_a_list(given, told):
-    assert bracketed(["experiment=digits", given]) == ["experiment=digits", told]
-    assert bracketed([given, "-m"]) == [given, "-m"]
+def test_a_bare_comma_list_is_a_list(argument, bracketed_argument):
+    assert bracketed(["experiment=digits", argument]) == [
+        "experiment=digits",
+        bracketed_argument,
+    ]
+    assert bracketed([argument, "-m"]) == [argument, "-m"]

@@ -9,7 +9,7 @@ from scipy import stats
 
 from eval.result.record import Result
 from eval.table.table import compare
-from eval.table.trainings import combined, unlike
+from eval.table.trainings import combined, training_mismatches
 from eval.table.verdict import METHOD, WEIGHTS, verdicts
 
 FID = "fid_small_1000"
@@ -80,7 +80,7 @@ def test_methods_are_judged_over_trainings_and_else_weights_are(
     near, far = method(make_result, "a", [2.0, 2.4, 2.3]), method(make_result, "b", [3.0, 3.3, 3.5])
     (found,) = (v for v in verdicts([near, far]) if v.metric == FID)
     want = stats.ttest_ind([2.0, 2.4, 2.3], [3.0, 3.3, 3.5], equal_var=False)
-    assert (found.of, found.trainings, found.said) == (METHOD, 3, "better")
+    assert (found.of, found.trainings, found.outcome) == (METHOD, 3, "better")
     assert found.difference.p == pytest.approx(want.pvalue)
     assert not any(v.metric == "images_per_second" for v in verdicts([near, far]))
 
@@ -103,22 +103,22 @@ def test_trainings_that_differ_in_more_than_the_seed_are_named(
     make_result: Callable[..., Result],
 ) -> None:
     one, other = (training(make_result, "a", seed, 2.0) for seed in (0, 1))
-    assert unlike([one, other], "a") == []
+    assert training_mismatches([one, other], "a") == []
     slower = replace(other, budget=replace(other.budget, learning_rate=0.5))
-    (found,) = unlike([one, slower], "a")
+    (found,) = training_mismatches([one, slower], "a")
     assert str(found) == "budget.learning_rate is 0.5 for a, seed 1 but 0.001 for a, seed 0"
     assert found.row == "a"
     row = combined([one, slower], "a")
     with pytest.raises(ValueError, match="budget.learning_rate is 0.5 for a, seed 1"):
         compare([row], within=[found])
-    assert compare([row], force=True, within=[found]).differences == [found]
+    assert compare([row], force=True, within=[found]).mismatches == [found]
 
     wider = replace(other, subject=replace(other.subject, parameters=7))
     with pytest.raises(ValueError, match="the trainings of a are not of one method: parameters is"):
         combined([one, wider], "a")
 
 
-def test_who_shares_an_autoencoder_is_told(make_result: Callable[..., Result]) -> None:
+def test_a_shared_autoencoder_is_warned_about(make_result: Callable[..., Result]) -> None:
     own = [method(make_result, name, [2.0, 2.1], latent=True) for name in ("a", "b")]
     assert own[0].subject.first_stage is not None
     assert own[0].subject.first_stage.sha256 == f"{'5' * 64}, {'6' * 64}"

@@ -30,8 +30,10 @@ def test_pairs_are_judged_by_paired_blocks(make_result: Callable[..., Result]) -
         for seed, (name, centre) in enumerate({"a": 2.0, "b": 2.0, "c": 1.8}.items())
     ]
     found = {(v.first, v.second): v for v in verdicts(rows)}
-    assert found["a", "b"].said == "not distinguishable"
-    assert found["a", "c"].said == found["b", "c"].said == "worse"  # though the blocks overlap
+    assert found["a", "b"].outcome == "not distinguishable"
+    assert (
+        found["a", "c"].outcome == found["b", "c"].outcome == "worse"
+    )  # though the blocks overlap
     assert found["a", "c"].difference.adjusted > found["a", "c"].difference.p
     words = sentences(list(found.values()))[NAME]
     assert words[0].startswith("the weights of c are better than those of a by 0.")
@@ -49,8 +51,8 @@ def test_what_was_not_measured_in_the_same_blocks_is_not_judged(
     assert verdicts([one]) == []
 
 
-def verdict(of: str, said: str, trainings: int = 1) -> Verdict:
-    return Verdict(NAME, "a", "b", Difference(-0.5, 0.1, 0.01, 0.02), said, of, trainings)
+def verdict(of: str, outcome: str, trainings: int = 1) -> Verdict:
+    return Verdict(NAME, "a", "b", Difference(-0.5, 0.1, 0.01, 0.02), outcome, of, trainings)
 
 
 def test_what_is_said_of_weights_is_never_worded_as_said_of_methods() -> None:
@@ -65,15 +67,17 @@ def test_what_is_said_of_weights_is_never_worded_as_said_of_methods() -> None:
     ]
 
 
-def test_the_note_says_what_verdicts_are_of() -> None:
+def test_the_note_says_what_verdicts_are_about() -> None:
     assert note([]) == ""
-    assert note([verdict(WEIGHTS, "better")]).startswith("Said of these weights, not of the method")
+    assert note([verdict(WEIGHTS, "better")]).startswith(
+        "About these weights, not about the method"
+    )
     of_method = note([verdict(METHOD, "better", 3)])
-    assert of_method.startswith("Said of the methods: each was trained 3 times")
+    assert of_method.startswith("About the methods: each was trained 3 times")
     assert "these weights" not in of_method and "advisable" not in of_method
-    assert "Three trainings or more are advisable" in note([verdict(METHOD, "better", 2)])
+    assert "At least three trainings are advisable" in note([verdict(METHOD, "better", 2)])
     both = note([verdict(WEIGHTS, "better"), verdict(METHOD, "better", 3)])
-    assert "these weights" in both and "of the methods: each" in both
+    assert "these weights" in both and "the methods: each" in both
 
 
 def test_directionless_values_are_not_judged(make_result: Callable[..., Result]) -> None:

@@ -11,7 +11,7 @@ import torch
 import zoo
 from eval.measure import Generation, Setting, evaluate
 from eval.metric import NearestImage
-from eval.source.generated import conditions
+from eval.source.generated import conditions_of
 from zoo.checkpoint import sha256
 from zoo.classifier import EncoderUNet
 from zoo.command.parts import exchanged
@@ -202,5 +202,5 @@ def test_a_result_holds_settings_hash_and_evaluations(files, data) -> None:
 
 def test_an_unconditional_model_has_labels_where_a_guidance_reads_them(files, data) -> None:
     module, network = zoo.load(files["model"]), zoo.load(files["classifier"])
-    assert conditions(module, data, 12).raw is None
-    assert conditions(module, data, 12, Classifier(network)).raw.tolist()[-3:] == [9, 0, 1]
+    assert conditions_of(module, data, 12).raw is None
+    assert conditions_of(module, data, 12, Classifier(network)).raw.tolist()[-3:] == [9, 0, 1]

@@ -110,4 +110,4 @@ def test_without_weights_the_error_says_where_to_put_them(no_weights: Path) -> N
 
 
 def test_torchmetrics_brings_the_linear_layers_along() -> None:
-    assert sha256(module._brought_along()) == module.LINEAR_SHA256
+    assert sha256(module._torchmetrics_copy()) == module.LINEAR_SHA256
