@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eval.measure import cache_key
 from eval.measure.cache import Batches, Cache
-from eval.measure.likelihood import likelihood_values
+from eval.measure.likelihood import check_likelihood, likelihood_values
 from eval.measure.one_pass import Tallies, one_pass
 from eval.measure.plan import Measurement, Plan
 from eval.measure.reference import Reference, measure_reference
@@ -69,6 +69,7 @@ def evaluate(
     """
     _check(setting)
     plan = setting.plan()
+    check_likelihood(setting, plan)
     if not (isinstance(setting.subject, ImageSet) or setting.sha256):
         cache = None
     facts = {} if cache is None else cache_key.evaluation(setting, plan)

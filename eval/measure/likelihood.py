@@ -21,7 +21,7 @@ def likelihood_values(setting: Setting, plan: Plan) -> tuple[dict[str, Value], d
     """The numbers that the model itself computes, by name, and the reasons for missing ones.
 
     Raises:
-        ValueError: ``num_images`` of a metric is below two, or more than are held out.
+        ValueError: see ``check_likelihood``.
     """
     values: dict[str, Value] = {}
     absent: dict[str, str] = {}
@@ -35,11 +35,6 @@ def likelihood_values(setting: Setting, plan: Plan) -> tuple[dict[str, Value], d
         module, held_out = setting.subject, setting.reference_set.test
         assert isinstance(module, DiffusionModule) and held_out is not None
         count = len(held_out) if metric.num_images is None else metric.num_images
-        if not 2 <= count <= len(held_out):
-            raise ValueError(
-                f"metric.{metric.stem}.num_images is 2 to {len(held_out)}, the held-out images of "
-                f"{setting.reference_set.name}, got {count}"
-            )
         how = setting.generation
         options = metric.num_steps, how.seed, how.batch_size
         batches = with_likelihood(module, held_out, count, *options)
@@ -49,6 +44,37 @@ def likelihood_values(setting: Setting, plan: Plan) -> tuple[dict[str, Value], d
         values |= own_values
         absent |= reasons
     return values, absent
+
+
+def check_likelihood(setting: Setting, plan: Plan) -> None:
+    """Refuses, before images are generated, a likelihood that could not be measured after them.
+
+    Raises:
+        ValueError: ``num_images`` of a metric is below two, or more than are held out; or nothing
+            is measured but likelihoods that the model does not have.
+    """
+    measurements = plan.against("model")
+    reason = _no_likelihood(setting) if measurements else None
+    if reason is not None:
+        if len(measurements) == len(plan.measurements):
+            raise ValueError(f"nothing to measure: {measurements[0].name}: {reason}")
+        return
+    for measurement in measurements:
+        metric, held_out = measurement.factory(), setting.reference_set.test
+        assert isinstance(metric, BitsPerDim) and held_out is not None
+        for name, value, most in (
+            ("num_images", metric.num_images, len(held_out)),
+            ("num_steps", metric.num_steps, None),
+        ):
+            least = 2 if name == "num_images" else 1
+            right = type(value) is int and value >= least and (most is None or value <= most)
+            if value is not None and not right:
+                upper = "" if most is None else f" to {most}, the held-out images of "
+                upper += "" if most is None else setting.reference_set.name
+                raise ValueError(
+                    f"metric.{metric.stem}.{name} is a whole number from {least}{upper}, got "
+                    f"{value!r}"
+                )
 
 
 def _no_likelihood(setting: Setting) -> str | None:

@@ -135,8 +135,9 @@ def plan(
             ]
     if not measurements and not absent:
         raise ValueError(
-            f"nothing to measure: metrics are {', '.join(class_of(m).stem for m in metrics)} and "
-            f"extractors {', '.join(e.name for e in extractors) or 'none'}"
+            "nothing to measure: choose metrics and extractors that suit them; metrics are "
+            f"{', '.join(class_of(m).stem for m in metrics) or 'none'} and extractors "
+            f"{', '.join(e.name for e in extractors) or 'none'}"
         )
     return Plan(tuple(measurements), absent)
 

@@ -116,7 +116,7 @@ def pair_plan(setting: Setting, count: int, shape: Sequence[int], device: torch.
         ValueError: a chosen metric cannot be measured on such images.
     """
     kinds = {factory: class_of(factory) for factory in setting.metrics}
-    generated = [k for k in kinds.values() if k.against != "pairs" and not k.optional]
+    generated = [kind for kind in kinds.values() if kind.against != "pairs"]
     absent = {kind.stem: _OF_GENERATED for kind in generated}
     of_pairs = [factory for factory, kind in kinds.items() if kind.against == "pairs"]
     measurements: list[Measurement] = []

@@ -187,12 +187,28 @@ class MeanMetric(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def of(self, features: dict[str, Tensor], images: Images) -> Tensor:
-        """The number of each image of a batch, (B,)."""
+        """The number of each image of a batch, (B,).
+
+        Args:
+            features: what the extractor gives, by name; ``read`` picks this metric's.
+            images: (B, C, H, W) uint8 pixels, with labels and captions where there are any.
+        """
         raise NotImplementedError
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
-        """Adds the numbers of one batch."""
-        values = self.of(features, images).double().to(self.device)
+        """Adds the numbers of one batch.
+
+        Raises:
+            ValueError: ``of`` does not give one number for each image.
+        """
+        values = self.of(features, images)
+        if not isinstance(values, Tensor) or values.shape != (len(images.images),):
+            shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ValueError(
+                f"{self.name}: of() gives one number for each image, ({len(images.images)},), "
+                f"got {shape}"
+            )
+        values = values.double().to(self.device)
         self.total = self.total + values.sum()
         self.squares = self.squares + values.square().sum()
         self.count = self.count + len(values)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eval.result.earlier import completed
 from eval.result.parse import build
 from eval.result.subject import Subject
 from eval.result.uncertainty import BLOCKS
@@ -193,6 +194,8 @@ class Result:
         schema = record.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"{where}: schema {schema!r}; this version reads schema {SCHEMA}")
+        if isinstance(record.get("values"), dict):
+            record["values"] = completed(record["values"])
         return build(Result, record, where)
 
     def save(self, path: str | Path) -> Path:

@@ -62,10 +62,25 @@ class AsStored:
         self.shape = (channels or (1 if first_mode in _GREY else 3), height, width)
 
     def decode(self, rows: Rows, index: int) -> Tensor:
-        """Row ``index`` as (C, H, W) uint8."""
-        mode = "L" if self.shape[0] == 1 else "RGB"
-        pixels = _read(rows, index, lambda picture: np.array(picture.convert(mode)))
+        """Row ``index`` as (C, H, W) uint8.
+
+        Raises:
+            ValueError: it is in colour, where grey images are compared.
+        """
+        grey = self.shape[0] == 1
+        pixels = _read(rows, index, lambda picture: _pixels(picture, grey))
+        if grey and pixels.ndim == 3:
+            if (pixels != pixels[..., :1]).any():
+                raise ValueError(
+                    f"{rows.where(index)} is in colour, but is compared with grey images: choose "
+                    "data with 3 channels, or convert the images beforehand"
+                )
+            pixels = pixels[..., 0]
         return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
+
+
+def _pixels(picture: Image.Image, grey: bool) -> np.ndarray:
+    return np.array(picture.convert("L" if grey and picture.mode in _GREY else "RGB"))
 
 
 def _header(rows: Rows, index: int) -> tuple[tuple[int, int], str]:

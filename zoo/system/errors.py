@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
+from zoo import paths
+
 
 def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None:
     """The line that says what went wrong, or None for an error that needs its traceback.
@@ -45,8 +47,10 @@ def suggestion(name: str, possible: Iterable[str]) -> str:
 
 def _unknown_config(error: Exception) -> str:
     missing = str(getattr(error, "missing_cfg_file", None) or "")
-    options = sorted(getattr(error, "options", None) or [])
     group, _, name = missing.strip("/").rpartition("/")
+    options = sorted(getattr(error, "options", None) or [])
+    if group and not options:  # hydra lists them for a single choice only
+        options = sorted(file.stem for file in (paths.configs() / group).glob("*.yaml"))
     if not group:
         return f"no config called '{missing or name}'" if missing else _one_line(str(error))
     if not options:
@@ -55,6 +59,9 @@ def _unknown_config(error: Exception) -> str:
 
 
 def _unknown_key(key: str, keys: list[str]) -> str:
+    if key in keys and key.count(".") > 1:  # of a config that another choice would bring in
+        group, name, _ = key.split(".", 2)
+        return f"'{key}' belongs to {name}, which is not chosen: add it to {group}=[...]"
     parent, _, last = key.rpartition(".")
     prefix = f"{parent}." if parent else ""
     siblings = [k for k in keys if k.startswith(prefix) and "." not in k[len(prefix) :]]

@@ -15,7 +15,7 @@ from eval.measure.one_pass import one_pass
 from eval.measure.plan import Measurement, Plan
 from eval.measure.reference_features import ReferenceFeatures
 from eval.measure.values import values_of
-from eval.metric import BitsPerDim
+from eval.metric import BitsPerDim, NearestImage
 from eval.result.record import Result, Value
 from eval.source.batch import Images
 from eval.source.likelihood import with_likelihood
@@ -115,10 +115,10 @@ def model(**parts) -> DDPM:
     return DDPM(network, GaussianDiffusion(Linear()), (1, 4, 4), DDIM(2), **parts).eval()
 
 
-def evaluated(subject, test, count=None) -> Evaluation:
+def evaluated(subject, test, count=None, num_steps=2, others=()) -> Evaluation:
     data = ReferenceSet("numbers", (1, 4, 4), numbers(8, 1), test)
-    metric = partial(BitsPerDim, num_images=count, num_steps=2)
-    return evaluate(Setting(subject, data, [metric], generation=Generation(4)))
+    metric = partial(BitsPerDim, num_images=count, num_steps=num_steps)
+    return evaluate(Setting(subject, data, [metric, *others], generation=Generation(4)))
 
 
 def test_a_model_is_measured_on_all_held_out_images_or_on_num_images(split) -> None:
@@ -129,16 +129,28 @@ def test_a_model_is_measured_on_all_held_out_images_or_on_num_images(split) -> N
     assert result.protocol.metrics["bits_per_dim"] == "BitsPerDim, num_images 3, num_steps 2"
 
 
-@pytest.mark.parametrize("count", [1, 21])
-def test_another_count_than_there_are_images_is_refused(split, count) -> None:
-    message = rf"metric.bits_per_dim.num_images is 2 to 20, the held-out .* numbers, got {count}"
-    with pytest.raises(ValueError, match=message):
-        evaluated(model(), split, count)
+@pytest.mark.parametrize(
+    ("count", "num_steps", "message"),
+    [
+        (1, 2, "num_images is a whole number from 2 to 20, the held-out images of numbers, got 1"),
+        (21, 2, "num_images is a whole number from 2 to 20, the .* got 21"),
+        ("ten", 2, "num_images is a whole number from 2 to 20, the .* got 'ten'"),
+        (3, 0, "num_steps is a whole number from 1, got 0"),
+    ],
+)
+def test_a_wrong_count_is_refused_before_images_are_generated(
+    split, monkeypatch, count, num_steps, message
+) -> None:
+    monkeypatch.setattr(DDPM, "generate", lambda *_, **__: pytest.fail("it generated"))
+    with pytest.raises(ValueError, match=rf"metric.bits_per_dim.{message}$"):
+        evaluated(model(), split, count, num_steps)
 
 
 def test_what_has_no_such_number_gets_a_reason(split, monkeypatch) -> None:
     def reason(subject, test):
-        result = evaluated(subject, test).result
+        with pytest.raises(ValueError, match="nothing to measure: bits_per_dim: "):
+            evaluated(subject, test)
+        result = evaluated(subject, test, others=[NearestImage]).result
         assert "bits_per_dim" not in result.values
         return result.absent["bits_per_dim"]
 

@@ -225,3 +225,19 @@ def test_each_metric_suits_the_extractors_that_give_what_it_reads() -> None:
     assert {kind for kind in KINDS if kind.suits(captions, None)} == {
         ClipFrechetDistance, ClipKernelDistance, ClipScore, ClipScoreW25,
     }  # fmt: skip
+
+
+def test_a_mean_of_anything_but_one_number_an_image_is_refused() -> None:
+    class Wide(MeanMetric):
+        stem, reads = "wide", "pool"
+
+        def of(self, features, images):
+            return self.read(features)
+
+    images = Images(torch.zeros(3, 1, 2, 2).byte())
+    with pytest.raises(ValueError, match=r"wide_small: of\(\) gives .* \(3,\), got \(3, 5\)"):
+        Wide("small").update({"pool": torch.zeros(3, 5)}, images)
+    metric = Wide("small")
+    metric.of = lambda features, images: 1.0  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"wide_small: of\(\) gives .* got float"):
+        metric.update({}, images)

@@ -86,8 +86,8 @@ def test_too_few_images_for_the_features_are_warned_of(results, sure):
 def test_results_of_earlier_versions_have_a_page(earlier, samples):
     results = [earlier("a"), earlier("b")]
     text = page(compare(results), results, samples, "t", "c")
-    assert "fid small 1000" in text and "nearest training image" in text
-    assert "4.20" in text and "123" in text
+    assert "FID-1000 (small)" in text and "nearest training image" in text
+    assert "4.20" in text and "123" in text and "noise floor" in text
 
 
 def test_protocol_and_records_are_folded_away(results):

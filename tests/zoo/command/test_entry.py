@@ -221,3 +221,10 @@ def test_a_label_table_has_a_row_for_the_null_label(
             _ = cfg.rows
     else:
         assert cfg.rows == rows
+
+
+def test_a_name_among_several_is_looked_up_and_so_is_a_setting_of_one_not_chosen() -> None:
+    with pytest.raises(ValueError, match=r"no metric called 'fidd'; there are .*mean 'fid'"):
+        entry.compose("evaluate", ["checkpoint=x", "metric=[kid,fidd]"])
+    with pytest.raises(ValueError, match=r"'metric.kid.subsets' belongs to kid, which is not ch"):
+        entry.compose("evaluate", ["checkpoint=x", "metric=[fid]", "metric.kid.subsets=5"])
