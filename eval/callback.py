@@ -25,7 +25,8 @@ from zoo.callbacks import averaged
 from zoo.callbacks.after_step import AfterStep, log
 from zoo.data import ImageData
 from zoo.data.image_set import ImageSet
-from zoo.system.progress import sampling, track
+from zoo.generation import sampling
+from zoo.system.progress import track
 
 
 class EvaluateWhileTraining(AfterStep):

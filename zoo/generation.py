@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -16,6 +17,7 @@ from zoo.first_stage import FirstStage
 from zoo.guidance import Guidance, Unguided, networks, num_classes
 from zoo.records import Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler, grid
+from zoo.system.progress import Meter
 from zoo.trainable import evaluation_mode
 
 
@@ -211,3 +213,22 @@ def _check(images: Tensor, indices: Sequence[int], seed: int) -> None:
 def to_uint8(images: Tensor) -> Tensor:
     """[-1, 1] to 0..255, rounded to the nearest."""
     return ((images.float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+@contextmanager
+def sampling(
+    module: Model, num_images: int, batch_size: int, sampler: Sampler | None = None
+) -> Iterator[Callable[[], None]]:
+    """Within, an ``on_step`` for ``module.generate`` that shows its steps over all batches.
+
+    Args:
+        module: a ``DiffusionModule``.
+        num_images: as for ``generate``.
+        batch_size: as for ``generate``.
+        sampler: as for ``generate``; the module's own when None.
+    """
+    sampler = sampler if sampler is not None else module.sampler
+    steps = len(sampler.levels(module.diffusion.schedule)) - 1
+    total = -(-num_images // batch_size) * steps
+    with Meter(total, f"sampling {num_images} images", "steps") as meter:
+        yield meter.advance

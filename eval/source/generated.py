@@ -17,11 +17,11 @@ from eval.source.reference_set import ReferenceSet
 from zoo.conditioner import Unconditional
 from zoo.data.image_set import ImageSet
 from zoo.draw import Draw
+from zoo.generation import sampling
 from zoo.guidance import Guidance, networks
 from zoo.guidance import num_classes as labels_of
 from zoo.module import DiffusionModule
 from zoo.sampler import Sampler
-from zoo.system.progress import sampling
 
 LABELS = ("balanced", "random")
 FEWEST = 4

@@ -15,11 +15,10 @@ from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
 from zoo.data import ImageSet
 from zoo.data.stream import to_float
-from zoo.generation import BrokenImages, to_uint8
+from zoo.generation import BrokenImages, sampling, to_uint8
 from zoo.models.autoencoder import Autoencoder
 from zoo.records import Raw
 from zoo.system.picture import image_grid, save_png
-from zoo.system.progress import sampling
 from zoo.trainable import evaluation_mode
 
 

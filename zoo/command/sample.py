@@ -11,9 +11,9 @@ from torch import Tensor
 from zoo.checkpoint.file import load
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.parts import exchanged, repeated
+from zoo.generation import sampling
 from zoo.system.device import accelerator, autocast, torch_device
 from zoo.system.picture import image_grid, save_png
-from zoo.system.progress import sampling
 
 
 def sample(cfg: DictConfig) -> Path:

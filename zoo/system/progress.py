@@ -6,16 +6,12 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-    from zoo.generation import Model
-    from zoo.sampler import Sampler
 
 T = TypeVar("T")
 
@@ -42,25 +38,6 @@ def track(
         for item in iterable:
             yield item
             meter.advance()
-
-
-@contextmanager
-def sampling(
-    module: Model, num_images: int, batch_size: int, sampler: Sampler | None = None
-) -> Iterator[Callable[[], None]]:
-    """Within, an ``on_step`` for ``module.generate`` that shows its steps over all batches.
-
-    Args:
-        module: a ``DiffusionModule``.
-        num_images: as for ``generate``.
-        batch_size: as for ``generate``.
-        sampler: as for ``generate``; the module's own when None.
-    """
-    sampler = sampler if sampler is not None else module.sampler
-    steps = len(sampler.levels(module.diffusion.schedule)) - 1
-    total = -(-num_images // batch_size) * steps
-    with Meter(total, f"sampling {num_images} images", "steps") as meter:
-        yield meter.advance
 
 
 class Meter:

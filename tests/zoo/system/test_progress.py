@@ -7,9 +7,10 @@ import zoo
 from zoo.conditioner import Unconditional
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.generation import sampling
 from zoo.sampler import DDIM
 from zoo.schedule import Linear
-from zoo.system.progress import Meter, duration, sampling, track
+from zoo.system.progress import Meter, duration, track
 
 
 class Terminal(io.StringIO):
