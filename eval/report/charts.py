@@ -95,9 +95,12 @@ def forest(
     """A row per model on one axis: its number, its 95 % interval, its trainings' own numbers."""
     readings = {name: reading(value) for name, value in rows.items()}
     figure, axes = _rows(readings, axis, scale=24)
-    for tick in axes.get_xticks():
-        if axis.low <= tick <= axis.high:
-            _through(axes, tick, range(len(rows)), color=paint("line"), linewidth=1)
+    ticks = [tick for tick in axes.get_xticks() if axis.low <= tick <= axis.high]
+    axes.set_xticks(ticks)
+    for tick, label in zip(ticks, axes.get_xticklabels(), strict=True):
+        _through(axes, tick, range(len(rows)), color=paint("line"), linewidth=1)
+        at = (tick - axis.low) / (axis.high - axis.low)
+        label.set_ha("left" if at < 0.03 else "right" if at > 0.97 else "center")  # inside the card
     for line in filter(axis.holds, lines):
         style = {"color": paint(line.kind), "linestyle": _DASHES[line.kind]}
         _through(axes, line.at, range(len(rows)), gid=f"class:{line.kind}", **style)
