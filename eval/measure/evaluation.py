@@ -114,6 +114,11 @@ def shape_of(setting: Setting) -> tuple[int, ...]:
 
 
 def _check(setting: Setting) -> None:
+    if not isinstance(setting.subject, ImageSet | DiffusionModule):
+        raise ValueError(
+            "what is evaluated is a DiffusionModule or an ImageSet, got a "
+            f"{type(setting.subject).__name__}; reconstruct() measures autoencoders"
+        )
     data, shape = setting.reference_set, shape_of(setting)
     if data.train is not None and data.test is not None:
         if data.train.fingerprint == data.test.fingerprint:

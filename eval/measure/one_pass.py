@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -69,8 +70,19 @@ def one_pass(
                 images = batch
                 if measurement.shuffled:
                     images = batch._replace(captions=batch.shuffled)
-                tallies[measurement].update(features, images)
+                with _named_in_errors(measurement):
+                    tallies[measurement].update(features, images)
     return Tallies(tallies, absent, torch.cat(first), count, dict(evaluations))
+
+
+@contextmanager
+def _named_in_errors(measurement: Measurement) -> Iterator[None]:
+    """Within, the traceback of a metric's own mistake names it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"while metric {measurement.name} was fed")
+        raise
 
 
 def _read(extractor: Extractor, batch: Images) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -111,14 +112,15 @@ def plan(
             and all, when None.
 
     Raises:
-        ValueError: no extractor suits a chosen metric, nothing is left to measure, or a count is
-            below two or larger than the number of images.
+        ValueError: no extractor suits a chosen metric, two have one name, nothing is left to
+            measure, or a count is below two or larger than the number of images.
     """
     counts = set_sizes(counts, num_images, None if data.test is None else len(data.test))
     measurements: list[Measurement] = []
     absent: dict[str, str] = {}
     for factory in metrics:
         kind = class_of(factory)
+        _check(factory)
         if kind.against == "pairs":
             raise ValueError(
                 f"metric {kind.stem} compares images with their reconstructions: give an "
@@ -133,6 +135,9 @@ def plan(
             measurements += [
                 replace(measurement, num_images=size or num_images, count=size) for size in sizes
             ]
+    names = [m.value_name(m.name) for m in measurements]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two metrics give {', '.join(twice)}: leave one out, or change its stem")
     if not measurements and not absent:
         raise ValueError(
             "nothing to measure: choose metrics and extractors that suit them; metrics are "
@@ -140,6 +145,36 @@ def plan(
             f"{', '.join(e.name for e in extractors) or 'none'}"
         )
     return Plan(tuple(measurements), absent)
+
+
+_POSSIBLE = {
+    "against": ("statistics", "rows", "pixels", "text", "pairs", "model", "nothing"),
+    "column": ("quality", "cost", "section"),
+}
+
+
+def _check(factory: MetricFactory) -> None:
+    """Raises for a class that says too little of itself, or something that no one reads."""
+    kind: object = class_of(factory)
+    if not (isinstance(kind, type) and issubclass(kind, Metric)):
+        raise ValueError(
+            f"{kind!r} is not a metric: a metric is a subclass of eval.metric.Metric, and its yaml "
+            "has _target_ and _partial_: true"
+        )
+    for name in ("stem", "definition"):
+        if not isinstance(getattr(kind, name, None), str):
+            raise ValueError(f"metric {kind.__name__} has no {name}: it is a text of the class")
+    for name, possible in _POSSIBLE.items():
+        value = getattr(kind, name)
+        if value not in possible:
+            among = ", ".join(possible)
+            raise ValueError(f"metric {kind.stem}: {name} is one of {among}, got {value!r}")
+    names = list(inspect.signature(kind).parameters)
+    for name in factory.keywords if isinstance(factory, partial) else ():
+        if name not in names and "kwargs" not in names:
+            raise ValueError(
+                f"metric {kind.stem} has no setting '{name}'; it has {', '.join(names)}"
+            )
 
 
 def suited(

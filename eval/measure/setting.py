@@ -35,6 +35,9 @@ class Generation:
         sampler: in place of the model's own.
         guidance: in place of the model's own.
         parallel: the processes that generate them, in place of this one.
+
+    Raises:
+        ValueError: a number is below one.
     """
 
     num_images: int = 1000
@@ -44,6 +47,11 @@ class Generation:
     sampler: Sampler | None = None
     guidance: Guidance | None = None
     parallel: Parallel | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("num_images", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,15 @@ class ReferenceSet:
             held_out: a split's name, or None.
 
         Raises:
-            ValueError: both are the same split.
+            ValueError: both are the same split, or the data are not set up.
         """
         if isinstance(data, ReferenceSet):
             return data
+        if not hasattr(data, "train"):
+            raise ValueError(
+                f"a {type(data).__name__} has no splits: data are a ReferenceSet, or a data set "
+                "after prepare_data() and setup()"
+            )
         held_out = held_out or ("test" if reference == "train" else "train")
         if held_out == reference:
             raise ValueError(

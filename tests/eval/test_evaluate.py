@@ -35,7 +35,7 @@ from eval.source.reference_set import ReferenceSet
 from eval.table.table import compare
 from zoo import DDPM
 from zoo.conditioner import ClassLabel, Unconditional
-from zoo.data import ImageSet
+from zoo.data import Digits, ImageSet
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.guidance import ClassifierFree
@@ -340,3 +340,24 @@ def test_an_interval_does_not_leave_what_is_possible(data):
 def test_a_metric_of_reconstructions_is_refused_for_generated_images(data):
     with pytest.raises(ValueError, match="metric psnr compares images with their reconstructions"):
         _measured(_model(), data, Projection("small"), num_images=4, metrics=[PSNR])
+
+
+def test_mistakes_of_a_script_are_one_line(data):
+    with pytest.raises(ValueError, match=r"a DiffusionModule or an ImageSet, got a Tensor; recon"):
+        _measured(data.test.images, data)
+    with pytest.raises(ValueError, match=r"a Digits has no splits: .* setup\(\)"):
+        _measured(_model(), Digits("digits", image_size=8))
+    with pytest.raises(ValueError, match="batch_size is at least 1, got 0"):
+        Generation(4, batch_size=0)
+
+
+def test_a_metric_of_ones_own_is_named_in_its_traceback(data):
+    class Broken(NearestImage):
+        stem = "broken"
+
+        def update(self, features, images):
+            raise RuntimeError("out of ideas")
+
+    with pytest.raises(RuntimeError, match="out of ideas") as caught:
+        _measured(ImageSet(data.test.images), data, metrics=[Broken])
+    assert caught.value.__notes__ == ["while metric broken was fed"]

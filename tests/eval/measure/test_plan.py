@@ -16,6 +16,7 @@ from eval.metric import (
     FidInfinity,
     FrechetDistance,
     KernelDistance,
+    MeanMetric,
     NearestImage,
     SpatialFrechetDistance,
 )
@@ -86,3 +87,23 @@ def test_settings_say_what_is_measured_and_against_what() -> None:
     )
     assert points.settings.startswith("FidInfinity, points 5, seed 1, feature pool, all ")
     assert caption.settings == "ClipScoreW25, feature pool, each image's caption"
+
+
+def test_what_is_no_metric_or_says_too_little_is_refused() -> None:
+    def kind(**attributes: Any) -> Any:
+        return type("Own", (MeanMetric,), {"stem": "own", "definition": "A number."} | attributes)
+
+    for wrong, message in (
+        (kind(stem=None), "metric Own has no stem"),
+        (kind(definition=None), "metric Own has no definition"),
+        (kind(against="moments"), "metric own: against is one of statistics, .* got 'moments'"),
+        (kind(column="qualty"), "metric own: column is one of quality, cost, section, got 'qual"),
+        ({"subsets": 3}, "is not a metric: .* _partial_: true"),
+        (FrechetDistance.__mro__[-1], "is not a metric"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            planned([wrong], [PICTURES])
+    with pytest.raises(ValueError, match="metric kid has no setting 'subset'; it has .*subsets"):
+        planned([partial(KernelDistance, subset=3)], [PICTURES])
+    with pytest.raises(ValueError, match="two metrics give fid_inception_20, fid_inception_50"):
+        planned([FrechetDistance, kind(stem="fid", per_count=True)], [PICTURES])
