@@ -75,7 +75,7 @@ def clip_text(folder: Path) -> dict[str, Any]:
     captions = [f"a photo of number {i // 8} {i % 8}" for i in range(64)]
 
     def fresh() -> Tensor:
-        extractor.text._known.clear()  # or nothing would be left to do after the first run
+        extractor.text.clear()  # or nothing would be left to do after the first run
         return extractor.text(captions)
 
     with torch.no_grad():

@@ -100,6 +100,10 @@ class DistinctTexts:
         self._limit = limit
         self._cache: dict[str, Tensor] = {}
 
+    def clear(self) -> None:
+        """Forgets every caption: the next ones are encoded."""
+        self._cache = {}
+
     def __call__(self, captions: list[str]) -> Tensor:
         """(B, D), row i of caption i.
 
