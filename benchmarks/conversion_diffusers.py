@@ -26,7 +26,7 @@ LATENT = dict(beta_schedule="scaled_linear", beta_start=0.0015, beta_end=0.0195)
 
 
 def helpers() -> Any:
-    path = ROOT / "tests" / "zoo" / "convert" / "diffusers_pairs.py"
+    path = ROOT / "tests" / "zoo" / "convert" / "diffusers" / "pairs.py"
     spec = importlib.util.spec_from_file_location("diffusers_pairs", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

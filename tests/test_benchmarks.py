@@ -1,0 +1,36 @@
+"""The proofs' scripts import what exists, and read files that are where they say."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted(
+    file for file in (ROOT / "benchmarks").glob("*.py") if not file.name.startswith("golden_")
+)
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.stem)
+def test_what_a_proof_imports_exists(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.partition(".")[0] in ("zoo", "eval"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.stem)
+def test_files_of_tests_that_a_proof_reads_exist(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            parts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+            parts = [part for part in parts if isinstance(part, str)]
+            if parts and parts[0].startswith("tests") and parts[-1].endswith(".py"):
+                assert (ROOT / "/".join(parts)).is_file()
+            elif parts and parts[-1].startswith("tests") and parts[0].endswith(".py"):
+                assert (ROOT / "/".join(reversed(parts))).is_file()
