@@ -62,19 +62,14 @@ def check_likelihood(setting: Setting, plan: Plan) -> None:
     for measurement in measurements:
         metric, held_out = measurement.factory(), setting.reference_set.test
         assert isinstance(metric, BitsPerDim) and held_out is not None
-        for name, value, most in (
-            ("num_images", metric.num_images, len(held_out)),
-            ("num_steps", metric.num_steps, None),
-        ):
-            least = 2 if name == "num_images" else 1
-            right = type(value) is int and value >= least and (most is None or value <= most)
-            if value is not None and not right:
-                upper = "" if most is None else f" to {most}, the held-out images of "
-                upper += "" if most is None else setting.reference_set.name
-                raise ValueError(
-                    f"metric.{metric.stem}.{name} is a whole number from {least}{upper}, got "
-                    f"{value!r}"
-                )
+        where, count, steps = f"metric.{metric.stem}", metric.num_images, metric.num_steps
+        if count is not None and not (type(count) is int and 2 <= count <= len(held_out)):
+            raise ValueError(
+                f"{where}.num_images is a whole number from 2 to {len(held_out)}, the held-out "
+                f"images of {setting.reference_set.name}, got {count!r}"
+            )
+        if steps is not None and not (type(steps) is int and steps >= 1):
+            raise ValueError(f"{where}.num_steps is a whole number from 1, got {steps!r}")
 
 
 def _no_likelihood(setting: Setting) -> str | None:

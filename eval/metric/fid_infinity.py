@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from eval.metric.frechet import DINO, frechet_distance
-from eval.metric.metric import NotEstimable, heading
+from eval.metric.metric import NotEstimable
 from eval.metric.rows import RowsMetric, check_pair
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.result.heading import heading
 
 _CHUNK = 4096  # rows taken out of a memory-mapped file at once
 _SPREAD = 1e-12  # variances further below the largest are rounding

@@ -10,10 +10,11 @@ import torchmetrics
 from torch import Tensor
 
 from eval.extractor.extractor import Extractor, is_of_text, provided
-from eval.metric.metric import Metric, heading, parts_of
+from eval.metric.metric import Metric, parts_of
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.moments.frechet import frechet_distance as frechet_distance
 from eval.moments.triangle import add_products, scatter_length
+from eval.result.heading import heading
 from eval.source.batch import Images
 
 _ROWS = 1024  # features gathered before a product, as in FeatureStatistics

@@ -10,6 +10,7 @@ import torchmetrics
 from torch import Tensor
 
 from eval.extractor.extractor import Extractor, is_of_text, provided
+from eval.result.heading import heading
 from eval.source.batch import Images
 
 
@@ -154,18 +155,6 @@ class Metric(torchmetrics.Metric):
         if isinstance(incoming_state, torchmetrics.Metric):
             self._update_count += incoming_state._update_count
             self._computed = None
-
-
-def heading(title: str, count: int | None = None, network: str = "") -> str:
-    """A title with the count and the network.
-
-    >>> heading("FID", 360, "small"), heading("CLIPScore (w = 2.5)", network="vit_b_32")
-    ('FID-360 (small)', 'CLIPScore (w = 2.5, vit_b_32)')
-    """
-    title += "" if count is None else f"-{count}"
-    if not network:
-        return title
-    return f"{title[:-1]}, {network})" if title.endswith(")") else f"{title} ({network})"
 
 
 def parts_of(state: list[Tensor] | Tensor) -> list[Tensor]:

@@ -18,8 +18,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from eval.metric.metric import NotEstimable, heading
+from eval.metric.metric import NotEstimable
 from eval.metric.rows import RowsMetric, check_pair, parts_between
+from eval.result.heading import heading
 
 _CHUNK = 1024  # rows of a distance matrix at once
 

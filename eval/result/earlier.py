@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from eval.result.heading import heading
+
 _DISTANCE, _UNBIASED = {"distance": True}, {"distance": True, "unbiased": True}
 _STEMS: dict[str, dict[str, Any]] = {
     "bits_per_dim": {"title": "bits/dim", "unit": "bits"},
@@ -53,13 +55,11 @@ def _unsaid(name: str, value: dict[str, Any]) -> dict[str, Any]:
     if not stems:
         return {}
     stem = max(stems, key=len)
-    fields, network, count = dict(_STEMS[stem]), value.get("extractor"), value.get("num_images")
-    title = fields["title"]
-    if isinstance(network, str) and network.startswith("dinov2") and stem in _OF_DINO:
-        title, network = _OF_DINO[stem], None if network == "dinov2" else network
-    if count and name.endswith(f"_{count}"):
-        title += f"-{count}"
-    if isinstance(network, str):
-        inside = title.endswith(")")
-        title = f"{title[:-1]}, {network})" if inside else f"{title} ({network})"
-    return {**fields, "title": title}
+    fields, count = dict(_STEMS[stem]), value.get("num_images")
+    title, network = fields["title"], value.get("extractor")
+    if not isinstance(network, str):  # a wrong type is named where the record is built
+        network = ""
+    if network.startswith("dinov2") and stem in _OF_DINO:
+        title, network = _OF_DINO[stem], "" if network == "dinov2" else network
+    counted = count if name.endswith(f"_{count}") else None
+    return {**fields, "title": heading(title, counted, network)}

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from eval.extractor.extractor import Extractor
-from eval.metric.metric import MeanMetric, heading
+from eval.metric.metric import MeanMetric
+from eval.result.heading import heading
 from eval.source.batch import Images
 
 

@@ -36,8 +36,8 @@ from eval.metric import (
     RowsMetric,
     SpatialFrechetDistance,
 )
-from eval.metric.metric import heading
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.result.heading import heading
 from eval.source.batch import Images
 from zoo.data import ImageSet
 

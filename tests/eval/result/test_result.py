@@ -74,3 +74,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_a_wrong_field_of_an_earlier_record_is_named(make_result):
+    record = json.loads(make_result().to_json())
+    value = record["values"]["fid_small_360"]
+    del value["title"]
+    value["extractor"] = 5
+    with pytest.raises(ValueError, match="result.values.fid_small_360.extractor"):
+        Result.from_json(json.dumps(record))
