@@ -113,7 +113,7 @@ def test_bad_sources_are_named(tmp_path):
         assert "\n" not in str(caught.value)
 
     refused(tmp_path / "absent", "absent: no such file or folder; expected a folder or a .zip")
-    refused(tmp_path, "no images in it")
+    refused(tmp_path, "no images in ")
     (tmp_path / "a.txt").write_text("")
     refused(tmp_path / "a.txt", "not images; expected a folder")
     _write(tmp_path / "a.png")
