@@ -23,11 +23,13 @@ from eval.moments.npz import mapped_array, npz_names
 from zoo.data.decode import THREADS, OnDemand
 from zoo.data.image_set import ImageSet
 from zoo.data.rows import Rows
-from zoo.data.source.files import open_files, say_once
+from zoo.data.source.files import say_once
 from zoo.data.source.folder import refuse_empty, rows_of
 from zoo.data.source.layout import metadata_of, splits_of, unwrapped
-from zoo.data.source.metadata import listed, read_table
+from zoo.data.source.listing import open_files
+from zoo.data.source.metadata import listed
 from zoo.data.source.parquet import columns, read_parquet
+from zoo.data.source.table import read_table
 
 T = TypeVar("T")
 

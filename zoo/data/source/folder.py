@@ -9,8 +9,10 @@ from zoo import paths
 from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
 from zoo.data.source import layout
-from zoo.data.source.files import METADATA, Files, is_place, open_files, suffixes
-from zoo.data.source.metadata import listed, read_table
+from zoo.data.source.files import METADATA, Files, suffixes
+from zoo.data.source.listing import is_place, open_files
+from zoo.data.source.metadata import listed
+from zoo.data.source.table import read_table
 
 
 class Folder(EncodedData):
@@ -47,11 +49,8 @@ class Folder(EncodedData):
         super().__init__(**options)
         if test_split not in (None, layout.TEST, layout.VALIDATION):
             raise ValueError(f"test_split is test, validation or null, got {test_split!r}")
-        self.folder, self.columns, self.test_split = (
-            folder,
-            (label_column, caption_column),
-            test_split,
-        )
+        self.folder, self.test_split = folder, test_split
+        self.columns = label_column, caption_column
 
     def rows(self) -> tuple[Rows, Rows | None]:
         """The files of both splits, or of the only one.

@@ -12,11 +12,14 @@ from zoo.data.source.files import METADATA, Files, composed, say_once
 
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 _WORDS = {
-    "train": TRAIN, "training": TRAIN,
-    "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "dev": VALIDATION,
-    "eval": VALIDATION, "evaluation": VALIDATION,
-    "test": TEST, "testing": TEST, "holdout": TEST, "held_out": TEST, "heldout": TEST,
-}  # fmt: skip
+    word: role
+    for role, words in (
+        (TRAIN, "train training"),
+        (VALIDATION, "val valid validation dev eval evaluation"),
+        (TEST, "test testing holdout heldout held_out held-out"),
+    )
+    for word in words.split()
+}
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 _FIRST = re.compile(rf"(?i:({_WORD}))(?![a-z])(.*)")  # train2017, trainA, test_images
 _LAST = re.compile(rf"(.*(?<![A-Za-z]))(?i:({_WORD}))")  # church_train
@@ -101,7 +104,7 @@ def splits_of(files: Files) -> dict[str, str]:
         roles[split.role] = name
     if not roles:
         _refuse_lone(files)
-    return roles
+    return {role: roles[role] for role in (TRAIN, TEST, VALIDATION) if role in roles}
 
 
 def _pairs(names: Sequence[str]) -> list[str]:
