@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
 import zipfile
@@ -10,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from zoo.data.source.files import METADATA, Files, composed, say_once, some, suffixes
 
@@ -23,6 +24,7 @@ _FOLDERS = {
 }  # fmt: skip
 _FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _PREFIXES = (".", "~$", "synophoto_thumb", "synofile_thumb")
+_DRIVE = re.compile("[A-Za-z]:/")
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -84,20 +86,25 @@ def _in_order(names: list[str]) -> list[str]:
 class _Listing:
     """What a place holds, while it is listed."""
 
+    root: Path
     names: list[str] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
     litter: list[str] = field(default_factory=list)
     cycles: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+
+    def holds(self, link: str) -> bool:
+        """Whether a link leads to a folder in this place."""
+        return Path(link).resolve().is_relative_to(self.root.resolve())
 
     def files(
         self,
-        path: Path,
         read: Callable[[str], bytes],
         where: Callable[[str], str],
         folder: Path | None = None,
     ) -> Files:
         """The listed files; says once what does not count."""
-        files = Files(str(path), _in_order(self.names), read, where, folder)
+        files = Files(str(self.root), _in_order(self.names), read, where, folder)
         others = [name for name in files.names if name.rpartition("/")[2].lower() not in METADATA]
         folders = dict.fromkeys([*self.directories, *(n.rpartition("/")[0] for n in files.names)])
         void = [folder for folder in folders if folder not in files.tree]
@@ -109,7 +116,10 @@ class _Listing:
             _counted(sorted(void), "folders without images"),
         ]
         if any(parts):
-            say_once(f"{path}: left out {'; '.join(filter(None, parts))}")
+            say_once(f"{self.root}: left out {'; '.join(filter(None, parts))}")
+        if self.twice:
+            what = "links to folders of the same set, whose images count again"
+            say_once(f"{self.root}: has {_counted(self.twice, what)}")
         return files
 
 
@@ -118,10 +128,10 @@ def _counted(names: list[str], what: str) -> str:
 
 
 def _folder(root: Path) -> Files:
-    listing = _Listing()
+    listing = _Listing(root)
     _walk(root, "", frozenset(), listing)
     return listing.files(
-        root, lambda name: (root / name).read_bytes(), lambda name: str(root / name), root
+        lambda name: (root / name).read_bytes(), lambda name: str(root / name), root
     )
 
 
@@ -131,7 +141,9 @@ def _walk(folder: Path, start: str, above: frozenset[tuple[int, int]], listing: 
         status = os.stat(folder)
         identity = status.st_dev, status.st_ino
         if identity in above:
-            listing.cycles.append(listing.directories.pop())
+            name = listing.directories.pop()
+            listing.cycles.append(name)
+            listing.twice = [link for link in listing.twice if link != name]
             return
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
@@ -144,6 +156,8 @@ def _walk(folder: Path, start: str, above: frozenset[tuple[int, int]], listing: 
                 listing.litter += _files_below(entry.path, name)
             else:
                 listing.directories.append(name)
+                if link and listing.holds(entry.path):
+                    listing.twice.append(name)
                 _walk(folder / entry.name, f"{name}/", above | {identity}, listing)
         elif is_litter_file(entry.name):
             listing.litter.append(name)
@@ -171,7 +185,7 @@ def _zip(path: Path) -> Files:
     except _UNREADABLE as error:
         raise ValueError(f"{path}: not a readable zip ({error})") from error
     members: dict[str, zipfile.ZipInfo] = {}
-    listing = _Listing()
+    listing = _Listing(path)
     for info in archive.infolist():
         name = _member(info, path)
         if is_litter(name.rstrip("/")):
@@ -195,7 +209,7 @@ def _zip(path: Path) -> Files:
         except _UNREADABLE as error:
             raise ValueError(str(error)) from error
 
-    return listing.files(path, read, lambda name: f"{path}: {name}")
+    return listing.files(read, lambda name: f"{path}: {name}")
 
 
 def _member(info: zipfile.ZipInfo, path: Path) -> str:
@@ -205,6 +219,6 @@ def _member(info: zipfile.ZipInfo, path: Path) -> str:
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     slashed = name.replace("\\", "/")
-    if slashed.startswith("/") or PureWindowsPath(name).drive or ".." in slashed.split("/"):
+    if slashed.startswith("/") or _DRIVE.match(slashed) or ".." in slashed.split("/"):
         raise ValueError(f"{path}: member {name!r} lies outside the zip; make the zip again")
     return str(PurePosixPath(slashed)) + ("/" if slashed.endswith("/") else "")

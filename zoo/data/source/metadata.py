@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from zoo.data.source.files import Files, say_once, some
+from zoo.data.source.listing import is_litter
 from zoo.data.source.table import Table
 from zoo.data.source.values import captions, check_columns, labels
 
@@ -93,7 +94,9 @@ def _file(files: Files, value: Any, where: str, missing: str) -> str:
 
 
 def _hint(files: Files, value: str) -> str:
-    """Which file is perhaps meant."""
+    """Why it does not count, or which file is perhaps meant."""
+    if is_litter(value.replace("\\", "/")):
+        return "; hidden and system files never count"
     last = value.replace("\\", "/").rpartition("/")[2].casefold()
     alike = [name for name in files.images if name.rpartition("/")[2].casefold() == last]
     return f"; did you mean {some(alike)}?" if alike else ""

@@ -14,8 +14,11 @@ from zoo.data.source.files import composed
 Where = Callable[[int], str]
 """Names row i for a user: its file and line."""
 
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+_LIMIT = 1_000_000  # a class has a name and a row in a table: identifiers are no classes
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
+_INTEGRAL = re.compile(r"[+-]?[0-9]+\.0*")
 _EMPTY = {"", "nan", "NaN", "None", "<NA>"}  # as pandas and str() write what is missing
+_NO_NUMBER = {"", "nan", "none", "<na>", "na", "n/a", "null"}  # in a column of numbers
 
 
 def check_columns(names: Sequence[str], present: Sequence[str], where: object) -> None:
@@ -29,17 +32,18 @@ def labels(values: Sequence[Any], where: Where, column: str) -> list[int] | list
     """A column of class labels: integers from 0, or words.
 
     2, 2.0, "2" and "2.0" are the integer 2 in a column that holds nothing but such numbers. Else
-    its texts are words, without blanks around them.
+    its texts are words, without blanks around them; digits may be among them, 2.0 may not.
 
     Raises:
         ValueError: a label is missing or something else; its row is named.
     """
     cells = [_plain(value) for value in values]
     texts = [cell for cell in cells if isinstance(cell, str)]
-    numeric = [text for text in texts if _NUMBER.fullmatch(text)]
-    words = len(texts) - len(numeric) - sum(text in _EMPTY for text in texts)
     all_texts = all(cell is None or isinstance(cell, str) for cell in cells)
-    if words and all_texts:
+    words = [t for t in texts if not _NUMBER.fullmatch(t) and t.casefold() not in _NO_NUMBER]
+    if not words and not any(_NUMBER.fullmatch(text) for text in texts):
+        words = [text for text in texts if text]  # a class may be called "none"
+    if all_texts and words and not any(_INTEGRAL.fullmatch(text) for text in texts):
         return [_word(cell, where(i), column) for i, cell in enumerate(cells)]
     return [_integer(cell, where(i), column) for i, cell in enumerate(cells)]
 
@@ -74,14 +78,14 @@ def _word(cell: str | None, where: str, column: str) -> str:
 
 
 def _integer(cell: Any, where: str, column: str) -> int:
-    if cell is None or (isinstance(cell, str) and cell in _EMPTY):
+    if cell is None or (isinstance(cell, str) and cell.casefold() in _NO_NUMBER):
         raise _empty(where, column)
     value = Decimal(cell) if isinstance(cell, str) and _NUMBER.fullmatch(cell) else cell
     number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if not number or value < 0 or value != value // 1:
+    if not number or not 0 <= value < _LIMIT or value != int(value):
         raise ValueError(
-            f"{where}: labels are integers from 0, or words in all rows; column {column!r} has "
-            f"{_short(cell)}"
+            f"{where}: labels are integers from 0 (below {_LIMIT:,}), or words in all rows; column "
+            f"{column!r} has {_short(cell)}"
         )
     return int(value)
 

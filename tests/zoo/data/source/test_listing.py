@@ -119,7 +119,7 @@ def test_accents_are_found_and_sorted_in_either_spelling(form, place):
     assert files.find("é") is None and files.find("") is None
 
 
-def test_links_are_followed(tmp_path):
+def test_links_are_followed(tmp_path, capsys):
     outside = tmp_path / "elsewhere"
     (outside / "deep").mkdir(parents=True)
     (outside / "deep" / "0.png").write_text("0")
@@ -131,6 +131,9 @@ def test_links_are_followed(tmp_path):
     files = open_files(root)
     assert list(files.names) == ["1.png", "cat/deep/0.png", "dog/deep/0.png"]
     assert files.read("dog/deep/0.png") == b"0"
+    assert "1 links to folders of the same set, whose images count again (dog)" in (
+        capsys.readouterr().err
+    )
     (tmp_path / "alias").symlink_to(root)
     assert list(open_files(tmp_path / "alias").names) == list(files.names)
 
@@ -145,6 +148,15 @@ def test_a_link_to_a_folder_above_ends_there(target, tmp_path, capsys):
     assert (
         "left out 1 links to a folder above themselves (cat/deep/loop)" in capsys.readouterr().err
     )
+
+
+def test_a_link_to_what_holds_the_whole_place_ends_too(tmp_path):
+    root = tmp_path / "above" / "set"
+    root.mkdir(parents=True)
+    for folder in (root, root.parent):
+        (folder / "0.png").write_text("")
+    (root / "up").symlink_to("..")
+    assert list(open_files(root).names) == ["0.png", "up/0.png"]
 
 
 @pytest.mark.parametrize("link", ["dog", "cat/1.png", "cat/self"])
