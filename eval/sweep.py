@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if axes:
         text = ",".join("[" + ",".join(map(quoted, axis)) + "]" for axis in axes)
         fixed.append(f"axes=[{text}]")
-    entry.run("sweep", "sweep", "eval.study.sweep:sweep", fixed)
+    entry.run("sweep", "sweep", "eval.study.sweep:sweep", fixed, ("checkpoint",))
 
 
 def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
