@@ -149,7 +149,10 @@ def chosen_splits(files: Files, splits: dict[str, str], test_split: str | None) 
     role = test_split or (TEST if TEST in splits else VALIDATION)
     if role not in splits or role == TRAIN:
         others = ", ".join(name for name in splits if name != TRAIN)
-        raise ValueError(f"test_split={test_split}: {files.place} has {others or 'no splits'}")
+        raise ValueError(
+            f"test_split={test_split}: {files.place} has no such folder; beside train it has "
+            f"{others or 'nothing to hold out'}"
+        )
     train, test = splits[TRAIN], splits[role]
     for name in ["", *files.tree[""]]:
         if name not in (train, test) and (name or "" in files.folders):

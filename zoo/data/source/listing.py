@@ -92,10 +92,15 @@ class _Listing:
     litter: list[str] = field(default_factory=list)
     cycles: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    visited: set[tuple[int, int]] = field(default_factory=set)
 
-    def holds(self, link: str) -> bool:
-        """Whether a link leads to a folder in this place."""
-        return Path(link).resolve().is_relative_to(self.root.resolve())
+    def again(self, folder: str, identity: tuple[int, int]) -> None:
+        """Notes a folder that was listed before under another name, but none below such a one."""
+        if identity in self.visited and not (
+            self.twice and folder.startswith(f"{self.twice[-1]}/")
+        ):
+            self.twice.append(folder)
+        self.visited.add(identity)
 
     def files(
         self,
@@ -118,8 +123,8 @@ class _Listing:
         if any(parts):
             say_once(f"{self.root}: left out {'; '.join(filter(None, parts))}")
         if self.twice:
-            what = "links to folders of the same set, whose images count again"
-            say_once(f"{self.root}: has {_counted(self.twice, what)}")
+            what = "folders that were listed before, through links: their images count again"
+            say_once(f"{self.root}: {_counted(self.twice, what)}")
         return files
 
 
@@ -141,10 +146,9 @@ def _walk(folder: Path, start: str, above: frozenset[tuple[int, int]], listing: 
         status = os.stat(folder)
         identity = status.st_dev, status.st_ino
         if identity in above:
-            name = listing.directories.pop()
-            listing.cycles.append(name)
-            listing.twice = [link for link in listing.twice if link != name]
+            listing.cycles.append(listing.directories.pop())
             return
+        listing.again(start.rstrip("/"), identity)
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
@@ -156,8 +160,6 @@ def _walk(folder: Path, start: str, above: frozenset[tuple[int, int]], listing: 
                 listing.litter += _files_below(entry.path, name)
             else:
                 listing.directories.append(name)
-                if link and listing.holds(entry.path):
-                    listing.twice.append(name)
                 _walk(folder / entry.name, f"{name}/", above | {identity}, listing)
         elif is_litter_file(entry.name):
             listing.litter.append(name)

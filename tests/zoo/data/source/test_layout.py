@@ -131,7 +131,7 @@ def test_three_splits_hold_out_test_or_what_is_asked_for(fill, capsys):
 
 def test_a_split_that_is_not_there_is_refused(fill):
     folder = fill("train/0.png", "val/1.png")
-    with pytest.raises(ValueError, match=r"test_split=test: .* has val"):
+    with pytest.raises(ValueError, match="test_split=test: .* it has validation"):
         data(folder, test_split="test")
     with pytest.raises(ValueError, match="test_split is test, validation or null, got 'val'"):
         data(folder, test_split="val")
