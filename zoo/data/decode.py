@@ -67,7 +67,8 @@ class ImageDecoder:
     Args:
         image_size: height and width in pixels.
         channels: 1 or 3.
-        on_broken: "stop" raises at the first broken image, "skip" leaves broken ones out.
+        on_broken: "stop" raises at the first image that is broken or has no known range, "skip"
+            leaves such images out.
         memory_limit_gb: a set above it (10^9 bytes, decoded) is decoded on demand.
     """
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 DECODING = (
     "v1: 8 bits (the highest of 16), EXIF orientation applied, transparency on white, first frame, "
@@ -31,6 +31,16 @@ _COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _DEEP_FORMATS = (None, "PNG", "TIFF", "JPEG2000")  # whose 16 bits span black to white
 _PNG_EXIF = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _SIGNED = 258, 262, 339, 2  # TIFF's tags
+# not ImageOps.exif_transpose, which writes the rest of EXIF anew and fails where that is damaged
+_TURNS: dict[Any, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnsuitableImage(ValueError):
@@ -75,8 +85,9 @@ def picture(encoded: bytes) -> Image.Image:
     with _open(encoded) as image:
         mode = "L" if _is_grey(image) else "RGB"
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return plain(image).convert(mode)
+        turn = _TURNS.get(_orientation(image))
+        upright = plain(image).convert(mode)
+        return upright if turn is None else upright.transpose(turn)
 
 
 def plain(image: Image.Image) -> Image.Image:
@@ -122,7 +133,15 @@ def _lies_on_its_side(image: Image.Image, encoded: bytes) -> bool:
         return False
     if image.format == "PNG" and not any(mark in encoded for mark in _PNG_EXIF):
         return False  # Pillow would decode all pixels to look for a block behind them
-    return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return _orientation(image) in (5, 6, 7, 8)
+
+
+def _orientation(image: Image.Image) -> Any:
+    """What EXIF or XMP says; None where it says nothing or cannot be read, as for viewers."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow raises anything, struct.error and SyntaxError too
+        return None
 
 
 def _bits(image: Image.Image) -> int:
@@ -147,10 +166,11 @@ def _bits(image: Image.Image) -> int:
 
 
 def _set_transparent_colour(image: Image.Image) -> None:
-    """Pillow keeps a PNG's transparent colour in the file's own bits, but not the pixels."""
+    """Pillow spreads a PNG's pixels of 1, 2 or 4 bits over 8, but not its transparent colour."""
     raw, colour = _raw_mode(image), image.info.get("transparency")
-    if raw in ("L;2", "L;4") and colour is not None:
-        image.info["transparency"] = colour * (85 if raw == "L;2" else 17)
+    highest = {"1": 1, "L;2": 3, "L;4": 15}.get(raw)
+    if highest is not None and colour is not None and colour <= highest:  # else it did
+        image.info["transparency"] = colour * (255 // highest)
     elif raw == "RGB;16B" and colour is not None:
         raise UnsuitableImage(
             "a PNG of mode RGB has 16 bits a channel and a transparent colour, of which 8 bits "

@@ -197,6 +197,7 @@ def jpegs() -> dict[str, Kind]:
         "grey jpeg": Kind(grey, stored(grey, "L"), channels=1),
         "cmyk jpeg": Kind(cmyk, stored(cmyk)),
         "progressive jpeg": Kind(progressive, stored(progressive)),
+        "jpeg, damaged exif": Kind(save(RGB, "JPEG", exif=b"Exif\0\0nonsense"), stored(plain)),
         "mpo": Kind(several, stored(several)),
         "truncated jpeg": Kind(plain[: len(plain) - 30], None, BROKEN),
     }
@@ -227,6 +228,9 @@ def other_files() -> dict[str, Kind]:
         "grey bmp": Kind(save(GREY, "BMP"), GREY, channels=1),
         "tiff": Kind(save(rgb, "TIFF", compression="tiff_lzw"), RGB),
         "rgba tiff": Kind(save(rgba, "TIFF"), on_white(RGB, ALPHA), within=1),
+        "turned 16 bit tiff": Kind(
+            save(sixteen, "TIFF", exif=oriented(8)), turned(sixteen >> 8, 8), channels=1
+        ),
         "tiff of several pages": Kind(save(rgb, "TIFF", **frames), RGB),
         "turned tiff": Kind(save(rgb, "TIFF", exif=oriented(6)), turned(RGB, 6)),
         "cmyk tiff": Kind(cmyk, stored(cmyk)),
