@@ -51,13 +51,14 @@ class AsStored:
         """Row ``index`` as (C, H, W) uint8.
 
         Raises:
-            ValueError: it is broken, or in colour where grey images are compared.
+            ValueError: it is broken, was changed since its header was read, or is in colour where
+                grey images are compared.
         """
         image = read_row(rows, index, lambda encoded: planes(picture(encoded)))
         if image.shape[1:] != self.shape[1:]:
             raise ValueError(
-                f"{rows.where(index)} is {image.shape[2]}x{image.shape[1]}, but its header says "
-                f"{self.shape[2]}x{self.shape[1]}: write it again"
+                f"{rows.where(index)} is {image.shape[2]}x{image.shape[1]}, but its header said "
+                f"{self.shape[2]}x{self.shape[1]}: leave the images alone while they are measured"
             )
         return _with_channels(image, self.shape[0], rows.where(index))
 

@@ -176,3 +176,11 @@ def test_colour_is_not_dropped_where_grey_images_are_compared(tmp_path):
     Image.new("RGB", (8, 8), (7, 8, 7)).save(tmp_path / "b.png")
     with pytest.raises(ValueError, match=r"b.png is in colour, but is compared with grey images"):
         _every(open_images(tmp_path, (1, 8, 8)))
+
+
+def test_an_image_that_is_replaced_meanwhile_is_named(tmp_path):
+    _write(tmp_path / "a.png")
+    images = open_images(tmp_path)
+    _write(tmp_path / "a.png", size=(9, 8))
+    with pytest.raises(ValueError, match=r"a.png is 9x8, but its header said 8x8"):
+        _every(images)
