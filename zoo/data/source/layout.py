@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -154,15 +154,11 @@ def chosen_splits(files: Files, splits: dict[str, str], test_split: str | None) 
             f"{others or 'nothing to hold out'}"
         )
     train, test = splits[TRAIN], splits[role]
-    for name in ["", *files.tree[""]]:
-        if name not in (train, test) and (name or "" in files.folders):
-            start = f"{name}/" if name else ""
-            count = sum(
-                image.startswith(start) and (bool(name) or "/" not in image)
-                for image in files.images
-            )
-            what = start or "images beside the splits"
-            say_once(f"{files.place}: left out {what} ({count} images); used {train}/ and {test}/")
+    counts = Counter(name.rpartition("/")[0].partition("/")[0] for name in files.images)
+    del counts[train], counts[test]
+    if counts:
+        rest = ", ".join(f"{name or '.'}/ ({count} images)" for name, count in counts.items())
+        say_once(f"{files.place}: left out {rest}; used {train}/ and {test}/")
     return train, test
 
 
