@@ -123,6 +123,7 @@ KEYS: dict[str, Any] = {
     "guidance.scale": float | None,
     "guidance.classifier": Checkpoint,
     "guidance.weak": Checkpoint,
+    "conditioner.num_classes": Count | None,  # null of data without classes: the model says so
     "denoiser_inputs.label_rows": Count | None,
     "denoiser_inputs.context_dim": Count | None,
     "data.folder": Data | None,
