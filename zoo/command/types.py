@@ -155,11 +155,11 @@ KEYS: dict[str, Any] = {
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
 }  # fmt: skip
-"""Dotted keys of composed configs; ``protocol.x`` is read as ``x``."""
+"""Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 
 
 def kind_of(key: str) -> Any:
     """The type that ``KEYS`` has for a key; None where it has none."""
-    key = key.removeprefix("protocol.")
+    key = key.removeprefix("protocol.").removeprefix("model.")
     key = re.sub(r"^guidance(\.guidance)+\.", "guidance.", key)
     return KEYS.get(key)
