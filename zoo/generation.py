@@ -17,6 +17,7 @@ from zoo.first_stage import FirstStage
 from zoo.guidance import Guidance, Unguided, networks, num_classes
 from zoo.records import Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler, grid
+from zoo.sampler.sampler import warn_of_early_start
 from zoo.system.progress import Meter
 from zoo.trainable import evaluation_mode
 
@@ -79,6 +80,8 @@ def generate_batches(
             continue
         if len(values) != num_images:
             raise ValueError(f"{num_images} images need as many {name}, got {len(values)}")
+    levels = sampler.levels(module.diffusion.schedule)
+    warn_of_early_start(levels, module.diffusion.schedule)
     size = batch_size or max(1, num_images)
     for first in range(0, num_images, size):
         rows = slice(first, min(first + size, num_images))
@@ -88,6 +91,7 @@ def generate_batches(
             None if condition is None else condition[rows],
             None if negative is None else negative[rows],
             sampler,
+            levels,
             guidance,
             seed,
             on_step,
@@ -101,6 +105,7 @@ def _batch(
     raw: Raw | Condition,
     negative: Raw,
     sampler: Sampler,
+    levels: list[Level],
     guidance: Guidance,
     seed: int,
     on_step: Callable[[], None] | None,
@@ -119,7 +124,6 @@ def _batch(
             null = conditioner.null(len(indices)) if negative is None else conditioner(negative)
             null = null.to(module.device)
         predict = guidance(module.predict, condition, null, module.clip)
-        levels = sampler.levels(schedule)
         like = torch.empty(len(indices), *module.latent_shape, device=module.device)
         x = sampler.start(Draw(seed, indices, "start").normal(like), levels[0])
         walk = sampler.steps(predict, x, levels, Draw(seed, indices, "steps"), schedule)
