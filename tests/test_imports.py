@@ -67,8 +67,8 @@ FLOORS = [  # of eval's rooms: each may import those above it in this list
     {"measure", "table"},
     {"papers", "report"},
     {"study"},
-    {"callback", "compare", "doctor", "evaluate", "listing", "reproduce", "rosetta", "statistics",
-     "sweep"},
+    {"cache", "callback", "compare", "doctor", "evaluate", "listing", "reproduce", "rosetta",
+     "statistics", "sweep"},
 ]  # fmt: skip
 
 

@@ -87,6 +87,7 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
     subject: nn.Module | ImageSet
     parts: dict[str, Any] = {}
     if cfg.images is not None:
+        _check_unused(cfg, "stored images")
         subject, path = open_images(cfg.images, shared.data.shape), None
         protocol["num_images"] = len(subject)
         name = Path(cfg.images).stem
@@ -95,6 +96,8 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         subject = loading.model(path, device, trust, dtype)
         name = path.parent.name if path.stem == "model" else path.stem
     protocols.check(protocol, shared.data)
+    if path is not None and not isinstance(subject, DiffusionModule):
+        _check_unused(cfg, f"a {type(subject).__name__}")
     if path is not None and isinstance(subject, DiffusionModule):
         parts = chosen_parts(cfg, subject)
         if cfg.devices != 1:
@@ -110,6 +113,16 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         protocol=protocols.title(cfg, protocol),
     )
     return setting if path is None else of_checkpoint(setting, path)
+
+
+def _check_unused(cfg: DictConfig, subject: str) -> None:
+    """Refuses choices of how images are generated where none are."""
+    choices = plain_values(cfg)
+    for group in ("sampler", "guidance"):
+        for key, value in (choices.get(group) or {}).items():
+            if value is not None:
+                text = f"{group}={value}" if key == "_target_" else f"{group}.{key}={value}"
+                raise ValueError(f"{text}: {subject} are not generated, so it would do nothing")
 
 
 def of_checkpoint(setting: Setting, path: Path) -> Setting:

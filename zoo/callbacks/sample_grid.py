@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.callbacks.after_step import AfterStep
 from zoo.callbacks.ema import averaged
+from zoo.conditioner import is_conditional
 from zoo.data import ImageSet
 from zoo.data.stream import to_float
 from zoo.generation import BrokenImages, sampling, to_uint8
@@ -93,7 +94,11 @@ def fixed_condition(module: Any, data: object, num_images: int) -> Raw:
     if getattr(module.conditioner, "num_classes", None) is not None:
         return torch.arange(num_images) % module.conditioner.num_classes
     captions = getattr(getattr(data, "test", None), "captions", None)
-    if captions and getattr(data, "condition", None) == "caption":
+    if (
+        is_conditional(module.conditioner)
+        and captions
+        and getattr(data, "condition", None) == "caption"
+    ):
         return [captions[index % len(captions)] for index in range(num_images)]
     return None
 
