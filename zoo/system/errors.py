@@ -51,6 +51,7 @@ def _unknown_config(error: Exception) -> str:
     options = sorted(getattr(error, "options", None) or [])
     if group and not options:  # hydra lists them for a single choice only
         options = sorted(file.stem for file in (paths.configs() / group).glob("*.yaml"))
+    options = [option for option in options if not option.startswith("_")]  # parts of others
     if not group:
         return f"no config called '{missing or name}'" if missing else _one_line(str(error))
     if not options:

@@ -9,7 +9,8 @@ from hydra.utils import instantiate
 
 from eval.result.record import Result
 from eval.study import evaluation
-from eval.study.comparison import Experiment, _recipe_of
+from eval.study.comparison import Experiment
+from eval.study.recipe import one_model
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor
@@ -17,7 +18,7 @@ from zoo.models.small_extractor import SmallExtractor
 EXPERIMENTS = sorted(
     file.stem
     for file in (paths.configs() / "experiment").glob("*.yaml")
-    if _recipe_of(file.stem) is None
+    if one_model(file.stem) is None
 )
 MODELS = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
 

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from eval.result.record import Result
 from eval.study import loading, trainings
 from eval.study.comparison import Experiment
-from eval.study.trainings import Trainings, config_mismatches, model_mismatches, quoted, seeds_of
+from eval.study.recipe import config_mismatches, model_mismatches
+from eval.study.trainings import Trainings, quoted, seeds_of
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor

@@ -5,11 +5,11 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from eval.compare import bracketed
 from eval.report.text import to_csv, to_markdown
 from eval.result.record import Budget, Environment, Protocol
 from eval.result.subject import GuidingNetwork, Subject
 from eval.table.table import compare, mismatches
+from zoo.command.overrides import bracketed
 
 
 def _another(value):
@@ -163,8 +163,8 @@ def test_nothing_and_two_of_one_name_are_refused(make_result):
     ],
 )
 def test_a_bare_comma_list_is_a_list(argument, bracketed_argument):
-    assert bracketed(["experiment=digits", argument]) == [
+    assert bracketed(["experiment=digits", argument], ["train_seeds", "models"]) == [
         "experiment=digits",
         bracketed_argument,
     ]
-    assert bracketed([argument, "-m"]) == [argument, "-m"]
+    assert bracketed([argument, "-m"], ["train_seeds", "models"]) == [argument, "-m"]
