@@ -52,7 +52,8 @@ class SavedModel(NamedTuple):
 
     def configuration(self, with_recipe: bool = True) -> dict[str, Any]:
         """Everything that seeds of one method share."""
-        budget = {k: v for k, v in asdict(self.budget).items() if k not in ("seed", "device")}
+        recorded = {} if self.budget == Budget() else asdict(self.budget)
+        budget = {k: v for k, v in recorded.items() if k not in ("seed", "device")}
         recipe = json.loads(json.dumps(self.recipe)) if with_recipe else None
         if recipe is not None:
             recipe["data"].pop("seed", None)

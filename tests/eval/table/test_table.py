@@ -96,6 +96,26 @@ def test_unrecorded_differs_from_recorded_but_not_from_unrecorded(make_result):
         compare([first, make_result("improved_ddpm")])
 
 
+def test_a_row_of_which_nothing_is_recorded_is_marked_and_warned_about(make_result):
+    recorded, other = make_result("ddpm"), make_result("improved_ddpm")
+    published = replace(make_result("published"), budget=Budget())
+    for results in ([published, recorded, other], [recorded, published, other]):
+        table = compare(results)
+        assert not table.mismatches and not table.one_budget
+        assert table.budget["images_seen"] == 320_000
+        (warning,) = table.warnings
+        assert "nothing is recorded of the training of published" in warning
+        notes = {name: cells[0].note for name, cells in table.rows}
+        assert notes == {
+            "ddpm": "EMA", "improved_ddpm": "EMA", "published": "EMA · training not recorded"
+        }  # fmt: skip
+    longer = replace(other, budget=replace(other.budget, images_seen=1))
+    with pytest.raises(ValueError, match="images_seen is 1 for improved_ddpm but 320000 for ddpm"):
+        compare([published, recorded, longer])
+    assert compare([recorded, other]).one_budget
+    assert not compare([recorded, longer], force=True).one_budget
+
+
 def test_subject_may_differ_and_environment_is_warned_about(make_result):
     first, second = make_result("ddpm"), make_result("guided_latent_diffusion", latent=True)
     assert compare([first, second]).warnings == []
