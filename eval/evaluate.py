@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from eval.measure import Setting as Setting
     from eval.measure import evaluate as evaluate
 
+_SUBJECT = ("checkpoint", "images")  # of which one is measured
 _FACE = ("Evaluation", "Generation", "Setting", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb."""
     arguments = bracketed_lists(sys.argv[1:] if argv is None else argv)
-    entry.run("evaluate", "evaluate", "eval.study.evaluation:evaluate", arguments)
+    entry.run("evaluate", "evaluate", "eval.study.evaluation:evaluate", arguments, _SUBJECT)
 
 
 def bracketed_lists(arguments: Sequence[str]) -> list[str]:

@@ -14,6 +14,9 @@ ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 EVAL = sorted((ROOT / "eval").rglob("*.py"))
 
 ENTRANCES = {  # where composed configs are read
+    "zoo/command/arguments.py",
+    "zoo/command/chosen_keys.py",
+    "zoo/command/compose.py",
     "zoo/command/run.py",
     "zoo/command/sample.py",
     "zoo/conformance/report.py",

@@ -108,14 +108,14 @@ def check_subject(cfg: DictConfig) -> None:
             check_shape(path, cfg.data)
 
 
-def one_file(name: object, key: str = "checkpoint") -> Path:
+def one_file(name: object) -> Path:
     """The file of one saved model.
 
     Raises:
         ValueError: there is none, or several are named.
     """
-    if not isinstance(name, str) or is_pattern(name):
-        raise ValueError(f"{key} is one file here, got {name}")
+    if isinstance(name, str) and is_pattern(name):
+        raise ValueError(f"checkpoint is one file here, got {name}")
     return checkpoint_file(name)
 
 

@@ -45,12 +45,14 @@ def line(checkpoint: dict[str, Any]) -> str:
     return f"published ({checkpoint['family']}): {facts}"
 
 
-def checkpoint_file(name: str) -> Path:
+def checkpoint_file(name: object) -> Path:
     """The file itself, that of a run's folder, or of a checkpoint that ships, as ``digits/ddpm``.
 
     Raises:
-        ValueError: there is none of them, or the run has not finished.
+        ValueError: there is none of them, or the run has not finished; or several are named.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"checkpoint is one file here, got {name}")
     place = Path(name).expanduser()
     shipped = paths.checkpoints() / f"{name.removesuffix('.safetensors')}.safetensors"
     for path in (place, place / MODEL_FILE, shipped):
