@@ -103,7 +103,7 @@ KEYS: dict[str, Any] = {
     "out": Text | None,
     "keep": OutputFolder | None,
     "run_dir": OutputFolder,
-    "checkpoint": Checkpoints | list[Checkpoints] | dict[str, Any] | None,
+    "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
     "images": Existing | None,
     "reference": Split,
     "held_out": Split | None,
@@ -117,7 +117,7 @@ KEYS: dict[str, Any] = {
     "channels_last": bool,
     "compile": bool,
     "four_models": list[Text],
-    "models": Text | list[Any] | dict[str, Any] | None,  # see eval.study.rows
+    "models": Text | list | dict | None,  # see eval.study.rows
     "version": int | Text | None,
     "data": dict | Text | None,
     "reconstruct": Literal["mean", "sample"],
