@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _FLAGS = ("--config-dir", "-cd")
+_PLAIN_QUOTES = re.compile(r"'(?!(?:true|false|null|nan|inf)')([a-z_][a-z0-9_./-]*)'")
 
 
 def quoted(text: str | Path) -> str:
@@ -38,10 +39,11 @@ def key_of(override: str) -> str:
 def command_line(verb: str, overrides: Sequence[str]) -> str:
     """A command for a shell, with quotes where it needs them.
 
-    >>> print(command_line("compare", ["models={a: x}", "num_images=[8,9]"]))
-    zoo compare 'models={a: x}' num_images=[8,9]
+    >>> print(command_line("compare", ["models={a: x}", "metric=['fid','kid']"]))
+    zoo compare 'models={a: x}' metric=[fid,kid]
     """
-    words = [o if re.fullmatch(r"[\w@%+=:,./~\[\]-]+", o) else shlex.quote(o) for o in overrides]
+    plain = [_PLAIN_QUOTES.sub(r"\1", override) for override in overrides]
+    words = [o if re.fullmatch(r"[\w@%+=:,./~\[\]-]+", o) else shlex.quote(o) for o in plain]
     return " ".join(["zoo", verb, *words])
 
 
