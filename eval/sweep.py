@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from zoo import entry
 from zoo.command.arguments import is_prose
-from zoo.command.overrides import quoted, split_list
+from zoo.command.overrides import key_of, quoted, split_list
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -17,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if axes:
         text = ",".join("[" + ",".join(map(quoted, axis)) + "]" for axis in axes)
         fixed.append(f"axes=[{text}]")
-    entry.run("sweep", "sweep", "eval.study.sweep:sweep", fixed, ("checkpoint",))
+    swept = {key_of(axis[0]) for axis in axes}
+    needs = [key for key in ("checkpoint",) if key not in swept]
+    entry.run("sweep", "sweep", "eval.study.sweep:sweep", fixed, needs)
 
 
 def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -94,6 +94,9 @@ def register_resolvers() -> None:
     """The functions of configs, so that each number is written once: ``${mul:2,${a}}`` and such."""
     from omegaconf import OmegaConf
 
+    from zoo.checkpoint.name import subject_suffix
+
+    OmegaConf.register_new_resolver("subject", subject_suffix, replace=True)
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
     OmegaConf.register_new_resolver("label_rows", _label_rows, replace=True)
 

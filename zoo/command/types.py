@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +49,14 @@ def _data_exists(name: str) -> None:
     paths.data(name, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
 
 
+def _checkpoints_exist(name: str) -> None:
+    """Refuses what is neither a checkpoint nor a pattern that matches something."""
+    if not has_magic(name) or Path(name).exists():
+        checkpoint_file(name)
+    elif not glob(str(Path(name).expanduser()), recursive=True):
+        raise ValueError(f"{name}: nothing matches")
+
+
 def _can_be_a_folder(path: str) -> None:
     place = Path(path)
     while not place.exists() and place != place.parent:
@@ -71,6 +79,7 @@ Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
+Checkpoints = Annotated[Text, _here(_checkpoints_exist)]
 Data = Annotated[Text, _here(_data_exists)]
 OutputFolder = Annotated[Text, _here(_can_be_a_folder)]
 Labels = int | Text | Annotated[list[int | Text], MinLen(1)]
@@ -94,7 +103,7 @@ KEYS: dict[str, Any] = {
     "out": Text | None,
     "keep": OutputFolder | None,
     "run_dir": OutputFolder,
-    "checkpoint": Checkpoint | None,
+    "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
     "images": Existing | None,
     "reference": Split,
     "held_out": Split | None,
@@ -107,7 +116,8 @@ KEYS: dict[str, Any] = {
     "force": bool,
     "channels_last": bool,
     "compile": bool,
-    "models": list[Text],
+    "four_models": list[Text],
+    "models": Text | list | dict | None,  # see eval.study.rows
     "version": int | Text | None,
     "data": dict | Text | None,
     "reconstruct": Literal["mean", "sample"],
