@@ -91,7 +91,10 @@ def compose(
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(paths.configs()), version_base=_VERSION_BASE):
-            return hydra_compose(config_name, overrides=[*overrides, *search])
+            cfg = hydra_compose(
+                config_name, overrides=[*overrides, *search], return_hydra_config=True
+            )
+        return _without_hydra(cfg)
     except Exception as error:
         line = explain(error, lambda: _known_keys(config_name))
         if line is None:
@@ -112,6 +115,36 @@ def _sources() -> list[str]:
         for source in HydraConfig.get().runtime.config_sources
         if source.provider not in ("hydra", "main", "schema")
     ]
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    """A composed config without hydra's own part, whose choices it may name."""
+    from omegaconf import OmegaConf, open_dict
+
+    _settle_model(cfg, cfg.hydra.runtime.choices)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    OmegaConf.set_readonly(cfg, None)
+    return cfg
+
+
+def _settle_model(cfg: DictConfig, choices: Any) -> None:
+    """Fixes ``model_name``: the choice of the group, unless it is given.
+
+    Raises:
+        ValueError: the chosen size has no settings of the chosen model.
+    """
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_missing(cfg, "model_size"):
+        size, folder = choices["model/size"], paths.configs() / "model/size"
+        models = sorted(file.stem for file in (folder / size).glob("*.yaml"))
+        raise ValueError(
+            f"model/size={size} has no sizes of model={choices['model']}, but of "
+            f"{', '.join(models)}: set the model's own keys instead"
+        )
+    if "model_name" in cfg and OmegaConf.is_interpolation(cfg, "model_name"):
+        cfg.model_name = choices["model"].replace("/", "-")
 
 
 def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> None:
@@ -158,9 +191,11 @@ def _label_rows(num_classes: int | None, dropout: float) -> int:
 
 def _task_function(verb: str, config_name: str, task: str) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
+    from hydra.core.hydra_config import HydraConfig
 
     def call(cfg: DictConfig) -> Any:
         try:
+            _settle_model(cfg, HydraConfig.get().runtime.choices)
             _settle_run_dir(cfg)
             module, _, function = task.partition(":")
             return getattr(importlib.import_module(module), function)(cfg)

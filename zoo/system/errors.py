@@ -48,7 +48,7 @@ def suggestion(name: str, possible: Iterable[str]) -> str:
 def _unknown_config(error: Exception) -> str:
     missing = str(getattr(error, "missing_cfg_file", None) or "")
     group, _, name = missing.strip("/").rpartition("/")
-    options = sorted(getattr(error, "options", None) or [])
+    options = sorted(o for o in getattr(error, "options", None) or [] if not o.startswith("_"))
     if group and not options:  # hydra lists them for a single choice only
         options = sorted(file.stem for file in (paths.configs() / group).glob("*.yaml"))
     if not group:
