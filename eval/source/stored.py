@@ -6,11 +6,13 @@ can be read again.
 
 from __future__ import annotations
 
+import csv
 import io
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +25,7 @@ from eval.moments.npz import mapped_array, npz_names
 from zoo.data.decode import THREADS, OnDemand
 from zoo.data.image_set import ImageSet
 from zoo.data.rows import Rows
+from zoo.data.source.folder import FILE_NAME, read_folder
 from zoo.data.source.parquet import columns, read_parquet
 
 T = TypeVar("T")
@@ -101,8 +104,10 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
     """Opens a folder or a file of images.
 
     An ``.npz`` has the layout of OpenAI's evaluator: ``arr_0`` (N, H, W, C) uint8, labels in
-    ``arr_1`` or ``label`` where it has any. A parquet file has a column ``image`` of encoded bytes,
-    and perhaps ``label`` (integers) and ``caption`` or ``text``.
+    ``arr_1`` or ``label`` where it has any, texts in ``captions``. A folder may have a metadata.csv
+    with ``file_name``, ``label`` (integers) and ``text``, as `zoo sample` writes. A parquet file
+    has a column ``image`` of encoded bytes, and perhaps ``label`` (integers) and ``caption`` or
+    ``text``.
 
     Args:
         path: folder or file.
@@ -133,7 +138,32 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
 def _in_folder(path: Path) -> Rows:
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     _refuse_empty(files, path)
+    table = path / "metadata.csv"
+    columns = _csv_heads(table) if table.is_file() else []
+    if FILE_NAME in columns:
+        return _listed(path, columns, files)
     return Rows(len(files), lambda i: files[i].read_bytes(), lambda i: str(files[i]))
+
+
+def _listed(path: Path, columns: Sequence[str], files: Sequence[Path]) -> Rows:
+    """The images of a folder as its metadata.csv lists them; labels that are words are left out."""
+    label = "label" if "label" in columns else None
+    caption = next((name for name in ("text", "caption") if name in columns), None)
+    rows = read_folder(path, label, caption)
+    listed = {Path(rows.where(i)) for i in range(len(rows))}
+    if left := [file for file in files if file not in listed]:
+        raise ValueError(
+            f"{path}: metadata.csv lists {len(rows)} images, but not {left[0].relative_to(path)}: "
+            "complete or remove it"
+        )
+    if rows.labels is not None and not all(isinstance(label, int) for label in rows.labels):
+        rows = replace(rows, labels=None)
+    return rows
+
+
+def _csv_heads(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return next(csv.reader(file), [])
 
 
 def _folders(rows: Rows) -> int:
@@ -176,7 +206,7 @@ def _refuse_empty(images: Sequence[object], path: Path) -> None:
 
 
 def _from_npz(path: Path) -> ImageSet:
-    names, labels = npz_names(path), None
+    names = npz_names(path)
     if "arr_0" not in names:
         statistics = {"mu", "sigma"} <= set(names)
         hint = "statistics, not images: say reference=..." if statistics else "no images"
@@ -185,6 +215,8 @@ def _from_npz(path: Path) -> ImageSet:
         with np.load(path, allow_pickle=False) as arrays:
             key = next((name for name in ("arr_1", "label") if name in names), None)
             labels = None if key is None else torch.from_numpy(arrays[key]).long().flatten()
+            texts = arrays["captions"] if "captions" in names else np.empty(0)
+            captions = texts.tolist() if texts.dtype.kind == "U" else None
         images = mapped_array(path, "arr_0.npy")
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a readable npz ({error})") from error
@@ -192,10 +224,11 @@ def _from_npz(path: Path) -> ImageSet:
         raise ValueError(
             f"{path}: 'arr_0' is {images.dtype} {images.shape}, not uint8 (N, H, W, 1 or 3)"
         )
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"{path}: {len(images)} images, but {len(labels)} labels")
+    for what, values in (("labels", labels), ("captions", captions)):
+        if values is not None and len(values) != len(images):
+            raise ValueError(f"{path}: {len(images)} images, but {len(values)} {what}")
     _refuse_empty(range(len(images)), path)
-    return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2), labels)
+    return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2), labels, captions)
 
 
 _ENCODED = {"folder": _in_folder, ".zip": _in_zip, ".parquet": _in_parquet}

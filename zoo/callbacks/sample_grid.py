@@ -105,8 +105,10 @@ class SampleGrid(AfterStep):
         _track(trainer, grid, save_picture(grid, self.folder / name))
 
     def _suffix(self, module: Any) -> str:
-        sampler = self.sampler or getattr(module, "sampler", None)
-        return "" if sampler is None else f"_{type(sampler).__name__}{sampler.num_steps}"
+        if not hasattr(module, "generate"):
+            return ""
+        sampler = self.sampler if self.sampler is not None else module.sampler
+        return f"_{type(sampler).__name__}{sampler.num_steps}"
 
     def _grid(self, module: Any, data: Any) -> Tensor | None:
         if hasattr(module, "generate"):

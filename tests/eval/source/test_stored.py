@@ -182,3 +182,31 @@ def test_colour_is_not_dropped_where_grey_images_are_compared(tmp_path):
     Image.new("RGB", (8, 8), (7, 8, 7)).save(tmp_path / "b.png")
     with pytest.raises(ValueError, match=r"b.png is in colour, but is compared with grey images"):
         _every(open_images(tmp_path, (1, 8, 8)))
+
+
+def test_a_folder_may_list_its_images_with_labels_and_captions(tmp_path):
+    images = {f"{i}.png": _png(value=i) for i in range(3)}
+    for name, data in images.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "samples.json").write_text("{}")
+    table = tmp_path / "metadata.csv"
+    table.write_text('file_name,label,text\n2.png,1,"a, b"\n0.png,0,c\n1.png,1,d\n')
+    opened = open_images(tmp_path)
+    assert opened.labels.tolist() == [1, 0, 1]
+    assert opened.captions == ["a, b", "c", "d"]
+    table.write_text("file_name,label\n0.png,cat\n1.png,dog\n2.png,cat\n")
+    assert open_images(tmp_path).labels is None  # words are no class numbers
+    table.write_text("image,text\n0.png,a\n")  # another program's
+    assert len(open_images(tmp_path)) == 3
+    table.write_text("file_name,text\n0.png,a\n1.png,b\n")
+    with pytest.raises(ValueError, match=r"lists 2 images, but not 2\.png: complete or remove it"):
+        open_images(tmp_path)
+
+
+def test_an_npz_may_have_captions(tmp_path):
+    planes = np.zeros((2, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", arr_0=planes, captions=np.array(["a", "ß"]))
+    assert open_images(tmp_path / "a.npz").captions == ["a", "ß"]
+    np.savez(tmp_path / "b.npz", arr_0=planes, captions=np.array(["a"]))
+    with pytest.raises(ValueError, match="2 images, but 1 captions"):
+        open_images(tmp_path / "b.npz")
