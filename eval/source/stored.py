@@ -216,7 +216,7 @@ def _from_npz(path: Path) -> ImageSet:
             key = next((name for name in ("arr_1", "label") if name in names), None)
             labels = None if key is None else torch.from_numpy(arrays[key]).long().flatten()
             texts = arrays["captions"] if "captions" in names else np.empty(0)
-            captions = texts.tolist() if texts.dtype.kind == "U" else None
+            captions = [str(text) for text in texts] if texts.dtype.kind == "U" else None
         images = mapped_array(path, "arr_0.npy")
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a readable npz ({error})") from error

@@ -159,7 +159,7 @@ def _metadata(rows: Sequence[dict[str, Any]]) -> str:
     return csv_text(["file_name", *heads], lines)
 
 
-def _arrays(images: Tensor, rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+def _arrays(images: Tensor, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """OpenAI's layout, with captions as unicode; nothing is pickled."""
     arrays = {"arr_0": images.permute(0, 2, 3, 1).contiguous().numpy()}
     if "label" in rows[0]:

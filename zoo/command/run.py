@@ -179,6 +179,7 @@ def _register_resolvers() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("floordiv", lambda a, b: a // b, replace=True)
     OmegaConf.register_new_resolver("label_rows", _label_rows, replace=True)
 
 
