@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from eval.measure import Setting as Setting
     from eval.measure import evaluate as evaluate
 
+_SUBJECT = ("checkpoint", "images")  # of which one is measured
 _FACE = ("Evaluation", "Generation", "Setting", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb."""
-    entry.run("evaluate", "evaluate", "eval.study.evaluation:evaluate", argv)
+    entry.run("evaluate", "evaluate", "eval.study.evaluation:evaluate", argv, _SUBJECT)
 
 
 def __getattr__(name: str) -> Any:

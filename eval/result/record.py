@@ -99,6 +99,8 @@ class Protocol:
         metrics: metric's name to its definition, with its settings.
         blocks: how many blocks of images the intervals come from.
         name: of the versioned protocol, such as "cifar10_fid50k v1", or "".
+        decoding: how files became pixels (``zoo.data.picture.DECODING``), and what a reference's
+            statistics file says of its images; None in records of earlier versions.
     """
 
     data: str
@@ -118,6 +120,7 @@ class Protocol:
     metrics: dict[str, str]
     blocks: int = BLOCKS
     name: str = ""
+    decoding: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from zoo.checkpoint.file import load
 from zoo.checkpoint.published import checkpoint_file
-from zoo.command.output import Output, check_size, output_at, rows_of
 from zoo.command.parts import exchanged, repeated
-from zoo.command.prompts import as_conditions, each, read_lines
 from zoo.generation import Model, random_condition, sampling
 from zoo.guidance import Guidance, networks, num_classes
 from zoo.part import config_of
 from zoo.records import Raw
 from zoo.sampler import Sampler
+from zoo.samples.output import Output, check_size, output_at, rows_of
+from zoo.samples.prompts import as_conditions, each, read_lines
 from zoo.system.device import accelerator, autocast, device_name, torch_device
 from zoo.system.files import sha256
 from zoo.system.versions import git_commit, versions
 
-_NUM_IMAGES = 64
+_NUM_IMAGES = 64  # of configs/sample.yaml
 
 
 class _Conditions(NamedTuple):
@@ -92,13 +92,7 @@ def sample(cfg: DictConfig) -> Path:
 
 
 def _check(plain: dict[str, Any]) -> None:
-    """Refuses numbers that are none, and pairs of keys that say the same in two ways."""
-    for key in ("num_images", "images_per_prompt", "columns", "batch_size"):
-        value = plain[key]
-        if value is not None and (type(value) is not int or value < 1):
-            raise ValueError(f"{key} is positive, got {value}")
-    if plain["images_per_prompt"] is None or plain["batch_size"] is None:
-        raise ValueError("images_per_prompt and batch_size are positive, got null")
+    """Refuses pairs of keys that say the same in two ways."""
     for value, file in (("condition", "prompts"), ("negative", "negative_prompts")):
         if plain[value] is not None and plain[file] is not None:
             raise ValueError(f"{value}=... and {file}=FILE: give only one of them")
@@ -107,7 +101,7 @@ def _check(plain: dict[str, Any]) -> None:
             f"images_per_prompt={plain['images_per_prompt']} is for prompts=FILE; with "
             "condition=[...] set num_images"
         )
-    if plain["prompts"] is not None and plain["num_images"] is not None:
+    if plain["prompts"] is not None and plain["num_images"] != _NUM_IMAGES:
         raise ValueError(
             f"num_images={plain['num_images']}: prompts=FILE says how many, images_per_prompt for "
             "each line; give only one of them"
@@ -140,8 +134,7 @@ def checkpoint_name(name: str, file: Path) -> str:
 def _conditions(plain: dict[str, Any], module: Model, guidance: Guidance) -> _Conditions:
     """The condition of every image, drawn where none is named, and what guides away from it."""
     condition, negative = plain["condition"], plain["negative"]
-    num_images = plain["num_images"] or _NUM_IMAGES
-    lines = 0
+    num_images, lines = plain["num_images"], 0
     if plain["prompts"] is not None:
         rows = read_lines(plain["prompts"], "prompts")
         values = as_conditions(rows, module, guidance, plain["prompts"], "prompts")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zoo.command.prompts import Line, as_conditions, read_lines
+from zoo.samples.prompts import Line, as_conditions, read_lines
 
 READS_CAPTIONS: Any = SimpleNamespace(conditioner=SimpleNamespace(reads_captions=True))
 KNOWS_LABELS: Any = SimpleNamespace(conditioner=SimpleNamespace(num_classes=10))

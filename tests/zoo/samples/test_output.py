@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.command.output import Output, check_size, output_at, rows_of
+from zoo.samples.output import Output, check_size, output_at, rows_of
 from zoo.system.files import replacing
 from zoo.system.picture import image_grid
 
@@ -152,9 +152,9 @@ def test_an_interruption_leaves_nothing_half_written(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.command.output.encoded", interrupted)
-    monkeypatch.setattr("zoo.command.output.np.savez", interrupted)
-    monkeypatch.setattr("zoo.command.output._metadata", interrupted)
+    monkeypatch.setattr("zoo.samples.output.encoded", interrupted)
+    monkeypatch.setattr("zoo.samples.output.np.savez", interrupted)
+    monkeypatch.setattr("zoo.samples.output._metadata", interrupted)
     output = output_at(f"{tmp_path}/{name}")
     with pytest.raises(KeyboardInterrupt):
         output.write(IMAGES, {}, ROWS)
