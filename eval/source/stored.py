@@ -6,8 +6,6 @@ metrics depend on how that is done, and nothing is held in memory that can be re
 
 from __future__ import annotations
 
-import csv
-import threading
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +19,14 @@ from eval.source.decoders import AsStored, of_array
 from zoo.data.decode import OnDemand
 from zoo.data.image_set import ImageSet
 from zoo.data.rows import Rows
-from zoo.data.source.folder import FILE_NAME, read_folder
+from zoo.data.source.files import say_once
+from zoo.data.source.folder import refuse_empty, rows_of
+from zoo.data.source.layout import metadata_of, splits_of, unwrapped
+from zoo.data.source.listing import open_files
+from zoo.data.source.metadata import listed
 from zoo.data.source.parquet import columns, read_parquet
+from zoo.data.source.table import read_table
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 KINDS = "a folder or a .zip of images, an .npz (arr_0: uint8 (N, H, W, C)), or a .parquet file"
 
 
@@ -52,8 +54,13 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
         images = _from_npz(path, channels)
     elif kind in _ENCODED:
         rows = _ENCODED[kind](path)
+        words = rows.labels is not None and isinstance(rows.labels[0], str)
+        grouped = words or (kind != ".parquet" and _folders(rows) > 1)
+        if words:
+            say_once(f"{path}: left out labels that are words; labels to measure with are integers")
+            rows = replace(rows, labels=None)
         images = OnDemand(AsStored(rows, channels), rows)
-        images.grouped = kind != ".parquet" and _folders(rows) > 1
+        images.grouped = grouped
     else:
         what = "no such file or folder" if kind == "absent" else "not images"
         raise ValueError(f"{path}: {what}; expected {KINDS}")
@@ -65,35 +72,22 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
     return images
 
 
-def _in_folder(path: Path) -> Rows:
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    _refuse_empty(files, path)
-    table = path / "metadata.csv"
-    columns = _csv_heads(table) if table.is_file() else []
-    if FILE_NAME in columns:
-        return _listed(path, columns, files)
-    return Rows(len(files), lambda i: files[i].read_bytes(), lambda i: str(files[i]))
-
-
-def _listed(path: Path, columns: Sequence[str], files: Sequence[Path]) -> Rows:
-    """The images of a folder as its metadata.csv lists them; labels that are words are left out."""
-    label = "label" if "label" in columns else None
-    caption = next((name for name in ("text", "caption") if name in columns), None)
-    rows = read_folder(path, label, caption)
-    listed = {Path(rows.where(i)) for i in range(len(rows))}
-    if left := [file for file in files if file not in listed]:
+def _in_place(path: Path) -> Rows:
+    """The images that a data set of this folder or zip would have, if it is one set."""
+    files = unwrapped(open_files(path))
+    splits = list(splits_of(files).values())
+    if splits:
+        inside = f"{files.where(splits[0])}" if files.folder else "the folder unpacked from it"
         raise ValueError(
-            f"{path}: metadata.csv lists {len(rows)} images, but not {left[0].relative_to(path)}: "
-            "complete or remove it"
+            f"{path} holds the splits {', '.join(f'{name}/' for name in splits)}: name the images "
+            f"of one, such as {inside}"
         )
-    if rows.labels is not None and not all(isinstance(label, int) for label in rows.labels):
-        rows = replace(rows, labels=None)
-    return rows
-
-
-def _csv_heads(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return next(csv.reader(file), [])
+    metadata = metadata_of(files)
+    if metadata is None:
+        refuse_empty(files)
+        return rows_of(files, files.images)
+    table = read_table(files, metadata)
+    return rows_of(files, *listed(files, table, *_known(table.columns)))
 
 
 def _folders(rows: Rows) -> int:
@@ -101,38 +95,24 @@ def _folders(rows: Rows) -> int:
     return len({Path(rows.where(i)).parent for i in range(len(rows))})
 
 
-def _in_zip(path: Path) -> Rows:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ValueError(f"{path}: not a readable zip ({error})") from error
-    names = sorted(name for name in archive.namelist() if Path(name).suffix.lower() in SUFFIXES)
-    _refuse_empty(names, path)
-    lock = threading.Lock()  # one file position for all threads
-
-    def read(index: int) -> bytes:
-        with lock:
-            return archive.read(names[index])
-
-    return Rows(len(names), read, lambda i: f"{path}: {names[i]}")
+def _known(columns: Sequence[str]) -> tuple[str | None, str | None]:
+    """The columns of labels and captions, where there are any."""
+    caption = next((name for name in ("caption", "text") if name in columns), None)
+    return "label" if "label" in columns else None, caption
 
 
 def _in_parquet(path: Path) -> Rows:
     present = columns(path)
     if "image" not in present:
         raise ValueError(f"{path}: no column 'image'; it has {', '.join(present)}")
-    label = "label" if "label" in present else None
-    caption = next((name for name in ("caption", "text") if name in present), None)
-    rows = read_parquet(path, "image", label, caption)
+    rows = read_parquet(path, "image", *_known(present))
     _refuse_empty(range(len(rows)), path)
-    if rows.labels is not None and not all(isinstance(label, int) for label in rows.labels):
-        raise ValueError(f"{path}: column 'label' holds words; labels are integers from 0")
     return rows
 
 
 def _refuse_empty(images: Sequence[object], path: Path) -> None:
     if not images:
-        raise ValueError(f"{path}: no images in it ({', '.join(sorted(SUFFIXES))})")
+        raise ValueError(f"no images in {path}")
 
 
 def _from_npz(path: Path, channels: int | None) -> ImageSet:
@@ -153,4 +133,4 @@ def _from_npz(path: Path, channels: int | None) -> ImageSet:
     return of_array(images, labels, f"{path}: 'arr_0'", channels, captions)
 
 
-_ENCODED = {"folder": _in_folder, ".zip": _in_zip, ".parquet": _in_parquet}
+_ENCODED = {"folder": _in_place, ".zip": _in_place, ".parquet": _in_parquet}

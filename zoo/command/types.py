@@ -128,6 +128,7 @@ KEYS: dict[str, Any] = {
     "guidance.scale": float | None,
     "guidance.classifier": Checkpoint,
     "guidance.weak": Checkpoint,
+    "conditioner.num_classes": Count | None,  # null of data without classes: the model says so
     "denoiser_inputs.label_rows": Count | None,
     "denoiser_inputs.context_dim": Count | None,
     "data.folder": Data | None,
@@ -159,11 +160,11 @@ KEYS: dict[str, Any] = {
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
 }  # fmt: skip
-"""Dotted keys of composed configs; ``protocol.x`` is read as ``x``."""
+"""Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 
 
 def kind_of(key: str) -> Any:
     """The type that ``KEYS`` has for a key; None where it has none."""
-    key = key.removeprefix("protocol.")
+    key = key.removeprefix("protocol.").removeprefix("model.")
     key = re.sub(r"^guidance(\.guidance)+\.", "guidance.", key)
     return KEYS.get(key)

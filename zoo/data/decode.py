@@ -207,7 +207,7 @@ class OnDemand(ImageSet):
 
 def _metadata(
     rows: Rows, class_names: Sequence[str]
-) -> tuple[Tensor | None, list[str] | None, tuple[str, ...]]:
+) -> tuple[Tensor | None, list[str | tuple[str, ...]] | None, tuple[str, ...]]:
     labels = None
     if rows.labels is not None:
         number = {name: label for label, name in enumerate(class_names)}

@@ -72,7 +72,7 @@ def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
             raise ValueError(f"tokenizer={tokenizer}: no such file")
         conditioner.set_tokenizer(Path(tokenizer).read_bytes())
     elif not conditioner.tokenizer_bytes:
-        captions = getattr(data.train, "captions", None)
+        captions = getattr(data.train, "all_captions", None)
         if not captions:
             raise ValueError(
                 f"{data.name} has no list of captions to learn a tokenizer from: give "

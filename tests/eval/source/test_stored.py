@@ -113,7 +113,7 @@ def test_bad_sources_are_named(tmp_path):
         assert "\n" not in str(caught.value)
 
     refused(tmp_path / "absent", "absent: no such file or folder; expected a folder or a .zip")
-    refused(tmp_path, "no images in it")
+    refused(tmp_path, "no images in ")
     (tmp_path / "a.txt").write_text("")
     refused(tmp_path / "a.txt", "not images; expected a folder")
     _write(tmp_path / "a.png")
@@ -178,23 +178,51 @@ def test_colour_is_not_dropped_where_grey_images_are_compared(tmp_path):
         _every(open_images(tmp_path, (1, 8, 8)))
 
 
-def test_a_folder_may_list_its_images_with_labels_and_captions(tmp_path):
-    images = {f"{i}.png": _png(value=i) for i in range(3)}
-    for name, data in images.items():
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "samples.json").write_text("{}")
-    table = tmp_path / "metadata.csv"
-    table.write_text('file_name,label,text\n2.png,1,"a, b"\n0.png,0,c\n1.png,1,d\n')
-    opened = open_images(tmp_path)
-    assert opened.labels.tolist() == [1, 0, 1]
-    assert opened.captions == ["a, b", "c", "d"]
-    table.write_text("file_name,label\n0.png,cat\n1.png,dog\n2.png,cat\n")
-    assert open_images(tmp_path).labels is None  # words are no class numbers
-    table.write_text("image,text\n0.png,a\n")  # another program's
-    assert len(open_images(tmp_path)) == 3
-    table.write_text("file_name,text\n0.png,a\n1.png,b\n")
-    with pytest.raises(ValueError, match=r"lists 2 images, but not 2\.png: complete or remove it"):
+@pytest.mark.parametrize("place", ["folder", "a.zip"])
+def test_metadata_say_which_images_count_and_what_they_show(place, tmp_path, capsys):
+    files = {f"set/{value}.png": _png(value=value) for value in range(4)}
+    files["set/metadata.csv"] = b"file_name,label,text\n2.png,1.0,two\n0.png,0.0,none\n2.png,1,2\n"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+            (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "folder" / name).write_bytes(content)
+    images = open_images(tmp_path / place)
+    assert _every(images)[:, 0, 0, 0].tolist() == [2, 0]
+    assert (images.labels.tolist(), images.captions) == ([1, 0], ["two", "none"])
+    assert "left out 2 images that it does not list (1.png, 3.png)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_labels_that_are_words_are_left_out_and_said(kind, tmp_path, capsys):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / f"set.{kind}"
+    if kind == "parquet":
+        parquet.write_table(pa.table({"image": [_png()] * 2, "label": ["b", "a"]}), path)
+    else:
+        for name in ("0.png", "1.png"):
+            _write(path / name)
+        (path / "metadata.csv").write_text("file_name,label\n0.png,b\n1.png,a\n")
+    images = open_images(path)
+    assert images.labels is None and images.grouped
+    assert "left out labels that are words" in capsys.readouterr().err
+
+
+def test_a_missing_caption_is_named(tmp_path):
+    _write(tmp_path / "0.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.png", "caption": null}')
+    with pytest.raises(ValueError, match=r"metadata\.jsonl, line 1: column 'caption' is empty"):
         open_images(tmp_path)
+
+
+def test_splits_of_a_zip_are_refused_too(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("top/Train/0.png", "top/val/0.png"):
+            archive.writestr(name, _png())
+    with pytest.raises(ValueError, match=r"holds the splits Train/, val/: .* the folder unpacked"):
+        open_images(tmp_path / "a.zip")
 
 
 def test_an_npz_may_have_captions(tmp_path):
