@@ -56,8 +56,8 @@ PARTS = {  # what a model is made of; none of it may know the wiring above
     "schedule",
 }
 WIRING = {
-    "callbacks", "checkpoint", "command", "data", "entry", "models", "module", "sample", "train",
-    "training",
+    "callbacks", "checkpoint", "command", "data", "entry", "models", "module", "sample", "samples",
+    "train", "training",
 }  # fmt: skip
 FLOORS = [  # of eval's rooms: each may import those above it in this list
     {"result"},

@@ -154,11 +154,22 @@ def _condition(
     if isinstance(raw, Condition):
         return raw.to(module.device)
     if raw is None:
-        draw = Draw(seed, indices, "condition")
-        raw = module.conditioner.random(draw)
-        if raw is None and num_classes is not None:  # the guidance alone knows labels
-            raw = draw.integers(num_classes)
+        raw = random_condition(module, indices, seed, num_classes)
     return module.conditioner(raw).to(module.device)
+
+
+def random_condition(
+    module: Model, indices: Sequence[int], seed: int, num_classes: int | None = None
+) -> Raw:
+    """The labels or captions of images for which none are named, as ``generate`` draws them.
+
+    The arguments are those of ``_condition``; None for an unconditional model without labels.
+    """
+    draw = Draw(seed, indices, "condition")
+    raw = module.conditioner.random(draw)
+    if raw is None and num_classes is not None:  # the guidance alone knows labels
+        raw = draw.integers(num_classes)
+    return raw
 
 
 @torch.inference_mode()

@@ -89,7 +89,11 @@ class OfArray:
 
 
 def of_array(
-    array: np.ndarray, labels: Tensor | None, where: str, channels: int | None = None
+    array: np.ndarray,
+    labels: Tensor | None,
+    where: str,
+    channels: int | None = None,
+    captions: list[str] | None = None,
 ) -> ImageSet:
     """A set of the images in an array, which stays where it is if it needs no change.
 
@@ -98,23 +102,26 @@ def of_array(
         labels: (N,) int64, or None.
         where: names the array in errors.
         channels: 1 or 3; as many as the array has, without alpha, when None.
+        captions: N texts, or None.
 
     Raises:
         ValueError: the array has another layout or samples of no known range, or there are not as
-            many labels.
+            many labels or captions.
     """
     problem = _problem(array)
     if problem:
         raise ValueError(f"{where} is {array.dtype} {array.shape}: {problem}; expected {LAYOUT}")
-    if labels is not None and len(labels) != len(array):
-        raise ValueError(f"{where}: {len(array)} images, but {len(labels)} labels")
+    for what, values in (("labels", labels), ("captions", captions)):
+        if values is not None and len(values) != len(array):
+            raise ValueError(f"{where}: {len(array)} images, but {len(values)} {what}")
     if array.dtype == np.uint8 and array.shape[-1] in ((1, 3) if channels is None else (channels,)):
-        return ImageSet(torch.from_numpy(array).permute(0, 3, 1, 2), labels)
+        return ImageSet(torch.from_numpy(array).permute(0, 3, 1, 2), labels, captions)
     rows = Rows(
         len(array),
         lambda index: array[index].tobytes(),
         lambda index: f"{where}[{index}]",
         None if labels is None else labels.tolist(),
+        captions,
     )
     return OnDemand(OfArray(array, channels), rows)
 

@@ -34,9 +34,10 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
     """Opens a folder or a file of images.
 
     An ``.npz`` has the layout of OpenAI's evaluator: ``arr_0`` (N, H, W, C) uint8 (others are in
-    ``eval.source.decoders.LAYOUT``), labels in ``arr_1`` or ``label`` where it has any. A parquet
-    file has a column ``image`` of encoded bytes, and perhaps ``label`` (integers) and ``caption``
-    or ``text``.
+    ``eval.source.decoders.LAYOUT``), labels in ``arr_1`` or ``label`` where it has any, texts in
+    ``captions``. A folder may have a metadata.csv with ``file_name``, ``label`` (integers) and
+    ``text``, as `zoo sample` writes. A parquet file has a column ``image`` of encoded bytes, and
+    perhaps ``label`` (integers) and ``caption`` or ``text``.
 
     Args:
         path: folder or file.
@@ -115,7 +116,7 @@ def _refuse_empty(images: Sequence[object], path: Path) -> None:
 
 
 def _from_npz(path: Path, channels: int | None) -> ImageSet:
-    names, labels = npz_names(path), None
+    names = npz_names(path)
     if "arr_0" not in names:
         statistics = {"mu", "sigma"} <= set(names)
         hint = "statistics, not images: say reference=..." if statistics else "no images"
@@ -124,10 +125,12 @@ def _from_npz(path: Path, channels: int | None) -> ImageSet:
         with np.load(path, allow_pickle=False) as arrays:
             key = next((name for name in ("arr_1", "label") if name in names), None)
             labels = None if key is None else torch.from_numpy(arrays[key]).long().flatten()
+            texts = arrays["captions"] if "captions" in names else np.empty(0)
+            captions = [str(text) for text in texts] if texts.dtype.kind == "U" else None
         images = mapped_array(path, "arr_0.npy")
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a readable npz ({error})") from error
-    return of_array(images, labels, f"{path}: 'arr_0'", channels)
+    return of_array(images, labels, f"{path}: 'arr_0'", channels, captions)
 
 
 _ENCODED = {"folder": _in_place, ".zip": _in_place, ".parquet": _in_parquet}

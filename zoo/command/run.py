@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from zoo import paths
 from zoo.command.arguments import prepared
 from zoo.command.chosen_keys import chosen_keys
-from zoo.command.compose import VERSION_BASE, check, compose, known_keys, register_resolvers
+from zoo.command.compose import (
+    VERSION_BASE,
+    check,
+    compose,
+    known_keys,
+    register_resolvers,
+    settle_model,
+)
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
 from zoo.system.errors import explain
@@ -144,9 +151,11 @@ def _check_each(verb: Verb, overrides: Sequence[str], folders: Sequence[str]) ->
 
 def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
+    from hydra.core.hydra_config import HydraConfig
 
     def call(cfg: DictConfig) -> Any:
         try:
+            settle_model(cfg, HydraConfig.get().runtime.choices)
             check(cfg, verb.needs)
             _settle_run_dir(cfg)
             module, _, function = verb.task.partition(":")

@@ -225,6 +225,15 @@ def test_splits_of_a_zip_are_refused_too(tmp_path):
         open_images(tmp_path / "a.zip")
 
 
+def test_an_npz_may_have_captions(tmp_path):
+    planes = np.zeros((2, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", arr_0=planes, captions=np.array(["a", "ß"]))
+    assert open_images(tmp_path / "a.npz").captions == ["a", "ß"]
+    np.savez(tmp_path / "b.npz", arr_0=planes, captions=np.array(["a"]))
+    with pytest.raises(ValueError, match="2 images, but 1 captions"):
+        open_images(tmp_path / "b.npz")
+
+
 def test_an_image_that_is_replaced_meanwhile_is_named(tmp_path):
     _write(tmp_path / "a.png")
     images = open_images(tmp_path)
