@@ -43,7 +43,7 @@ LATE = {
 ALLOWED = {  # they draw, and nothing imports them to be quick
     "eval/report/charts.py": {"matplotlib"},
     "eval/report/svg.py": {"matplotlib"},
-    "eval/study/sweep_picture.py": {"matplotlib"},
+    "eval/report/sweep_picture.py": {"matplotlib"},
 }
 PARTS = {  # what a model is made of; none of it may know the wiring above
     "classifier",

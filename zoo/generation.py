@@ -240,11 +240,7 @@ def sampling(
 ) -> Iterator[Callable[[], None]]:
     """Within, an ``on_step`` for ``module.generate`` that shows its steps over all batches.
 
-    Args:
-        module: a ``DiffusionModule``.
-        num_images: as for ``generate``.
-        batch_size: as for ``generate``.
-        sampler: as for ``generate``; the module's own when None.
+    The arguments are ``generate``'s.
     """
     sampler = sampler if sampler is not None else module.sampler
     steps = len(sampler.levels(module.diffusion.schedule)) - 1

@@ -10,10 +10,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from eval.report.sweep_picture import Point, picture
 from eval.result.record import Result
 from eval.study import loading
 from eval.study.evaluation import Shared, evaluation, shared_parts
-from eval.study.sweep_picture import Point, picture
 from eval.table.formatting import has_ratio, short, title_of
 from zoo import entry
 from zoo.command.overrides import command_line
