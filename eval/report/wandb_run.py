@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from eval.result.record import Result
 from eval.table.formatting import title_of
 from eval.table.table import Table
+from zoo.system.text import one_line, visible
 
 
 def log_to_wandb(
@@ -42,13 +44,25 @@ def log_to_wandb(
     for kind, images in (("samples", samples), ("nearest", pairs or {})):
         for name, data in images.items():
             picture = Image.open(io.BytesIO(data)).convert("RGB")
-            logged[f"{kind}/{name}"] = wandb.Image(picture, caption=name)
+            key = f"{kind}/{file_name(name)}"
+            while key in logged:  # two names that differ in what files cannot be called
+                key += "_"
+            logged[key] = wandb.Image(picture, caption=visible(name))
     run = logger.experiment
     run.log(logged)
     for result in results:
         for name, value in result.values.items():
-            run.summary[f"{result.subject.name}/{name}"] = value.value
+            run.summary[f"{visible(result.subject.name)}/{name}"] = value.value
     run.finish()
+
+
+def file_name(name: str) -> str:
+    """A name of an image, which W&B makes a file's.
+
+    >>> file_name("../a:b")
+    '.._a_b'
+    """
+    return re.sub(r'[<>:"/\\|?*]', "_", one_line(name))
 
 
 def results_table(table: Table) -> tuple[list[str], list[list[Any]]]:
@@ -87,10 +101,12 @@ def _table(heads: list[str], rows: list[list[Any]]) -> Any:
 
     indices = [i for i in range(len(heads)) if any(row[i] is not None for row in rows)]
     return wandb.Table(
-        columns=[heads[i] for i in indices],
+        columns=[visible(heads[i]) for i in indices],
         data=[[_plain(row[i]) for i in indices] for row in rows],
     )
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return visible(value)
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ class Experiment:
         samples = {"real, held out": real_grid(data)}
         samples |= {name: sample_grid(evaluation) for name, evaluation in names.items()}
         pairs = pair_sheets({name: evaluation.pairs for name, evaluation in names.items()})
-        command = " ".join(["zoo compare", *self.overrides])
+        command = shlex.join(["zoo", "compare", *self.overrides])
         title = self._title(data.name)
         written = write_report(self.run_dir, table, results, samples, title, command, pairs)
         if "wandb" in (self.cfg.logger or {}):

@@ -20,7 +20,7 @@ from eval.source.parallel import Parallel, devices
 from eval.study import loading
 from eval.study import protocol as protocols
 from eval.study.loading import plain_values
-from eval.table.formatting import notes, short, title_of
+from eval.table.formatting import machine, measured, notes, title_of
 from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.parts import exchanged
@@ -29,6 +29,7 @@ from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
+from zoo.system.text import one_line
 
 COLUMNS, ROWS = 10, 6
 """A grid shows the first 60 images: ten classes in a column each, where there are ten."""
@@ -155,9 +156,18 @@ def real_grid(data: ImageData) -> bytes:
 
 def summary(evaluation: Evaluation) -> str:
     """The numbers in lines for a terminal."""
-    lines = [f"{evaluation.result.subject.name}:"]
-    for name, value in evaluation.result.values.items():
-        beside = f" ({', '.join(notes(value))})" if notes(value) else ""
-        lines.append(f"  {title_of(name, value)}: {short(value.value)}{beside}")
-    lines += [f"  {name}: {reason}" for name, reason in evaluation.result.absent.items()]
-    return "\n".join(lines)
+    result = evaluation.result
+    lines = [f"{result.subject.name}:"]
+    for name, value in result.values.items():
+        beside = notes(value)
+        if value.column == "cost":
+            beside.append(f"on {machine(result.environment.machine)}")
+        brackets = f" ({', '.join(beside)})" if beside else ""
+        lines.append(f"  {title_of(name, value)}: {measured(value)}{brackets}")
+    lines += [f"  {name}: {reason}" for name, reason in result.absent.items()]
+    return "\n".join(map(_of_terminal, lines))
+
+
+def _of_terminal(line: str) -> str:
+    """The line with its indentation, and nothing that moves a terminal's cursor."""
+    return f"{'  ' * line.startswith('  ')}{one_line(line)}"
