@@ -123,7 +123,7 @@ def test_the_description_for_package_indexes_loads_and_links_from_anywhere(insta
     assert ("!", f"{REPOSITORY}/raw/main/docs/comparison.png") in links
     for _, link in links:
         assert link.startswith("https://"), link
-        own = re.match(rf"{REPOSITORY}/(raw|blob)/main/(.*)", link)
+        own = re.match(rf"{REPOSITORY}/(raw|blob)/main/([^#]*)", link)
         assert own is None or (ROOT / own[2]).exists(), link
 
 

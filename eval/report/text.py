@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eval.report.legend import legend
+from eval.result.record import Result
 from eval.table.column import Column
-from eval.table.formatting import date, machine, text_of
+from eval.table.formatting import date, machine, measured, notes, text_of, title_of
 from eval.table.ranking import ranks
 from eval.table.table import Table
 from eval.table.verdict import note as verdict_note
@@ -18,6 +19,7 @@ from zoo.system.text import (
     markdown_items,
     markdown_table,
     markdown_text,
+    one_line,
 )
 
 _BESIDE = (
@@ -26,6 +28,21 @@ _BESIDE = (
     "its count; NUMBER_floor, of NUMBER_floor_images held-out images; NUMBER_ceiling; "
     "NUMBER_chance."
 )
+_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
+_X = ()
+
+
+def comparison_title(data: str, table: Table, trainings: Sequence[int]) -> str:
+    """Such as "Two diffusion models on digits, one budget, three trainings each"."""
+    models = len(trainings)
+    title = f"One diffusion model on {data}"
+    if models > 1:
+        count = _WORDS.get(models, str(models)).capitalize()
+        title = f"{count} diffusion models on {data}"
+        title += ", one budget" if table.one_budget else ""
+    each = "" if models == 1 else " each"
+    alike = len(set(trainings)) == 1 and trainings[0] > 1
+    return title + (f", {_WORDS.get(trainings[0], trainings[0])} trainings{each}" if alike else "")
 
 
 def to_csv(table: Table) -> str:
@@ -41,18 +58,15 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table, title: str, command: str) -> str:
     """The table with its legend, budget, protocol and definitions."""
-    on_page = [i for i, column in enumerate(table.columns) if column.on_page]
-    cost = [i for i in on_page if table.columns[i].of_cost]
-    quality = [i for i in on_page if i not in cost]
-    lines = [f"# {markdown_text(title)}", "", *_made(table, command), "", *_rows(table, quality)]
-    lines += ["", "How to read it:", "", *markdown_items(legend(table))]
+    cost = [i for i, column in enumerate(table.columns) if column.on_page and column.of_cost]
+    lines = [f"# {markdown_text(title)}", "", *_made(table, command), "", *rows_markdown(table)]
     if table.mismatches:
         lines += ["", "**Forced: these rows differ in protocol or budget.**", ""]
         lines += markdown_items(map(str, table.mismatches))
     if table.warnings:
         lines += ["", "Warnings:", "", *markdown_items(table.warnings)]
     if cost:
-        lines += ["", "## What each model costs", "", *_rows(table, [0, *cost])]
+        lines += ["", "## What each model costs", "", *_rows(table, [0, *cost], marked=False)]
     lines += _verdicts(table)
     for heading, record in (("Budget", table.budget), ("Protocol", table.protocol)):
         items = [f"{field}: {text_of(value)}" for field, value in record.items() if value != ""]
@@ -60,6 +74,13 @@ def to_markdown(table: Table, title: str, command: str) -> str:
     lines += ["", "## What the columns mean", "", *_definitions(table)]
     lines += ["", markdown_text(_BESIDE)]
     return "\n".join(lines) + "\n"
+
+
+def rows_markdown(table: Table) -> list[str]:
+    """The lines of the table of quality, and of how it is read."""
+    columns = enumerate(table.columns)
+    lines = _rows(table, [i for i, column in columns if column.on_page and not column.of_cost])
+    return [*lines, "", "How to read it:", "", *markdown_items(legend(table))]
 
 
 def head(column: Column) -> str:
@@ -76,8 +97,11 @@ def _made(table: Table, command: str) -> list[str]:
     return [f"Made by {markdown_code(command)}{markdown_text(place)}."]
 
 
-def _rows(table: Table, indices: Sequence[int]) -> list[str]:
-    """One table: a number in each cell; what is beside a number stands below the table."""
+def _rows(table: Table, indices: Sequence[int], marked: bool = True) -> list[str]:
+    """One table: a number in each cell; what is beside a number stands below the table.
+
+    Names have their own notes where ``marked``, which is once.
+    """
     places = {i: ranks(table, i) for i in indices}
     rows, remarks = [], []
     for row, (name, cells) in enumerate(table.rows):
@@ -86,7 +110,7 @@ def _rows(table: Table, indices: Sequence[int]) -> list[str]:
             cell, text = cells[i], markdown_text(cells[i].text)
             if places[i][row].place:
                 text = Markdown(f"**{text}**")
-            note = cell.note.replace(" · ", ", ")
+            note = cell.note.replace(" · ", ", ") if i or marked else ""
             if isinstance(cell.value, str):
                 text = Markdown(f"{text} ({markdown_text(note)})") if note else text
             elif note:
@@ -118,3 +142,17 @@ def _verdicts(table: Table) -> list[str]:
     for metric, texts in sentences(table.verdicts).items():
         lines += ["", f"{markdown_text(titles[metric])}:", "", *markdown_items(texts)]
     return lines
+
+
+def summary(result: Result) -> str:
+    """The numbers in lines for a terminal."""
+    lines = []
+    for name, value in result.values.items():
+        beside = notes(value)
+        if value.column == "cost":
+            beside.append(f"on {machine(result.environment.machine)}")
+        brackets = f" ({', '.join(beside)})" if beside else ""
+        lines.append(f"{title_of(name, value)}: {measured(value)}{brackets}")
+    lines += [f"{name}: {reason}" for name, reason in result.absent.items()]
+    indented = [f"  {one_line(line)}" for line in lines]  # nothing moves a terminal's cursor
+    return "\n".join([f"{one_line(result.subject.name)}:", *indented])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
-from PIL import Image
 
 from eval.result.record import Result
 from eval.table.formatting import title_of
 from eval.table.table import Table
+from zoo.data.picture import picture
 from zoo.system.text import one_line, visible
 
 
@@ -43,11 +42,10 @@ def log_to_wandb(
         logged["verdicts"] = _table(*verdicts_table(table))
     for kind, images in (("samples", samples), ("nearest", pairs or {})):
         for name, data in images.items():
-            picture = Image.open(io.BytesIO(data)).convert("RGB")
             key = f"{kind}/{file_name(name)}"
             while key in logged:  # two names that differ in what files cannot be called
                 key += "_"
-            logged[key] = wandb.Image(picture, caption=visible(name))
+            logged[key] = wandb.Image(picture(data), caption=visible(name))
     run = logger.experiment
     run.log(logged)
     for result in results:

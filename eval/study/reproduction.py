@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from eval.result.record import Result
 from eval.study.evaluation import evaluation
 from zoo import entry, paths
 from zoo.checkpoint import published
-from zoo.command.overrides import key_of, quoted
+from zoo.command.overrides import command_line, key_of, quoted
 from zoo.system.errors import explain
 from zoo.system.files import write_atomically
 from zoo.system.text import one_line
@@ -43,7 +42,7 @@ def reproduce(cfg: DictConfig) -> Path:
     evaluate: Evaluate = lambda cfg: evaluation(cfg).result  # noqa: E731
     outcomes = run(rows, own, folder, evaluate, _path(cfg.weights))
     keys = [f"table={table.name}", *([f"rows=[{','.join(cfg.rows)}]"] if cfg.rows else [])]
-    write(folder, table, outcomes, shlex.join(["zoo", "reproduce", *keys, *own]))
+    write(folder, table, outcomes, command_line("reproduce", [*keys, *own]))
     runnable = [o for o in outcomes if not lacking(o.row, own, _path(cfg.weights))]
     nothing = bool(runnable) and all(o.value is None for o in runnable)  # such as num_images=0
     if nothing or any(outcome.verdict == NOT_REPRODUCED for outcome in outcomes):

@@ -13,7 +13,6 @@ import pytest
 import torch
 from markdown_it import MarkdownIt
 
-from eval.measure import Evaluation
 from eval.papers import report as papers
 from eval.papers.judge import NOT_RUN, REPRODUCED, Outcome
 from eval.papers.table import PaperRow, PaperTable
@@ -23,9 +22,8 @@ from eval.report.curves import curves
 from eval.report.latex import to_latex
 from eval.report.page import page
 from eval.report.picture import png, side_by_side
-from eval.report.text import to_csv, to_markdown
+from eval.report.text import summary, to_csv, to_markdown
 from eval.study import rosetta, sweep
-from eval.study.evaluation import summary
 from eval.study.sweep_picture import Point, picture
 from eval.table import compare, trainings
 
@@ -234,8 +232,7 @@ def test_latex_has_the_commands_of_a_plain_table(rows, name):
 
 
 def test_a_terminal_gets_a_line_for_each_number(rows):
-    images = torch.zeros(0, 1, 2, 2)
-    text = summary(Evaluation(rows[0], images, images))
+    text = summary(rows[0])
     assert len(text.splitlines()) == 1 + len(rows[0].values) + len(rows[0].absent)
     assert all(letter.isprintable() for line in text.splitlines() for letter in line)
 
