@@ -7,6 +7,7 @@ path with an equals sign. Nobody thinks of that before the first error.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -16,6 +17,7 @@ from zoo.command.help import options
 from zoo.command.overrides import key_of, quoted, split_list
 from zoo.command.types import kind_of
 
+_NAME = r"(\+\+?|~)?[A-Za-z_][\w-]*([./][\w-]+)*(@[\w.-]*(:[\w.-]*)?)?"  # hydra's @ is a package
 _OPTIONAL = ("callbacks", "logger")  # groups that a training can do without
 _FIRST = {
     "sample": "checkpoint", "evaluate": "checkpoint", "sweep": "checkpoint", "rosetta": "images",
@@ -56,6 +58,8 @@ def _prepared(verb: str, override: str, defaults: Mapping[str, Any], multirun: b
         key = _FIRST.get(verb)
         hint = f"; did you mean {key}={override}?" if key and not override.startswith("+") else ""
         raise ValueError(f"'{override}' is no key=value{hint}")
+    if not re.fullmatch(_NAME, name.strip(), re.ASCII):
+        raise ValueError(f"'{name}' is no key: keys are words with dots, such as sampler.num_steps")
     key = key_of(override)
     if (paths.configs() / key).is_dir():
         return _choice(name, key, value, defaults, multirun)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import paths
 from zoo.command.overrides import key_of, quoted
-from zoo.system.errors import explain
+from zoo.system.errors import explain, suggestion
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -88,6 +89,28 @@ def check(config: DictConfig, needs: Sequence[str] | None = None) -> None:
     if needs is not None:
         check_complete(values, needs)
     check_values(values, here=needs is not None)
+
+
+def check_added(config: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
+    """Refuses a ``+key`` that the verb does not read and that no other value refers to.
+
+    Args:
+        config: composed with the overrides.
+        config_name: the primary config's file name without ``.yaml``.
+        overrides: as hydra got them.
+
+    Raises:
+        ValueError: see above.
+    """
+    from omegaconf import OmegaConf
+
+    added = {key_of(o).partition(".")[0] for o in overrides if o.startswith("+")} & set(config)
+    if not added:
+        return
+    known, text = [str(key) for key in compose(config_name)], OmegaConf.to_yaml(config)
+    for key in sorted(added.difference(known)):
+        if not re.search(rf"\$\{{{key}\b", text):
+            raise ValueError(f"+{key}: nothing reads this key" + suggestion(key, known))
 
 
 def register_resolvers() -> None:

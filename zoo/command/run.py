@@ -17,10 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from zoo import paths
 from zoo.command.arguments import prepared
 from zoo.command.chosen_keys import chosen_keys
-from zoo.command.compose import VERSION_BASE, check, compose, known_keys, register_resolvers
+from zoo.command.compose import (
+    VERSION_BASE,
+    check,
+    check_added,
+    compose,
+    known_keys,
+    register_resolvers,
+)
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
-from zoo.system.errors import explain
+from zoo.system.errors import explain, leave
 from zoo.system.progress import busy
 
 if TYPE_CHECKING:
@@ -145,9 +152,12 @@ def _check_each(verb: Verb, overrides: Sequence[str], folders: Sequence[str]) ->
 def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
 
+    from hydra.core.hydra_config import HydraConfig
+
     def call(cfg: DictConfig) -> Any:
         try:
             check(cfg, verb.needs)
+            check_added(cfg, verb.config, HydraConfig.get().overrides.task)
             _settle_run_dir(cfg)
             module, _, function = verb.task.partition(":")
             with busy(f"zoo {verb.name}: loading torch and lightning"):
@@ -194,5 +204,4 @@ def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> 
     line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, known_keys)
     if line is None:
         raise error
-    print(f"zoo {verb}: {line}", file=sys.stderr)
-    raise SystemExit(2) from error
+    leave(f"zoo {verb}", line)

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
+from zoo.command.annotation import NODE
 from zoo.system.hardware import check_device
 
 
@@ -74,6 +75,8 @@ Checkpoint = Annotated[Text, _here(checkpoint_file)]
 Data = Annotated[Text, _here(_data_exists)]
 OutputFolder = Annotated[Text, _here(_can_be_a_folder)]
 Labels = int | Text | Annotated[list[int | Text], MinLen(1)]
+
+_SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold parts by name
 
 KEYS: dict[str, Any] = {
     "seed": Seed,
@@ -158,7 +161,11 @@ KEYS: dict[str, Any] = {
 
 
 def kind_of(key: str) -> Any:
-    """The type that ``KEYS`` has for a key; None where it has none."""
+    """The type of a key by ``KEYS``, or as the place of a group's config; None for others."""
     key = key.removeprefix("protocol.")
     key = re.sub(r"^guidance(\.guidance)+\.", "guidance.", key)
-    return KEYS.get(key)
+    if key in KEYS:
+        return KEYS[key]
+    if (paths.configs() / key).is_dir():
+        return dict | None
+    return NODE | None if re.fullmatch(rf"({'|'.join(_SEVERAL)})\.\w+", key) else None

@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import NoReturn
 
 from zoo import paths
+
+_LONGEST = 3000  # letters of a message, whatever somebody's value was
+_READERS = ("hydra", "omegaconf", "antlr4", "yaml")  # which read what a user wrote
+
+
+def leave(where: str, message: str) -> NoReturn:
+    """Ends the process with code 2 and one line on stderr, ``where: message``.
+
+    Raises:
+        SystemExit: always.
+    """
+    print(f"{where}: {printable(message)}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def printable(message: str) -> str:
+    r"""A message as one line: control signs are written out, and the middle of a book is left out.
+
+    >>> print(printable("no sampler called 'a\rb'"))
+    no sampler called 'a\rb'
+    """
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    if len(text) > _LONGEST:
+        return f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
+    return text
 
 
 def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None:
@@ -29,12 +56,34 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
         if kind == "MissingMandatoryValue":
             return _missing(str(error))
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
-        return _unreadable(str(override)) if override else _one_line(str(error))
+        return _unreadable(str(override)) if override else _one_line(str(error)) or kind
     if isinstance(error, ValueError):
         return _one_line(str(error))
     if isinstance(error, OSError):
         return _one_line(str(error)) or kind
+    if _is_out_of_memory(error):
+        return f"not enough memory: {_one_line(str(error)).partition('. ')[0] or kind}"
+    if _raised_by(error, _READERS):
+        if isinstance(error, RecursionError):
+            return "a value or a config is nested too deeply, or holds itself"
+        return f"cannot be read: {kind} {_one_line(str(error))}".rstrip()
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch asked for more than there is."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+def _raised_by(error: Exception, packages: Iterable[str]) -> bool:
+    """Whether one of these packages raised an error, not something that it called."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    home = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
+    return home.partition(".")[0] in packages
 
 
 def suggestion(name: str, possible: Iterable[str]) -> str:
@@ -112,9 +161,8 @@ def _not_built(error: Exception) -> str | None:
 def _one_line(message: str) -> str:
     """One line of a message of several, without omegaconf's postscript and hydra's links."""
     lines = []
-    for line in message.removeprefix("ValueError raised while resolving interpolation: ").split(
-        "\n"
-    ):
+    message = re.sub(r"^\w+ (raised )?while resolving interpolation: ", "", message)
+    for line in message.split("\n"):
         line = line.strip()
         if line.startswith(("full_key:", "object_type=", "reference_type=", "See https://")):
             continue
