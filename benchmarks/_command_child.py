@@ -41,7 +41,14 @@ class Outcome:
     """What it wrote, relative to its folder."""
 
 
-KINDS = ("ran", "refused in one line", "traceback", "more than one line", "timeout", "wrong meaning")
+KINDS = (
+    "ran",
+    "refused in one line",
+    "traceback",
+    "more than one line",
+    "timeout",
+    "wrong meaning",
+)
 
 
 @dataclass
@@ -131,7 +138,9 @@ def _redirect(streams: str, folder: Path) -> None:
     encoding = streams if streams in ("ascii", "latin-1") else "utf-8"
     for number, name in ((1, "stdout"), (2, "stderr")):
         errors = "backslashreplace" if name == "stderr" else "strict"
-        file = io.TextIOWrapper(os.fdopen(number, "wb"), encoding, errors, line_buffering=number == 2)
+        file = io.TextIOWrapper(
+            os.fdopen(number, "wb"), encoding, errors, line_buffering=number == 2
+        )
         setattr(sys, name, file)
         if streams == f"closed {name}":
             setattr(sys, name, None)
@@ -176,9 +185,15 @@ def _kind(outcome: Outcome, folder: Path) -> str:
     if outcome.code == 0 or (outcome.code == 1 and not said):
         record = folder.parent / f"{folder.name}.configs"
         configs = yaml.safe_load(record.read_text()) if record.exists() else []
-        outcome.reason = meaning.reason(outcome.line, configs, outcome.stdout, outcome.files, folder)
+        outcome.reason = meaning.reason(
+            outcome.line, configs, outcome.stdout, outcome.files, folder
+        )
         return "wrong meaning" if outcome.reason else "ran"
-    words = [text for text in said.splitlines() if not text.startswith(f"zoo {outcome.line.verb}: loading")]
+    words = [
+        text
+        for text in said.splitlines()
+        if not text.startswith(f"zoo {outcome.line.verb}: loading")
+    ]
     if outcome.code == 120 or outcome.line.streams.startswith(("full", "broken", "closed")):
         return "more than one line" if len(words) > 1 else "refused in one line"
     if len(words) != 1 or not words[0].partition(": ")[2].strip():

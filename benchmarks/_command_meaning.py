@@ -15,12 +15,27 @@ from _command_grammar import Line
 from zoo import paths
 from zoo.command.overrides import key_of, split_list
 
-_SHOWS = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
+_SHOWS = (
+    "--help",
+    "-h",
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--hydra-help",
+    "--version",
+    "--shell-completion",
+    "-sc",
+)
 _READS_NOTHING = ("list", "doctor")
 
 
 def reason(
-    line: Line, configs: Sequence[Mapping[str, Any]], stdout: str, files: Sequence[str], folder: Path
+    line: Line,
+    configs: Sequence[Mapping[str, Any]],
+    stdout: str,
+    files: Sequence[str],
+    folder: Path,
 ) -> str:
     """Why a success is one of another meaning; empty where it is right."""
     if any(file.endswith("pwned") for file in files):
@@ -49,10 +64,17 @@ def _values(line: Line, config: Mapping[str, Any]) -> str:
             overrides.pop(key_of(argument), None)
             overrides[key_of(argument)] = argument
     for key, argument in overrides.items():
-        if re.search(r"=\w+\(", argument) or key.startswith("hydra") or "$" in argument or "@" in argument.partition("=")[0]:
+        if (
+            re.search(r"=\w+\(", argument)
+            or key.startswith("hydra")
+            or "$" in argument
+            or "@" in argument.partition("=")[0]
+        ):
             continue
         value = argument.partition("=")[2]
-        if (paths.configs() / key).is_dir() or any((paths.configs() / key.replace(".", "/")).glob("*.yaml")):
+        if (paths.configs() / key).is_dir() or any(
+            (paths.configs() / key.replace(".", "/")).glob("*.yaml")
+        ):
             if wrong := _choice(key, value, config, argument.startswith("~")):
                 return wrong
             continue
@@ -60,9 +82,12 @@ def _values(line: Line, config: Mapping[str, Any]) -> str:
         if argument.startswith("~"):
             if exists and key not in ("callbacks", "logger"):
                 return f"{argument}: the key is still there"
-        elif line.verb == "sweep" and len(split_list(value)) > 1:
-            continue
-        elif line.verb in ("compare", "reproduce") and any(key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in overrides if o != key):
+        elif (line.verb == "sweep" and len(split_list(value)) > 1) or (
+            line.verb in ("compare", "reproduce")
+            and any(
+                key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in overrides if o != key
+            )
+        ):
             continue
         elif not exists:
             return f"{argument[:80]}: the key is nowhere"
@@ -132,7 +157,9 @@ def _choice(key: str, value: str, config: Mapping[str, Any], removed: bool) -> s
     node, exists = _at(config, key.replace("/", "."))
     names = [name.strip("[]' \"") for name in value.split(",")]
     if removed or value in ("null", "[]", ""):
-        return f"{key}={value}: it is still there" if removed and node and "_target_" in node else ""
+        return (
+            f"{key}={value}: it is still there" if removed and node and "_target_" in node else ""
+        )
     file = paths.configs() / key / f"{names[0]}.yaml"
     if not file.is_file():
         return ""  # one of a user's own, or of another package

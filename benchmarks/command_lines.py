@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,7 +25,7 @@ from typing import Any
 
 import torch
 from _command_child import KINDS, Child, Outcome, no_network, start
-from _command_grammar import VERBS, Line, furnish, keys, lines, BASES
+from _command_grammar import BASES, VERBS, Line, furnish, keys, lines
 from _golden import read
 from _table import write
 

@@ -16,7 +16,10 @@ from zoo.command.signature import signature
 from zoo.command.types import kind_of
 from zoo.system.errors import suggestion
 
-_OWN = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # hydra's, beside a target
+_OWN: dict[str, Any] = {  # hydra's, beside a target
+    "_target_": str, "_partial_": bool, "_recursive_": bool, "_args_": list,
+    "_convert_": Literal["none", "partial", "object", "all"],
+}  # fmt: skip
 _NOT_HERE = ("axes", "hydra")  # of the verbs' own making
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -82,6 +85,7 @@ def _check_node(key: str, node: dict[str, Any], here: bool) -> None:
     known = signature(target) if isinstance(target, str) else None
     for name, value in node.items():
         if name in _OWN:
+            _check(f"{key}.{name}", value, _OWN[name], here)
             continue
         argument = known.arguments.get(name) if known else None
         if known is not None and argument is None and known.closed and value is not None:
@@ -99,15 +103,24 @@ def check_value(key: str, value: Any, kind: Any, here: bool = False) -> None:
     Raises:
         ValueError: naming the key, what was expected, and what was got.
     """
+    if _is_too_large(value):
+        raise ValueError(f"{key}={written(value)}: too large a number")
     try:
         _adapter(kind).validate_python(value, context={} if here else None)
     except ValidationError as error:
         causes = [e["ctx"]["error"] for e in error.errors() if "error" in e.get("ctx", {})]
-        reason = str(causes[-1]) if causes and isinstance(value, str) else ""
+        reason = str(causes[-1]) if causes and isinstance(value, str | int) else ""
         reason = reason.removeprefix(f"{value}: ") or f"expected {words(kind)}"
         if isinstance(value, float) and not math.isfinite(value):
             reason = reason.replace("a number", "a finite number")
         raise ValueError(f"{key}={written(value)}: {reason}") from None
+
+
+def _is_too_large(value: Any) -> bool:
+    """Whether a whole number, or one of a list, needs more than the 64 bits that tensors have."""
+    if isinstance(value, list):
+        return any(map(_is_too_large, value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +93,9 @@ def check(config: DictConfig, needs: Sequence[str] | None = None) -> None:
 
 
 def check_added(config: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
-    """Refuses a ``+key`` that the verb does not read and that no other value refers to.
+    """Refuses a key that the verb does not read and that no other value refers to.
+
+    Keys of other verbs pass where a config brings them: an experiment is for several verbs.
 
     Args:
         config: composed with the overrides.
@@ -104,13 +107,25 @@ def check_added(config: DictConfig, config_name: str, overrides: Sequence[str]) 
     """
     from omegaconf import OmegaConf
 
-    added = {key_of(o).partition(".")[0] for o in overrides if o.startswith("+")} & set(config)
-    if not added:
+    added = {key_of(o).partition(".")[0] for o in overrides if o.startswith("+")}
+    foreign = {str(key) for key in config} - _keys_of_all_verbs()
+    if not (suspects := (added | foreign) & {str(key) for key in config}):
         return
     known, text = [str(key) for key in compose(config_name)], OmegaConf.to_yaml(config)
-    for key in sorted(added.difference(known)):
-        if not re.search(rf"\$\{{{key}\b", text):
-            raise ValueError(f"+{key}: nothing reads this key" + suggestion(key, known))
+    for key in sorted(suspects.difference(known)):
+        if not re.search(rf"\$\{{{re.escape(key)}\b", text):
+            raise ValueError(f"{key}: nothing reads this key" + suggestion(key, known))
+
+
+@functools.cache
+def _keys_of_all_verbs() -> set[str]:
+    """The groups, and the highest level of every primary config and experiment."""
+    keys = {folder.name for folder in paths.configs().iterdir() if folder.is_dir()}
+    for file in paths.configs().rglob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        if file.parent == paths.configs() or text.startswith("# @package _global_"):
+            keys |= set(re.findall(r"^(\w+):", text, re.MULTILINE))
+    return keys
 
 
 def register_resolvers() -> None:

@@ -27,7 +27,7 @@ from zoo.command.compose import (
 )
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
-from zoo.system.errors import explain, leave
+from zoo.system.errors import explain, leave, unknown_key
 from zoo.system.progress import busy
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     parser = get_args_parser()
     parser.error = functools.partial(_refuse, verb.name)  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(arguments)  # flags may follow overrides
+    if args.package and args.package not in (keys := known_keys(verb.config, args.overrides)):
+        raise ValueError(unknown_key(args.package, keys))
     defaults = groups(paths.configs() / f"{verb.config}.yaml")
     args.overrides = prepared(verb.name, args.overrides, defaults, args.multirun)
     values = {key.lstrip("+~"): text for key, _, text in (o.partition("=") for o in args.overrides)}
@@ -151,7 +153,6 @@ def _check_each(verb: Verb, overrides: Sequence[str], folders: Sequence[str]) ->
 
 def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
-
     from hydra.core.hydra_config import HydraConfig
 
     def call(cfg: DictConfig) -> Any:

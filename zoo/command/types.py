@@ -18,16 +18,17 @@ from pydantic import AfterValidator, ValidationInfo
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
-from zoo.system.hardware import check_device
+from zoo.system.errors import SEVERAL
+from zoo.system.hardware import check_device, check_processes
 
 
-def _here(check: Callable[[str], object]) -> AfterValidator:
+def _here(check: Callable[[Any], object]) -> AfterValidator:
     """A validator of what depends on this machine, for values that are about to be used.
 
     It passes whatever is not: a config may be composed where its files are not.
     """
 
-    def validate(value: str, info: ValidationInfo) -> str:
+    def validate(value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
             check(value)
         return value
@@ -58,11 +59,31 @@ def _can_be_a_folder(path: str) -> None:
         raise ValueError(f"{path}: cannot be made, for {place} is a file")
 
 
+def _suffix(path: str) -> str:
+    """Passes what is written to; a folder's name may have a dot, as in ``run-1.5``."""
+    suffix = Path(path).suffix
+    if suffix in _FILES or not re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]*", suffix):
+        return path
+    raise ValueError("images go to .png, .npz or a folder, weights to .safetensors")
+
+
+def _can_be_written(path: str) -> None:
+    place = Path(path)
+    if place.suffix not in _FILES:
+        _can_be_a_folder(path)
+    elif place.is_dir():
+        raise ValueError(f"{path}: cannot be written, for it is a folder")
+    else:
+        _can_be_a_folder(str(place.parent))
+
+
 def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("text without null characters")
     return value
 
+
+_FILES = (".png", ".npz", ".safetensors")
 
 Text = Annotated[str, MinLen(1), AfterValidator(_text)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
@@ -73,10 +94,10 @@ Existing = Annotated[Text, _here(_exists)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
 Data = Annotated[Text, _here(_data_exists)]
+Processes = Annotated[Count, _here(check_processes)]
+Output = Annotated[Text, AfterValidator(_suffix), _here(_can_be_written)]
 OutputFolder = Annotated[Text, _here(_can_be_a_folder)]
 Labels = int | Text | Annotated[list[int | Text], MinLen(1)]
-
-_SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold parts by name
 
 KEYS: dict[str, Any] = {
     "seed": Seed,
@@ -91,11 +112,11 @@ KEYS: dict[str, Any] = {
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
     "precision": Literal["auto", "32-true", "32", "bf16-mixed"] | int,
     "device": Device,
-    "devices": Count,
+    "devices": Processes,
     "trust": list[Text],
     "name": Text | None,
-    "out": Text | None,
-    "keep": OutputFolder | None,
+    "out": Output | None,
+    "keep": Output | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoint | None,
     "images": Existing | None,
@@ -142,7 +163,9 @@ KEYS: dict[str, Any] = {
     "data.condition": Literal["label", "caption", "none"],
     "data.on_broken": Literal["stop", "skip"],
     "trainer.accelerator": Device,
-    "trainer.devices": Count | Literal["auto"] | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
+    "trainer.devices": Processes
+    | Literal["auto"]
+    | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
     "trainer.num_nodes": Count,
     "trainer.precision": Literal[
         "auto", "32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16",
@@ -168,4 +191,4 @@ def kind_of(key: str) -> Any:
         return KEYS[key]
     if (paths.configs() / key).is_dir():
         return dict | None
-    return NODE | None if re.fullmatch(rf"({'|'.join(_SEVERAL)})\.\w+", key) else None
+    return NODE | None if re.fullmatch(rf"({'|'.join(SEVERAL)})\.\w+", key) else None

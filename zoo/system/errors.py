@@ -11,6 +11,7 @@ from typing import NoReturn
 from zoo import paths
 
 _LONGEST = 3000  # letters of a message, whatever somebody's value was
+SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold parts by name
 _READERS = ("hydra", "omegaconf", "antlr4", "yaml")  # which read what a user wrote
 
 
@@ -52,21 +53,30 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
     if home in ("hydra", "omegaconf"):
         unknown = re.match(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
         if unknown:
-            return _unknown_key(unknown.group(1), known_keys())
+            return unknown_key(unknown.group(1), known_keys())
         if kind == "MissingMandatoryValue":
             return _missing(str(error))
+        removed = re.match(r"Key '(\w+)' is not in struct|Missing key (\w+)", str(error))
+        if removed:
+            return f"{removed.group(1) or removed.group(2)} is missing: `~` removed it"
+        chosen = re.match(r"Multiple values for (\S+)\. ", str(error))
+        if chosen:
+            return f"{chosen.group(1)} is chosen already: leave the + out"
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
-        return _unreadable(str(override)) if override else _one_line(str(error)) or kind
+        return _unreadable(str(override)) if override else _one_line(str(error)) or _cause(error)
     if isinstance(error, ValueError):
         return _one_line(str(error))
     if isinstance(error, OSError):
         return _one_line(str(error)) or kind
     if _is_out_of_memory(error):
-        return f"not enough memory: {_one_line(str(error)).partition('. ')[0] or kind}"
+        reason = _one_line(str(error)).partition(". ")[0]
+        return f"not enough memory: {reason}" if reason else "not enough memory"
+    if _raised_by(error, ["lightning"]):
+        return _one_line(str(error)) or kind
     if _raised_by(error, _READERS):
         if isinstance(error, RecursionError):
             return "a value or a config is nested too deeply, or holds itself"
-        return f"cannot be read: {kind} {_one_line(str(error))}".rstrip()
+        return f"cannot be read: {_cause(error)}"
     return None
 
 
@@ -77,7 +87,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
-def _raised_by(error: Exception, packages: Iterable[str]) -> bool:
+def _raised_by(error: BaseException, packages: Iterable[str]) -> bool:
     """Whether one of these packages raised an error, not something that it called."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
@@ -96,6 +106,13 @@ def suggestion(name: str, possible: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def _cause(error: BaseException) -> str:
+    """What was raised first, where the last error has no words of its own."""
+    while not str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__} {_one_line(str(error))}".rstrip()
+
+
 def _missing(message: str) -> str:
     key = message.partition("\n")[0].removeprefix("Missing mandatory value: ")
     return f"{key} is missing: give {key}=..."
@@ -110,12 +127,16 @@ def _unreadable(override: str) -> str:
         reason = "a bracket is not closed"
     elif "'" in bare or '"' in bare:
         reason = "a quotation mark is not closed"
+    elif re.search(r"[\[,]\s*,|,\s*\]", bare):
+        reason = "a list has an empty place"
     return f"cannot read '{override}': {reason}"
 
 
 def _unknown_config(error: Exception) -> str:
     missing = str(getattr(error, "missing_cfg_file", None) or "")
     group, _, name = missing.strip("/").rpartition("/")
+    if group.startswith("."):
+        return f"no config called '{missing}'"
     options = [n for n in sorted(getattr(error, "options", None) or []) if n[:1] != "_"]
     if group and not options:  # hydra lists them for a single choice only
         options = sorted(file.stem for file in (paths.configs() / group).glob("[!_]*.yaml"))
@@ -126,10 +147,13 @@ def _unknown_config(error: Exception) -> str:
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
 
 
-def _unknown_key(key: str, keys: list[str]) -> str:
-    if key in keys and key.count(".") > 1:  # of a config that another choice would bring in
+def unknown_key(key: str, keys: list[str]) -> str:
+    """The line on a key that a config lacks, with those that may have been meant."""
+    if key in keys and key.split(".")[0] in SEVERAL and key.count(".") > 1:
         group, name, _ = key.split(".", 2)
         return f"'{key}' belongs to {name}, which is not chosen: add it to {group}=[...]"
+    if key in keys:
+        return f"unknown key '{key}': `~` removed it"
     parent, _, last = key.rpartition(".")
     prefix = f"{parent}." if parent else ""
     siblings = [k for k in keys if k.startswith(prefix) and "." not in k[len(prefix) :]]
@@ -148,7 +172,7 @@ def _not_built(error: Exception) -> str | None:
     cause = error.__cause__
     place = re.search(r"full_key: (\S+)", str(error))
     where = f" (building '{place.group(1)}')" if place else ""
-    if isinstance(cause, ValueError | OSError):
+    if isinstance(cause, ValueError | OSError) or (cause and _raised_by(cause, ["lightning"])):
         return _one_line(str(cause)) + where
     if isinstance(cause, TypeError) and "argument" not in str(cause):
         return None  # not a wrong key but a mistake of ours inside a constructor
