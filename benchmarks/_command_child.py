@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -87,7 +88,9 @@ def start(line: Line, folder: Path) -> Child:
     before = _files(folder)
     sys.stdout.flush()
     sys.stderr.flush()
-    process = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # later Pythons warn where there are threads, which rest
+        process = os.fork()
     if process == 0:
         os._exit(_child(line, folder))
     return Child(line, folder, process, time.monotonic(), before)
@@ -113,7 +116,9 @@ def _child(line: Line, folder: Path) -> int:
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     os.environ["ZOO_CACHE"] = str(folder.parent / f"{folder.name}.cache")
+    os.environ.pop("PYTEST_CURRENT_TEST", None)
     os.environ.update(line.environment)
+    _pythons_own_warnings()
     _redirect(line.streams, folder)
     code = _run(line, folder.parent / f"{folder.name}.configs")
     for stream in (sys.stdout, sys.stderr):
@@ -123,6 +128,13 @@ def _child(line: Line, folder: Path) -> int:
         except (OSError, ValueError):
             code = code or 120  # as Python's own end does
     return code
+
+
+def _pythons_own_warnings() -> None:
+    warnings.resetwarnings()
+    hidden = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+    for category in hidden:
+        warnings.simplefilter("ignore", category)
 
 
 def _redirect(streams: str, folder: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,36 +65,50 @@ def _values(line: Line, config: Mapping[str, Any]) -> str:
             overrides.pop(key_of(argument), None)
             overrides[key_of(argument)] = argument
     for key, argument in overrides.items():
-        if (
-            re.search(r"=\w+\(", argument)
-            or key.startswith("hydra")
-            or "$" in argument
-            or "@" in argument.partition("=")[0]
-        ):
+        if not _is_literal(key, argument):
             continue
-        value = argument.partition("=")[2]
-        if (paths.configs() / key).is_dir() or any(
-            (paths.configs() / key.replace(".", "/")).glob("*.yaml")
-        ):
-            if wrong := _choice(key, value, config, argument.startswith("~")):
-                return wrong
+        value, removed = argument.partition("=")[2], argument.startswith("~")
+        if _is_group(key):
+            wrong = _choice(key, value, config, removed)
+        elif _is_rewritten(line.verb, key, value, overrides):
             continue
-        node, exists = _at(config, key)
-        if argument.startswith("~"):
-            if exists and key not in ("callbacks", "logger"):
-                return f"{argument}: the key is still there"
-        elif (line.verb == "sweep" and len(split_list(value)) > 1) or (
-            line.verb in ("compare", "reproduce")
-            and any(
-                key.startswith(f"{o}.") or o.startswith(f"{key}.") for o in overrides if o != key
-            )
-        ):
-            continue
-        elif not exists:
-            return f"{argument[:80]}: the key is nowhere"
-        elif not any(_same(node, reading) for reading in _readings(value)):
-            return f"{argument[:80]} became {node!r:.80}"
+        else:
+            wrong = _value(key, value, config, removed)
+        if wrong:
+            return f"{argument[:80]}: {wrong}"
     return ""
+
+
+def _is_literal(key: str, argument: str) -> bool:
+    """Whether an argument says what is expected: no interpolation, function or package."""
+    if re.search(r"=\w+\(", argument) or "$" in argument or "@" in argument.partition("=")[0]:
+        return False
+    return not key.startswith("hydra")
+
+
+def _is_group(key: str) -> bool:
+    folder = paths.configs() / key.replace(".", "/")
+    return (paths.configs() / key).is_dir() or any(folder.glob("*.yaml"))
+
+
+def _is_rewritten(verb: str, key: str, value: str, keys: Iterable[str]) -> bool:
+    """Whether a verb makes something else of it: an axis of a sweep, a setting of a row."""
+    if verb == "sweep":
+        return len(split_list(value)) > 1
+    return verb in ("compare", "reproduce") and any(
+        key.startswith(f"{k}.") or k.startswith(f"{key}.") for k in keys
+    )
+
+
+def _value(key: str, value: str, config: Mapping[str, Any], removed: bool) -> str:
+    node, exists = _at(config, key)
+    if removed:
+        kept = exists and key not in ("callbacks", "logger")
+        return "the key is still there" if kept else ""
+    if not exists:
+        return "the key is nowhere"
+    same = any(_same(node, reading) for reading in _readings(value))
+    return "" if same else f"it became {node!r:.80}"
 
 
 def _at(config: Any, key: str) -> tuple[Any, bool]:
@@ -118,17 +133,11 @@ def _readings(text: str) -> list[Any]:
         readings.append(bare[1:-1].replace(f"\\{bare[0]}", bare[0]))
     else:
         for form in (bare, f"[{bare}]"):
-            try:
+            with contextlib.suppress(yaml.YAMLError, ValueError):
                 readings.append(yaml.safe_load(form))
-            except (yaml.YAMLError, ValueError):
-                pass
-        try:
-            readings.append(int(bare))
-        except ValueError:
-            try:
-                readings.append(float(bare))
-            except ValueError:
-                pass
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                readings.append(kind(bare))
         if bare.lower() == "null" or not bare:
             readings.append(None)
     if bare.startswith("~/"):
@@ -157,19 +166,17 @@ def _choice(key: str, value: str, config: Mapping[str, Any], removed: bool) -> s
     node, exists = _at(config, key.replace("/", "."))
     names = [name.strip("[]' \"") for name in value.split(",")]
     if removed or value in ("null", "[]", ""):
-        return (
-            f"{key}={value}: it is still there" if removed and node and "_target_" in node else ""
-        )
+        return "it is still there" if removed and node and "_target_" in node else ""
     file = paths.configs() / key / f"{names[0]}.yaml"
     if not file.is_file():
         return ""  # one of a user's own, or of another package
     first = yaml.safe_load(file.read_text()) or {}
     if key in ("metric", "extractor"):
-        return "" if set(names) <= set(node or {}) else f"{key}={value}: it has {list(node or {})}"
+        return "" if set(names) <= set(node or {}) else f"it has {list(node or {})}"
     target = first.get("_target_")
     if target and (not isinstance(node, Mapping) or node.get("_target_") != target):
-        return f"{key}={value} became {node!r:.80}"
-    return "" if exists or not target else f"{key}={value}: it is nowhere"
+        return f"it became {node!r:.80}"
+    return "" if exists or not target else "it is nowhere"
 
 
 def _written(line: Line, config: Mapping[str, Any], files: Sequence[str], folder: Path) -> str:
@@ -191,7 +198,8 @@ def _written(line: Line, config: Mapping[str, Any], files: Sequence[str], folder
         return "" if (folder / out).is_file() else f"wrote no {out}"
     promised = {
         "train": "model.safetensors", "evaluate": "result.json", "compare": "results.csv",
-        "sweep": "sweep.csv", "statistics": "", "rosetta": "rosetta.md", "reproduce": "reproduce.md",
+        "sweep": "sweep.csv", "statistics": "", "rosetta": "rosetta.md",
+        "reproduce": "reproduce.md",
     }  # fmt: skip
     if line.verb not in promised:
         return ""

@@ -14,9 +14,9 @@ from PIL import Image
 from zoo import paths
 
 NUMBERS = [
-    "-1", "0", "1", "2", "3", "7", "1.5", "0.001", "1000000000000", "2.0", "-0.0", "1e-400", "1e400",
-    "1" + "0" * 30, "-1" + "0" * 30, "nan", "inf", "-inf", "9223372036854775808", "4294967296", "1_0", "0x10",
-    "007", "1e3", "٣", "½",
+    "-1", "0", "1", "2", "3", "7", "1.5", "0.001", "1000000000000", "2.0", "-0.0", "1e-400",
+    "1e400", "1" + "0" * 30, "-1" + "0" * 30, "nan", "inf", "-inf", "9223372036854775808",
+    "4294967296", "1_0", "0x10", "007", "1e3", "٣", "½",
 ]  # fmt: skip
 WORDS = [
     "", "null", "true", "False", "yes", "auto", "none", "~", "-", ".", "..", "/", "*", "?", "@",
@@ -46,8 +46,8 @@ PATHS = [
     "~nobody/x", "pictures/../pictures", "nowhere/deep", "text.txt/below", "a=b", "with space",
     "openai.pt", "evil.pt", "torn.npz", "short.npz", "loop", "dangling", "n" * 300, "fifo.d",
     "digits/ddpm", "digits/autoencoder", "digits/small_clip", "digits/noisy", "digits",
-    "archive.zip", "broken.zip", "table.parquet", "text.parquet", "list.yaml", "tabs.yaml", "own", "out.jpg",
-    "out.PNG", "out.npz", "new/folder", "new/", ".png", "out.tar.gz",
+    "archive.zip", "broken.zip", "table.parquet", "text.parquet", "list.yaml", "tabs.yaml", "own",
+    "out.jpg", "out.PNG", "out.npz", "new/folder", "new/", ".png", "out.tar.gz",
 ]  # fmt: skip
 TARGETS = [
     "os.system", "builtins.exec", "builtins.eval", "builtins.print", "subprocess.run", "nowhere.X",

@@ -3,12 +3,12 @@
     python benchmarks/command_lines.py [--count 1000] [--first 0] [--seed 0] [--show]
 
 A grammar (``_command_grammar.py``) makes them of the verbs, the keys of their composed configs and
-values that belong there or do not. Each runs in a child of one process that has imported everything,
-in a folder of its own, without network and GPU, two at a time and at most a minute long; those that
-are meant to run train one step of a tiny network, or draw a few images. Counted are tracebacks,
-answers of more than one line, timeouts, and successes that do not have the values that were typed,
-lack files, or refusals that left any. ``--show`` prints each line that is none of ran or refused.
-About half an hour.
+values that belong there or do not. Each runs in a child of one process that has imported
+everything, in a folder of its own, without network and GPU, two at a time and at most a minute
+long; those that are meant to run train one step of a tiny network, or draw a few images. Counted
+are tracebacks, answers of more than one line, timeouts, and wrong meanings: successes without the
+values that were typed or the files that are promised, refusals that left a file. ``--show`` prints
+every line with what was said. About a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from typing import Any
 
 import torch
 from _command_child import KINDS, Child, Outcome, no_network, start
-from _command_grammar import BASES, VERBS, Line, furnish, keys, lines
+from _command_grammar import BASES, VERBS, Line, keys, lines
+from _command_values import furnish
 from _golden import read
 from _table import write
 

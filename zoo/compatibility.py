@@ -66,6 +66,11 @@ def check_guidance(module: Model, guidance: Guidance, negative: bool = False) ->
             f"this {type(module).__name__} was never trained on (conditioner.dropout is 0): "
             "use guidance.scale=1, or train with conditioner.dropout=0.1"
         )
+    if negative and not guidance.needs_null:
+        raise ValueError(
+            f"negative stands in the place of the null condition, which {type(guidance).__name__} "
+            "does not read here: choose guidance=classifier_free with a guidance.scale above 1"
+        )
     for name, network in networks(guidance):
         check_network(module, name, network)
 

@@ -77,6 +77,21 @@ WRONG: list[tuple[str, Any, str]] = [
     ("guidance.scale", float("inf"), "a finite number"),
     ("recipe.optimizer.lr", float("nan"), "above 0"),
     ("recipe.optimizer.betas", [0.9], "a list of 2"),
+    ("batch_size", 10**30, "too large a number"),
+    ("fid_counts", [2, 10**30], "too large a number"),
+    ("columns", -(10**30), "too large a number"),
+    ("devices", 10**9, "cores: at most"),
+    ("trainer.devices", 10**9, "cores: at most"),
+    ("out", "samples.jpg", "images go to .png, .npz or a folder, weights to .safetensors"),
+    ("out", "samples.PNG", "images go to .png"),
+    ("out", "/proc/version/a.png", "cannot be made, for /proc/version is a file"),
+    ("out", "/proc/version", "cannot be made, for /proc/version is a file"),
+    ("keep", "kept.zip", "images go to"),
+    ("sampler", "ddim", "expected keys with values"),
+    ("metric.fid", 3, "expected"),
+    ("extractor.small", "text", "expected keys with a _target_"),
+    ("callbacks.progress", ["a"], "expected"),
+    ("model", 3, "expected keys with values"),
 ]
 
 
@@ -95,6 +110,13 @@ def test_files_and_devices_need_exist_only_where_they_are_used(tmp_path: Path) -
     with pytest.raises(ValueError, match="no such file"):
         check_values(absent, here=True)
     check_values({"images": str(tmp_path), "run_dir": str(tmp_path / "new" / "er")}, here=True)
+    for name in ("new.png", "new.npz", "run-1.5", "a/b/c.png", "folder"):
+        check_values({"out": str(tmp_path / name), "keep": str(tmp_path / name)}, here=True)
+    (tmp_path / "kept.npz").touch()  # is replaced
+    check_values({"keep": str(tmp_path / "kept.npz")}, here=True)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ValueError, match="cannot be written, for it is a folder"):
+        check_values({"out": str(tmp_path / "folder.png")}, here=True)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot be made, for .* is a file"):
         check_values({"run_dir": str(tmp_path / "file" / "run")}, here=True)
@@ -108,6 +130,11 @@ PARTS: list[tuple[dict[str, Any], str]] = [
     ({"s_chrn": 1.0}, "Heun takes num_steps, grid, s_churn.*did you mean 's_churn'"),
     ({"grid": "karras"}, "sampler.grid=karras: expected keys with a _target_"),
     ({"grid": [1, 2]}, "expected a part"),
+    ({"_args_": {"a": 1}}, "sampler._args_={a:1}: expected a list"),
+    ({"_partial_": "no"}, "sampler._partial_=no: expected true or false"),
+    ({"_convert_": "some"}, "sampler._convert_=some: expected none or partial"),
+    ({"_target_": 1}, "sampler._target_=1: expected text"),
+    ({"num_steps": 10**30}, "sampler.num_steps=1000000.*: too large"),
     (
         {"grid": {"_target_": "zoo.sampler.grid.respaced", "_partial_": True, "num_steps": "x"}},
         "sampler.grid.num_steps=x",
