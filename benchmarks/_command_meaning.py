@@ -62,8 +62,9 @@ def _values(line: Line, config: Mapping[str, Any]) -> str:
         if argument.startswith("-"):
             next(arguments, None)
         elif argument:
-            overrides.pop(key_of(argument), None)
-            overrides[key_of(argument)] = argument
+            key = key_of(argument).strip()
+            overrides.pop(key, None)
+            overrides[key] = argument
     for key, argument in overrides.items():
         if not _is_literal(key, argument):
             continue

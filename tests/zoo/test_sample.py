@@ -116,9 +116,13 @@ def test_a_latent_model_carries_its_autoencoder_and_says_which(latent, tmp_path)
     [
         (["guidance.scale=2"], "the model's own guidance is Unguided, which takes nothing"),
         (["condition=3"], "this model has no class labels"),
-        (["num_images=0"], "num_images is positive, got 0"),
+        (["num_images=0"], "num_images=0: expected a whole number from 1"),
+        (["negative=3"], "null condition, which Unguided does not read"),
         (["device=gpu"], "finds no such device here"),
-        (["precision=16-mixed"], "precision is auto, bf16-mixed or 32-true here"),
+        (
+            ["precision=16-mixed"],
+            "precision=16-mixed: expected auto or 32-true or 32 or bf16-mixed",
+        ),
     ],
 )
 def test_what_does_not_suit_the_model_is_refused(checkpoint, tmp_path, overrides, message):

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from zoo.command.annotation import NODE
 from zoo.command.signature import signature
-from zoo.command.types import kind_of
+from zoo.command.types import bounded, kind_of
 from zoo.system.errors import suggestion
 
 _OWN: dict[str, Any] = {  # hydra's, beside a target
@@ -94,7 +94,10 @@ def _check_node(key: str, node: dict[str, Any], here: bool) -> None:
                 f"{key}.{name}: {known.name} takes {takes}" + suggestion(name, known.arguments)
             )
         kind = kind_of(f"{key}.{name}")
-        _check(f"{key}.{name}", value, argument.kind if kind is None and argument else kind, here)
+        if kind is None and argument is not None:
+            own = str(target).startswith(("zoo.", "eval."))
+            kind = bounded(name, argument.kind) if own else argument.kind
+        _check(f"{key}.{name}", value, kind, here)
 
 
 def check_value(key: str, value: Any, kind: Any, here: bool = False) -> None:

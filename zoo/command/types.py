@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Len, MinLen
 from pydantic import AfterValidator, ValidationInfo
@@ -102,7 +102,7 @@ Labels = int | Text | Annotated[list[int | Text], MinLen(1)]
 KEYS: dict[str, Any] = {
     "seed": Seed,
     "train_seeds": list[Seed] | None,
-    "num_images": Count,
+    "num_images": Annotated[int, Ge(1), Le(10**8)],
     "batch_size": Count,
     "columns": Count | None,
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
@@ -110,7 +110,7 @@ KEYS: dict[str, Any] = {
     "negative": Labels | None,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
-    "precision": Literal["auto", "32-true", "32", "bf16-mixed"] | int,
+    "precision": Literal["auto", "32-true", "32", "bf16-mixed", 32],
     "device": Device,
     "devices": Processes,
     "trust": list[Text],
@@ -156,7 +156,7 @@ KEYS: dict[str, Any] = {
     "data.test_files": Data | None,
     "data.batch_size": Count,
     "data.seed": Seed,
-    "data.image_size": Count,
+    "data.image_size": Annotated[int, Ge(1), Le(2**14)],
     "data.channels": Annotated[int, Ge(1), Le(4)],
     "data.num_classes": Count | None,
     "data.test_fraction": Annotated[float, Gt(0), Le(1)] | None,
@@ -166,6 +166,7 @@ KEYS: dict[str, Any] = {
     "trainer.devices": Processes
     | Literal["auto"]
     | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
+    "callbacks.sample_grid.num_images": Annotated[int, Ge(1), Le(10**4)],
     "trainer.num_nodes": Count,
     "trainer.precision": Literal[
         "auto", "32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16",
@@ -181,6 +182,29 @@ KEYS: dict[str, Any] = {
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
 }  # fmt: skip
 """Dotted keys of composed configs; ``protocol.x`` is read as ``x``."""
+
+
+_SIZES = {
+    "channels", "context_dim", "dim", "embedding", "every_n_steps", "features", "head_channels",
+    "image_channels", "image_layers", "image_size", "image_width", "in_channels",
+    "latent_channels", "norm_groups", "num_classes", "num_codes", "num_heads", "num_images",
+    "num_res_blocks", "num_steps", "num_timesteps", "out_channels", "patch_size", "text_layers",
+    "text_width",
+}  # fmt: skip
+_LISTS_OF_SIZES = {"attention_at", "channel_mult", "image_shape", "channels"}
+
+
+def bounded(name: str, kind: Any) -> Any:
+    """The type of an argument of one of the zoo's classes, with the bounds that its name implies.
+
+    >>> bounded("num_heads", int | None) == Count | None, bounded("eta", float)
+    (True, <class 'float'>)
+    """
+    if name in _SIZES and kind in (int, int | None):
+        return Count if kind is int else Count | None
+    if name in _LISTS_OF_SIZES and kind in (list[int], list[float]):
+        return list[Annotated[get_args(kind)[0], Gt(0)]]
+    return Annotated[float, Ge(0), Le(1)] if name == "dropout" and kind is float else kind
 
 
 def kind_of(key: str) -> Any:

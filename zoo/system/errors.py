@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
@@ -68,14 +68,16 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
         return _one_line(str(error))
     if isinstance(error, OSError):
         return _one_line(str(error)) or kind
+    if isinstance(error, OverflowError):
+        return f"a number is too large: {_one_line(str(error))}"
     if _is_out_of_memory(error):
         reason = _one_line(str(error)).partition(". ")[0]
         return f"not enough memory: {reason}" if reason else "not enough memory"
     if _raised_by(error, ["lightning"]):
         return _one_line(str(error)) or kind
+    if isinstance(error, RecursionError) and {*_READERS} & {*_homes(error)[-100:]}:
+        return "a value or a config is nested too deeply, or holds itself"
     if _raised_by(error, _READERS):
-        if isinstance(error, RecursionError):
-            return "a value or a config is nested too deeply, or holds itself"
         return f"cannot be read: {_cause(error)}"
     return None
 
@@ -84,16 +86,22 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether Python, numpy or torch asked for more than there is."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    words = ("allocate memory", "Storage size")  # of torch, which has no type for it
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
-def _raised_by(error: BaseException, packages: Iterable[str]) -> bool:
+def _raised_by(error: BaseException, packages: Sequence[str]) -> bool:
     """Whether one of these packages raised an error, not something that it called."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
+    return any(home in packages for home in _homes(error)[-1:])
+
+
+def _homes(error: BaseException) -> list[str]:
+    """The packages that an error went through, the one that raised it last."""
+    homes, place = [], error.__traceback__
+    while place is not None:
+        homes.append(str(place.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
         place = place.tb_next
-    home = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
-    return home.partition(".")[0] in packages
+    return homes
 
 
 def suggestion(name: str, possible: Iterable[str]) -> str:

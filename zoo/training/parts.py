@@ -41,6 +41,8 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     arguments: dict[str, Any] = {"recipe": instantiate(cfg.recipe, _convert_="all")}
     if wants_autoencoder(cfg):
         arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
+    elif cfg.autoencoder is not None:
+        raise ValueError(f"autoencoder={cfg.autoencoder}: {cfg.model._target_} takes none")
     if cfg.text_encoder is not None:
         arguments["conditioner"] = text_encoder.load_text_encoder(
             cfg.text_encoder, cfg.conditioner, list(cfg.trust)

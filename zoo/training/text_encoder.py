@@ -51,11 +51,13 @@ def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
             from the captions.
 
     Raises:
-        ValueError: the data gives no captions, there is no such tokenizer, or the text encoder
-            would stay at random weights.
+        ValueError: the model reads no captions or the data gives none, there is no such tokenizer,
+            or the text encoder would stay at random weights.
     """
     conditioner = getattr(model, "conditioner", None)
     if not isinstance(conditioner, TextConditioner):
+        if tokenizer is not None:
+            raise ValueError(f"tokenizer={tokenizer}: this model reads no captions")
         return
     if data.condition != "caption":
         raise ValueError(

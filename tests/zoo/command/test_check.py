@@ -87,6 +87,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("out", "/proc/version/a.png", "cannot be made, for /proc/version is a file"),
     ("out", "/proc/version", "cannot be made, for /proc/version is a file"),
     ("keep", "kept.zip", "images go to"),
+    ("precision", 10, "expected auto or 32-true or 32 or bf16-mixed"),
+    ("num_images", 10**9, "from 1 to 100000000"),
+    ("data.image_size", 10**6, "from 1 to 16384"),
     ("sampler", "ddim", "expected keys with values"),
     ("metric.fid", 3, "expected"),
     ("extractor.small", "text", "expected keys with a _target_"),
@@ -149,6 +152,29 @@ def test_arguments_of_parts_have_their_constructors_types(
     check_values({"sampler": HEUN})
     with pytest.raises(ValueError, match=said):
         check_values({"sampler": HEUN | changes})
+
+
+UNET = "zoo.denoiser.UNet"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("channels", 0, "at least 1"),
+        ("channels", -1, "at least 1"),
+        ("channel_mult", [0], "a list of numbers above 0"),
+        ("channel_mult", [1, -2], "a list of numbers above 0"),
+        ("attention_at", [-1], "a list of whole numbers above 0"),
+        ("num_res_blocks", 0, "at least 1"),
+        ("num_heads", 0, "at least 1"),
+        ("dropout", 1.5, "a number from 0 to 1"),
+        ("dropout", -0.1, "a number from 0 to 1"),
+    ],
+)
+def test_sizes_of_the_zoos_classes_have_bounds(name: str, value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=f"model.denoiser.{name}=.*{said}"):
+        check_values({"model": {"denoiser": {"_target_": UNET, name: value}}})
+    check_values({"model": {"denoiser": {"_target_": "own.UNet", name: value}}})
 
 
 def test_the_zoos_own_values_pass() -> None:

@@ -98,6 +98,7 @@ def removed_key() -> None:
         (hydras_assertion, "cannot be read: AssertionError"),
         (too_large, "not enough memory"),
         (lambda: bytearray(2**62), "^not enough memory$"),
+        (lambda: list(range(10**30)), "^a number is too large: "),
         (removed_key, "^device is missing: `~` removed it"),
         (lambda: Path("/proc/nowhere/x").write_text(""), "No such file"),
         (lambda: json.loads("{"), "Expecting property name"),
