@@ -117,7 +117,6 @@ def test_a_latent_model_carries_its_autoencoder_and_says_which(latent, tmp_path)
         (["guidance.scale=2"], "the model's own guidance is Unguided, which takes nothing"),
         (["condition=3"], "this model has no class labels"),
         (["num_images=0"], "num_images=0: expected a whole number from 1"),
-        (["negative=3"], "null condition, which Unguided does not read"),
         (["device=gpu"], "finds no such device here"),
         (
             ["precision=16-mixed"],

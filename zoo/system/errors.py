@@ -180,8 +180,9 @@ def _not_built(error: Exception) -> str | None:
     cause = error.__cause__
     place = re.search(r"full_key: (\S+)", str(error))
     where = f" (building '{place.group(1)}')" if place else ""
-    if isinstance(cause, ValueError | OSError) or (cause and _raised_by(cause, ["lightning"])):
-        return _one_line(str(cause)) + where
+    if isinstance(cause, Exception) and not isinstance(cause, TypeError | ImportError):
+        line = explain(cause, list)
+        return None if line is None else line + where
     if isinstance(cause, TypeError) and "argument" not in str(cause):
         return None  # not a wrong key but a mistake of ours inside a constructor
     if cause is None or isinstance(cause, TypeError | ImportError):

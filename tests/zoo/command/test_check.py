@@ -47,7 +47,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("seed", 2**32, "to 4294967295"),
     ("seed", True, "a whole number"),
     ("seed", "one", "seed=one"),
-    ("num_images", 0, "at least 1"),
+    ("num_images", 0, "from 1 to"),
     ("protocol.num_images", 1.5, "protocol.num_images=1.5"),
     ("batch_size", "", "batch_size=''"),
     ("condition", [], "non-empty list"),
