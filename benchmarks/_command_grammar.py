@@ -27,7 +27,8 @@ from zoo import paths
 from zoo.command.compose import compose, dotted
 from zoo.command.help import options
 
-VERBS = (*BASES, "list", "doctor")
+WITHOUT_CONFIG = ("list", "doctor", "cache")
+VERBS = (*BASES, *WITHOUT_CONFIG)
 _WEIGHTS = {"train": 5, "sample": 5, "evaluate": 3, "compare": 3, "convert": 3}
 
 _ENDLESS = (
@@ -96,7 +97,8 @@ def _hostile(verb: str, draw: random.Random) -> Line:
                 [*WORDS, "samplers", "metric", *(word for flag in FLAGS for word in flag), "a=b"]
             )
         ]
-        return Line(verb, words + (["samplers"] if draw.random() < 0.2 else []))
+        more = draw.choice(["samplers", "prune", "max_age=30d", "max_age=x", "max_size=-1"])
+        return Line(verb, [*words, more] if draw.random() < 0.4 else words)
     change = draw.choices([_value, _fitting, _key, _choice, _flag, _several, _target],
                           [6, 8, 3, 3, 2, 1, 2])[0](verb, draw)  # fmt: skip
     small = verb in ("train", "compare") or draw.random() < 0.85  # others train for hours

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from _command_grammar import Line
+from _command_grammar import WITHOUT_CONFIG, Line
 
 from zoo import paths
 from zoo.command.overrides import key_of, split_list
@@ -28,7 +28,6 @@ _SHOWS = (
     "--shell-completion",
     "-sc",
 )
-_READS_NOTHING = ("list", "doctor")
 
 
 def reason(
@@ -43,14 +42,14 @@ def reason(
         return "ran a program of a config"
     if any(a.partition("=")[0] in _SHOWS for a in line.arguments):
         return "" if stdout.strip() or line.streams else "shows nothing"
-    if line.verb in _READS_NOTHING:
+    if line.verb in WITHOUT_CONFIG:
         return "" if stdout.strip() or line.streams else "shows nothing"
     if not configs:
         return "its task was not run"
     if not {"-m", "--multirun"} & set(line.arguments):
         if wrong := _values(line, configs[-1]):
             return wrong
-        return _written(line, configs[-1], files, folder)
+        return _written(line, configs[-1], stdout, folder)
     return ""
 
 
@@ -180,16 +179,17 @@ def _choice(key: str, value: str, config: Mapping[str, Any], removed: bool) -> s
     return "" if exists or not target else "it is nowhere"
 
 
-def _written(line: Line, config: Mapping[str, Any], files: Sequence[str], folder: Path) -> str:
+def _written(line: Line, config: Mapping[str, Any], stdout: str, folder: Path) -> str:
     """The files that a verb promises."""
     if line.verb == "sample":
-        out = folder / str(config["out"])
-        if str(out).startswith("/dev/"):
+        said = stdout.strip().rpartition(" images: ")[2]
+        out = folder / (config["out"] or said or "nothing")
+        if str(out).startswith("/dev/") or line.streams:
             return ""
         if not out.exists():
-            return f"wrote no {config['out']}"
+            return f"wrote no {out.name}"
         count = int(config["num_images"])
-        if out.is_dir() and (got := len(list((out / "images").glob("*.png")))) < count:
+        if out.is_dir() and (got := len(list(out.rglob("*.png")))) < count:
             return f"wrote {got} of {count} images"
         if out.suffix == ".npz" and (got := len(np.load(out)["arr_0"])) != count:
             return f"wrote {got} of {count} images"

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from zoo.conditioner import is_conditional
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.first_stage import FirstStage
 from zoo.generation import Model
-from zoo.guidance import Guidance, networks
+from zoo.guidance import Guidance, networks, num_classes
+from zoo.records import Condition
 from zoo.schedule import NoiseSchedule
 
 _LEVELS = 9  # of two schedules that are compared
@@ -60,19 +62,43 @@ def check_guidance(module: Model, guidance: Guidance, negative: bool = False) ->
         guidance: how predictions are mixed.
         negative: whether conditions stand in place of the null condition.
     """
+    kind, scale = type(module).__name__, getattr(guidance, "scale", "?")
+    reads = is_conditional(module.conditioner)
+    if negative and not (guidance.needs_null and reads):
+        reason = f"{type(guidance).__name__} at scale {scale} does not use"
+        if not reads:
+            reason = f"this unconditional {kind} does not have"
+        raise ValueError(
+            f"negative conditions replace the null condition, which {reason}: leave them out"
+            + ", or use guidance=classifier_free with another scale than 1" * reads
+        )
     if guidance.needs_null and module.conditioner.dropout == 0 and not negative:
         raise ValueError(
-            f"guidance scale {getattr(guidance, 'scale', '?')} mixes in the null condition, which "
-            f"this {type(module).__name__} was never trained on (conditioner.dropout is 0): "
-            "use guidance.scale=1, or train with conditioner.dropout=0.1"
-        )
-    if negative and not guidance.needs_null:
-        raise ValueError(
-            f"negative stands in the place of the null condition, which {type(guidance).__name__} "
-            "does not read here: choose guidance=classifier_free with a guidance.scale above 1"
+            f"guidance scale {scale} mixes in the null condition, which this {kind} was never "
+            "trained on (conditioner.dropout is 0): use guidance.scale=1, or train with "
+            "conditioner.dropout=0.1"
         )
     for name, network in networks(guidance):
         check_network(module, name, network)
+
+
+def check_condition(module: Model, condition: object, guidance: Guidance) -> None:
+    """Raises ValueError for labels or captions that nothing would read.
+
+    Args:
+        module: the model, which reads none where it is unconditional.
+        condition: labels, captions, or None; a ready ``Condition`` is the denoiser's own affair.
+        guidance: whose networks may read them.
+    """
+    if condition is None or isinstance(condition, Condition):
+        return
+    readers = [module, *(network for _, network in networks(guidance))]
+    conditioners = [r.conditioner for r in readers if hasattr(r, "conditioner")]
+    if num_classes(guidance) is None and not any(map(is_conditional, conditioners)):
+        raise ValueError(
+            f"this {type(module).__name__} is unconditional and {type(guidance).__name__} reads "
+            "no conditions either: leave condition out, or guide with guidance=classifier"
+        )
 
 
 def _check_latents(module: Model) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from zoo import paths
+from zoo.checkpoint.name import MODEL_FILE
 from zoo.system.errors import suggestion
 
 
@@ -44,16 +45,26 @@ def line(checkpoint: dict[str, Any]) -> str:
     return f"published ({checkpoint['family']}): {facts}"
 
 
-def checkpoint_file(name: str) -> Path:
-    """A path as it is, or the file of a checkpoint that ships, such as ``digits/ddpm``.
+def checkpoint_file(name: object) -> Path:
+    """The file itself, that of a run's folder, or of a checkpoint that ships, as ``digits/ddpm``.
 
     Raises:
-        ValueError: neither exists.
+        ValueError: there is none of them, or the run has not finished; or several are named.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"checkpoint is one file here, got {name}")
+    place = Path(name).expanduser()
     shipped = paths.checkpoints() / f"{name.removesuffix('.safetensors')}.safetensors"
-    for path in (Path(name), shipped):
+    for path in (place, place / MODEL_FILE, shipped):
         if path.is_file():
             return path
+    if (place / "last.ckpt").is_file():
+        raise ValueError(
+            f"{name} has no {MODEL_FILE}: its training has not finished; its `zoo train` with "
+            f"run_dir={name} ckpt_path=last resumes it"
+        )
+    if place.is_dir():
+        raise ValueError(f"{name} has no {MODEL_FILE}: it is not the folder of a finished run")
     root = paths.checkpoints()
     names = sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.safetensors"))
     shipped_names = f"; those that ship are {', '.join(names)}" if names else ""

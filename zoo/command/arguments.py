@@ -79,7 +79,7 @@ def _prepared(verb: str, override: str, defaults: Mapping[str, Any], multirun: b
     if sweeps:
         if multirun:
             return override
-        if prose and _is_sentence(value):
+        if is_prose(key, value):
             return f"{name}={quoted(value)}"
         raise ValueError(
             f"{override}: for a run with each value add -m; a list is {name}=[{value}]"
@@ -144,10 +144,10 @@ def _read(override: str) -> tuple[bool, bool, Any]:
     return True, False, value if isinstance(value, bool | int | float | type(None)) else str(value)
 
 
-def _is_sentence(value: str) -> bool:
-    """Whether a text with commas is prose rather than a list of values.
+def is_prose(key: str, value: str) -> bool:
+    """Whether a value with commas is a text rather than a list of values.
 
-    >>> _is_sentence("a cat, asleep"), _is_sentence("3,7"), _is_sentence("cat,dog")
-    (True, False, False)
+    >>> is_prose("condition", "a cat, asleep"), is_prose("condition", "cat,dog")
+    (True, False)
     """
-    return any(" " in part for part in split_list(value))
+    return str in _members(kind_of(key)) and any(" " in part for part in split_list(value))

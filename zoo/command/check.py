@@ -111,8 +111,8 @@ def check_value(key: str, value: Any, kind: Any, here: bool = False) -> None:
     try:
         _adapter(kind).validate_python(value, context={} if here else None)
     except ValidationError as error:
-        causes = [e["ctx"]["error"] for e in error.errors() if "error" in e.get("ctx", {})]
-        reason = str(causes[-1]) if causes and isinstance(value, str | int) else ""
+        causes = [e["ctx"]["error"] for e in error.errors() if _of_a_text(value, e)]
+        reason = str(causes[-1]) if causes else ""
         reason = reason.removeprefix(f"{value}: ") or f"expected {words(kind)}"
         if isinstance(value, float) and not math.isfinite(value):
             reason = reason.replace("a number", "a finite number")
@@ -124,6 +124,12 @@ def _is_too_large(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_is_too_large, value))
     return isinstance(value, int) and not -(2**63) <= value < 2**63
+
+
+def _of_a_text(value: Any, error: Mapping[str, Any]) -> bool:
+    """Whether a validator refused the value, or one in it, which is a list."""
+    inside = isinstance(value, list) and any(isinstance(step, int) for step in error["loc"])
+    return "error" in error.get("ctx", {}) and (isinstance(value, str | int) or inside)
 
 
 @functools.cache

@@ -46,7 +46,10 @@ def compose(
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(paths.configs()), version_base=VERSION_BASE):
-            config = hydra_compose(config_name, overrides=[*overrides, *search])
+            config = hydra_compose(
+                config_name, overrides=[*overrides, *search], return_hydra_config=True
+            )
+            config = _without_hydra(config)
             check(config)
             return config
     except Exception as error:
@@ -69,6 +72,36 @@ def _sources() -> list[str]:
         for source in HydraConfig.get().runtime.config_sources
         if source.provider not in ("hydra", "main", "schema")
     ]
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    """A composed config without hydra's own part, whose choices it may name."""
+    from omegaconf import OmegaConf, open_dict
+
+    settle_model(config, config.hydra.runtime.choices)
+    with open_dict(config):
+        del config["hydra"]
+    OmegaConf.set_readonly(config, None)
+    return config
+
+
+def settle_model(config: DictConfig, choices: Any) -> None:
+    """Fixes ``model_name``: the choice of the group ``model``, unless it is given.
+
+    Raises:
+        ValueError: the chosen size has no settings of the chosen model.
+    """
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_missing(config, "model_size"):
+        size, folder = choices["model/size"], paths.configs() / "model/size"
+        models = sorted(file.stem for file in (folder / size).glob("*.yaml"))
+        raise ValueError(
+            f"model/size={size} has no sizes of model={choices['model']}, but of "
+            f"{', '.join(models)}: set the model's own keys instead"
+        )
+    if "model_name" in config and OmegaConf.is_interpolation(config, "model_name"):
+        config.model_name = choices["model"].replace("/", "-")
 
 
 def check(config: DictConfig, needs: Sequence[str] | None = None) -> None:
@@ -132,7 +165,11 @@ def register_resolvers() -> None:
     """The functions of configs, so that each number is written once: ``${mul:2,${a}}`` and such."""
     from omegaconf import OmegaConf
 
+    from zoo.checkpoint.name import subject_suffix
+
+    OmegaConf.register_new_resolver("subject", subject_suffix, replace=True)
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("floordiv", lambda a, b: a // b, replace=True)
     OmegaConf.register_new_resolver("label_rows", _label_rows, replace=True)
 
 

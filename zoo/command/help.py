@@ -86,7 +86,7 @@ def groups(file: Path) -> dict[str, Any]:
                 if "override" not in words and "${" not in str(name):
                     group = words[-1].lstrip("/").partition("@")[0]
                     defaults[group] = name
-                    defaults |= _within(file.with_name(group) / f"{name}.yaml", group)
+                    defaults |= _within(file.parent / group / f"{name}.yaml", group)
     return defaults
 
 

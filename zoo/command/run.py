@@ -24,6 +24,7 @@ from zoo.command.compose import (
     compose,
     known_keys,
     register_resolvers,
+    settle_model,
 )
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
@@ -157,6 +158,7 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
 
     def call(cfg: DictConfig) -> Any:
         try:
+            settle_model(cfg, HydraConfig.get().runtime.choices)
             check(cfg, verb.needs)
             check_added(cfg, verb.config, HydraConfig.get().overrides.task)
             _settle_run_dir(cfg)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -51,6 +51,14 @@ def _data_exists(name: str) -> None:
     paths.data(name, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
 
 
+def _checkpoints_exist(name: str) -> None:
+    """Refuses what is neither a checkpoint nor a pattern that matches something."""
+    if not has_magic(name) or Path(name).exists():
+        checkpoint_file(name)
+    elif not glob(str(Path(name).expanduser()), recursive=True):
+        raise ValueError(f"{name}: nothing matches")
+
+
 def _can_be_a_folder(path: str) -> None:
     place = Path(path)
     while not place.exists() and place != place.parent:
@@ -59,22 +67,19 @@ def _can_be_a_folder(path: str) -> None:
         raise ValueError(f"{path}: cannot be made, for {place} is a file")
 
 
-def _suffix(path: str) -> str:
-    """Passes what is written to; a folder's name may have a dot, as in ``run-1.5``."""
+def _kept(path: str) -> str:
+    """Passes an archive or a folder, whose name may have a dot, as in ``run-1.5``."""
     suffix = Path(path).suffix
-    if suffix in _FILES or not re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]*", suffix):
+    if suffix == ".npz" or not re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]*", suffix):
         return path
-    raise ValueError("images go to .png, .npz or a folder, weights to .safetensors")
+    raise ValueError("images are kept in an .npz or a folder")
 
 
-def _can_be_written(path: str) -> None:
+def _can_be_kept(path: str) -> None:
     place = Path(path)
-    if place.suffix not in _FILES:
-        _can_be_a_folder(path)
-    elif place.is_dir():
+    if place.suffix == ".npz" and place.is_dir():
         raise ValueError(f"{path}: cannot be written, for it is a folder")
-    else:
-        _can_be_a_folder(str(place.parent))
+    _can_be_a_folder(str(place.parent if place.suffix == ".npz" else place))
 
 
 def _text(value: str) -> str:
@@ -82,8 +87,6 @@ def _text(value: str) -> str:
         raise ValueError("text without null characters")
     return value
 
-
-_FILES = (".png", ".npz", ".safetensors")
 
 Text = Annotated[str, MinLen(1), AfterValidator(_text)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
@@ -93,9 +96,10 @@ Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
+Checkpoints = Annotated[Text, _here(_checkpoints_exist)]
 Data = Annotated[Text, _here(_data_exists)]
 Processes = Annotated[Count, _here(check_processes)]
-Output = Annotated[Text, AfterValidator(_suffix), _here(_can_be_written)]
+Kept = Annotated[Text, AfterValidator(_kept), _here(_can_be_kept)]
 OutputFolder = Annotated[Text, _here(_can_be_a_folder)]
 Labels = int | Text | Annotated[list[int | Text], MinLen(1)]
 
@@ -108,6 +112,9 @@ KEYS: dict[str, Any] = {
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
     "condition": Labels | None,
     "negative": Labels | None,
+    "prompts": Existing | None,
+    "negative_prompts": Existing | None,
+    "images_per_prompt": Count,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
     "precision": Literal["auto", "32-true", "32", "bf16-mixed", 32],
@@ -115,10 +122,12 @@ KEYS: dict[str, Any] = {
     "devices": Processes,
     "trust": list[Text],
     "name": Text | None,
-    "out": Output | None,
-    "keep": Output | None,
+    "model_name": Text,
+    "model_size": Text,
+    "out": Text | None,
+    "keep": Kept | None,
     "run_dir": OutputFolder,
-    "checkpoint": Checkpoint | None,
+    "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
     "images": Existing | None,
     "reference": Split,
     "held_out": Split | None,
@@ -131,7 +140,8 @@ KEYS: dict[str, Any] = {
     "force": bool,
     "channels_last": bool,
     "compile": bool,
-    "models": list[Text],
+    "four_models": list[Text],
+    "models": Text | list | dict | None,  # see eval.study.rows
     "version": int | Text | None,
     "data": dict | Text | None,
     "reconstruct": Literal["mean", "sample"],
@@ -147,6 +157,7 @@ KEYS: dict[str, Any] = {
     "guidance.scale": float | None,
     "guidance.classifier": Checkpoint,
     "guidance.weak": Checkpoint,
+    "conditioner.num_classes": Count | None,  # null of data without classes: the model says so
     "denoiser_inputs.label_rows": Count | None,
     "denoiser_inputs.context_dim": Count | None,
     "data.folder": Data | None,
@@ -181,7 +192,7 @@ KEYS: dict[str, Any] = {
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
 }  # fmt: skip
-"""Dotted keys of composed configs; ``protocol.x`` is read as ``x``."""
+"""Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 
 
 _SIZES = {
@@ -209,7 +220,7 @@ def bounded(name: str, kind: Any) -> Any:
 
 def kind_of(key: str) -> Any:
     """The type of a key by ``KEYS``, or as the place of a group's config; None for others."""
-    key = key.removeprefix("protocol.")
+    key = key.removeprefix("protocol.").removeprefix("model.")
     key = re.sub(r"^guidance(\.guidance)+\.", "guidance.", key)
     if key in KEYS:
         return KEYS[key]

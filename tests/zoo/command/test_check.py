@@ -82,11 +82,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("columns", -(10**30), "too large a number"),
     ("devices", 10**9, "cores: at most"),
     ("trainer.devices", 10**9, "cores: at most"),
-    ("out", "samples.jpg", "images go to .png, .npz or a folder, weights to .safetensors"),
-    ("out", "samples.PNG", "images go to .png"),
-    ("out", "/proc/version/a.png", "cannot be made, for /proc/version is a file"),
-    ("out", "/proc/version", "cannot be made, for /proc/version is a file"),
-    ("keep", "kept.zip", "images go to"),
+    ("keep", "kept.zip", "images are kept in an .npz or a folder"),
+    ("keep", "kept.png", "images are kept in an .npz or a folder"),
+    ("keep", "/proc/version/a.npz", "cannot be made, for /proc/version is a file"),
+    ("keep", "/proc/version", "cannot be made, for /proc/version is a file"),
     ("precision", 10, "expected auto or 32-true or 32 or bf16-mixed"),
     ("num_images", 10**9, "from 1 to 100000000"),
     ("data.image_size", 10**6, "from 1 to 16384"),
@@ -113,13 +112,13 @@ def test_files_and_devices_need_exist_only_where_they_are_used(tmp_path: Path) -
     with pytest.raises(ValueError, match="no such file"):
         check_values(absent, here=True)
     check_values({"images": str(tmp_path), "run_dir": str(tmp_path / "new" / "er")}, here=True)
-    for name in ("new.png", "new.npz", "run-1.5", "a/b/c.png", "folder"):
-        check_values({"out": str(tmp_path / name), "keep": str(tmp_path / name)}, here=True)
+    for name in ("new.npz", "run-1.5", "a/b/c.npz", "folder"):
+        check_values({"keep": str(tmp_path / name)}, here=True)
     (tmp_path / "kept.npz").touch()  # is replaced
     check_values({"keep": str(tmp_path / "kept.npz")}, here=True)
-    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "folder.npz").mkdir()
     with pytest.raises(ValueError, match="cannot be written, for it is a folder"):
-        check_values({"out": str(tmp_path / "folder.png")}, here=True)
+        check_values({"keep": str(tmp_path / "folder.npz")}, here=True)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot be made, for .* is a file"):
         check_values({"run_dir": str(tmp_path / "file" / "run")}, here=True)
