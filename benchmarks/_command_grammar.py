@@ -91,12 +91,9 @@ def lines(seed: int, count: int) -> Iterator[Line]:
 
 
 def _hostile(verb: str, draw: random.Random) -> Line:
-    if verb in ("list", "doctor"):
-        words = [
-            draw.choice(
-                [*WORDS, "samplers", "metric", *(word for flag in FLAGS for word in flag), "a=b"]
-            )
-        ]
+    if verb in WITHOUT_CONFIG:
+        flags = [word for flag in FLAGS for word in flag]
+        words = [draw.choice([*WORDS, *flags, "samplers", "metric", "a=b", "prune"])]
         more = draw.choice(["samplers", "prune", "max_age=30d", "max_age=x", "max_size=-1"])
         return Line(verb, [*words, more] if draw.random() < 0.4 else words)
     change = draw.choices([_value, _fitting, _key, _choice, _flag, _several, _target],
@@ -245,12 +242,9 @@ def _target(verb: str, draw: random.Random) -> list[str]:
 
 def _right(verb: str, draw: random.Random) -> Line:
     """A line that has to run, and whose values are then found in what it wrote."""
-    if verb in ("list", "doctor"):
-        return Line(
-            verb,
-            draw.choice([["samplers"], ["metrics", "data"], []]) if verb == "list" else [],
-            meant=True,
-        )
+    if verb in WITHOUT_CONFIG:
+        kinds = draw.choice([["samplers"], ["metrics", "data"], []])
+        return Line(verb, kinds if verb == "list" else [], meant=True)
     base = BASES[verb]
     if verb == "check":
         return Line(verb, ["sampler=ddim", "--cfg", "job"], meant=True)

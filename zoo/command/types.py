@@ -214,7 +214,7 @@ def bounded(name: str, kind: Any) -> Any:
     if name in _SIZES and kind in (int, int | None):
         return Count if kind is int else Count | None
     if name in _LISTS_OF_SIZES and kind in (list[int], list[float]):
-        return list[Annotated[get_args(kind)[0], Gt(0)]]
+        return list[Annotated[get_args(kind)[0], Gt(0)]]  # type: ignore[misc]
     return Annotated[float, Ge(0), Le(1)] if name == "dropout" and kind is float else kind
 
 
