@@ -213,8 +213,8 @@ def _kind(outcome: Outcome, folder: Path) -> str:
     if len(words[0]) > 4000:
         outcome.reason = "an endless line"
         return "more than one line"
-    left = [file for file in outcome.files if file != "__pycache__" and "__pycache__" not in file]
-    if left:
+    left = [file for file in outcome.files if "__pycache__" not in file]
+    if left and "the loss is" not in said:  # a training may fail on its way
         outcome.reason = f"refused, yet wrote {', '.join(left[:5])}"
         return "wrong meaning"
     if outcome.line.meant:

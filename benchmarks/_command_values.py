@@ -38,7 +38,7 @@ INTERPOLATIONS = [
     "${oc.env:NOWHERE}", "${oc.env:NOWHERE,7}", "${eval:1+1}", "${mul:2,3}", "${mul:2}",
     "${mul:a,b}", "${label_rows:1}", "${oc.decode:abc}", "${oc.create:{a:1}}", "${hydra:job.num}",
     "${hydra:nowhere}", "${now:%Y}", "${${seed}}", "${", "${}", "\\${seed}", "$${seed}", "${seed",
-    "x${seed}y", "${oc.select:nowhere,3}", "${oc.dict.keys:sampler}", "${oc.deprecated:seed}",
+    "x${seed}y", "${oc.select:nowhere,3}", "${oc.dict.keys:sampler}",
 ]  # fmt: skip
 PATHS = [
     "empty", "pictures", "text.txt", "zero", "torn.safetensors", "text.safetensors", "one.png",

@@ -167,6 +167,7 @@ KEYS: dict[str, Any] = {
     "data.test_files": Data | None,
     "data.batch_size": Count,
     "data.seed": Seed,
+    "data.steps_per_epoch": Count | None,
     "data.image_size": Annotated[int, Ge(1), Le(2**14)],
     "data.channels": Annotated[int, Ge(1), Le(4)],
     "data.num_classes": Count | None,
@@ -186,7 +187,7 @@ KEYS: dict[str, Any] = {
     "trainer.max_steps": Count,
     "trainer.accumulate_grad_batches": Count,
     "trainer.log_every_n_steps": Count,
-    "trainer.val_check_interval": Count | Annotated[float, Gt(0), Le(1)] | None,
+    "trainer.val_check_interval": Count | None,
     "trainer.limit_val_batches": Annotated[int, Ge(0)] | Annotated[float, Ge(0), Le(1)],
     "trainer.gradient_clip_val": Positive | None,
     "recipe.optimizer.lr": Positive,
@@ -202,6 +203,7 @@ _SIZES = {
     "num_res_blocks", "num_steps", "num_timesteps", "out_channels", "patch_size", "text_layers",
     "text_width",
 }  # fmt: skip
+_FLOATS = {"dropout": Annotated[float, Ge(0), Le(1)], "norm_eps": Annotated[float, Ge(0)]}
 _LISTS_OF_SIZES = {"attention_at", "channel_mult", "image_shape", "channels"}
 
 
@@ -215,7 +217,9 @@ def bounded(name: str, kind: Any) -> Any:
         return Count if kind is int else Count | None
     if name in _LISTS_OF_SIZES and kind in (list[int], list[float]):
         return list[Annotated[get_args(kind)[0], Gt(0)]]  # type: ignore[misc]
-    return Annotated[float, Ge(0), Le(1)] if name == "dropout" and kind is float else kind
+    if kind is float and name in _FLOATS:
+        return _FLOATS[name]
+    return kind
 
 
 def kind_of(key: str) -> Any:

@@ -56,6 +56,8 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     # by hydra, not zoo.checkpoint.build: a loss of training is no Part, and errors name the place
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
     check_config(config_of(model), trust=None)  # what could not be saved fails early
+    if hasattr(model, "sampler"):
+        model.sampler.levels(model.diffusion.schedule)  # and more steps than the schedule has
     _check_data(model, data)
     text_encoder.prepare(model, data, cfg.text_encoder is not None, cfg.tokenizer)
     if (text := unread(model, data)) is not None:

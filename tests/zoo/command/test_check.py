@@ -72,6 +72,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("trainer.max_steps", "ten", "at least 1"),
     ("trainer.max_steps", -5, "at least 1"),
     ("trainer.devices", 0, "or auto"),
+    ("trainer.val_check_interval", 0.5, "a whole number of at least 1, or null"),
+    ("data.steps_per_epoch", 0, "at least 1"),
     ("trainer.devices", [], "or auto"),
     ("trainer.precision", "bf8", "bf16-mixed"),
     ("guidance.scale", float("inf"), "a finite number"),
@@ -167,6 +169,7 @@ UNET = "zoo.denoiser.UNet"
         ("num_res_blocks", 0, "at least 1"),
         ("num_heads", 0, "at least 1"),
         ("dropout", 1.5, "a number from 0 to 1"),
+        ("norm_eps", -1.0, "a number of at least 0"),
         ("dropout", -0.1, "a number from 0 to 1"),
     ],
 )
