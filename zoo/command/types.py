@@ -150,7 +150,7 @@ KEYS: dict[str, Any] = {
     "family": Text | None,
     "table": Text | None,
     "rows": list[Text],
-    "weights": Text | None,
+    "weights": Existing | None,
     "papers": Existing | None,
     "config": Existing | dict | None,
     "sampler.num_steps": Count | None,

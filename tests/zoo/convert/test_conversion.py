@@ -141,6 +141,8 @@ def test_a_diffusers_folder_goes_there_and_back(
     [
         (["source=absent.pt"], "there is no absent.pt"),
         (["source=model.pt"], "give name=NAME"),
+        (["source=model.pt", "out=model.pt"], "is the source itself"),
+        (["source=model.pt", "out=other.pt"], "written to a .safetensors file"),
         (["source=model.pt", "config=absent.yaml"], "no config file absent.yaml"),
         (["source=model.pt", "family=google"], "possible are openai, compvis, diffusers"),
         (["source=model.pt", "name=adm_imagenet265"], "did you mean 'adm_imagenet256'"),
