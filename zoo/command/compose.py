@@ -141,7 +141,7 @@ def check_added(config: DictConfig, config_name: str, overrides: Sequence[str]) 
     from omegaconf import OmegaConf
 
     added = {key_of(o).partition(".")[0] for o in overrides if o.startswith("+")}
-    foreign = {str(key) for key in config} - _keys_of_all_verbs()
+    foreign = {str(key) for key in config} - _keys_of_all_verbs(paths.configs())
     if not (suspects := (added | foreign) & {str(key) for key in config}):
         return
     known, text = [str(key) for key in compose(config_name)], OmegaConf.to_yaml(config)
@@ -151,12 +151,12 @@ def check_added(config: DictConfig, config_name: str, overrides: Sequence[str]) 
 
 
 @functools.cache
-def _keys_of_all_verbs() -> set[str]:
+def _keys_of_all_verbs(configs: Path) -> set[str]:
     """The groups, and the highest level of every primary config and experiment."""
-    keys = {folder.name for folder in paths.configs().iterdir() if folder.is_dir()}
-    for file in paths.configs().rglob("*.yaml"):
+    keys = {folder.name for folder in configs.iterdir() if folder.is_dir()}
+    for file in configs.rglob("*.yaml"):
         text = file.read_text(encoding="utf-8")
-        if file.parent == paths.configs() or text.startswith("# @package _global_"):
+        if file.parent == configs or text.startswith("# @package _global_"):
             keys |= set(re.findall(r"^(\w+):", text, re.MULTILINE))
     return keys
 
