@@ -42,6 +42,7 @@ LATE = {
 }
 ALLOWED = {  # they draw, and nothing imports them to be quick
     "eval/report/charts.py": {"matplotlib"},
+    "eval/report/curves.py": {"matplotlib"},
     "eval/report/svg.py": {"matplotlib"},
     "eval/report/sweep_picture.py": {"matplotlib"},
 }
