@@ -70,6 +70,8 @@ def keys(verb: str) -> tuple[list[str], list[str]]:
     if verb == "check":
         base = []
     every = [key for key in dotted(compose(verb, base)) if "._" not in key]
+    if verb == "compare":  # other data want an extractor of their own, which trains for minutes
+        every = [key for key in every if key != "retrain" and not key.startswith("data")]
     top = [key for key in every if (paths.configs() / key).is_dir()]
     nested = ["recipe/time_sampler", "recipe/optimizer"] if verb in ("train", "compare") else []
     return every, [*top, *nested, "model", "sampler"]
@@ -159,6 +161,7 @@ def fields(verb: str) -> dict[str, Any]:
     """The plain values of a verb's config, by key; interpolations are left out."""
     base = [a for a in BASES[verb] if (paths.configs() / a.partition("=")[0]).is_dir()]
     nodes = dotted(compose(verb, [] if verb == "check" else base))
+    nodes = {key: node for key, node in nodes.items() if key in keys(verb)[0]}
     plain = {
         key: OmegaConf.to_container(n) if isinstance(n, ListConfig) else n._value()
         for key, n in nodes.items()
@@ -182,7 +185,10 @@ def _key(verb: str, draw: random.Random) -> list[str]:
 
 
 def _choice(verb: str, draw: random.Random) -> list[str]:
-    group = draw.choice([*keys(verb)[1], "experiment", "protocol", "logger", "data", "trainer"])
+    groups = [*keys(verb)[1], "experiment", "protocol", "logger", "data", "trainer"]
+    if verb == "compare":  # which then trains in earnest
+        groups = [group for group in groups if group not in ("data", "experiment", "model")]
+    group = draw.choice(groups)
     other = draw.choice(keys(verb)[1])
     names = [*options(group), *options(other), "_parts", "nowhere", "../train", "", "null", "DDPM"]
     names += ["ddim.yaml", "a/b", "/etc/passwd", "{a:1}", "[ddim]", "[fid,fid]", "digits,cifar10"]

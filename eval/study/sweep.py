@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from eval.report.legend import HALF, OF_WEIGHTS, of_notes
-from eval.report.text import head
 from eval.report.sweep_picture import Point, picture
+from eval.report.text import head
 from eval.result.record import Result
 from eval.study import loading
 from eval.study.evaluation import Shared, evaluation, shared_parts

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from eval.study.sweep_picture import Point, picture
 from markdown_it import MarkdownIt
 
 from eval.papers import report as papers
@@ -24,7 +25,6 @@ from eval.report.page import page
 from eval.report.picture import png, side_by_side
 from eval.report.text import summary, to_csv, to_markdown
 from eval.study import rosetta, sweep
-from eval.study.sweep_picture import Point, picture
 from eval.table import compare, trainings
 
 NAMES = [
