@@ -116,6 +116,9 @@ def _child(line: Line, folder: Path) -> int:
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     os.environ["ZOO_CACHE"] = str(folder.parent / f"{folder.name}.cache")
+    home = folder.parent / f"{folder.name}.home"
+    home.mkdir()
+    os.environ["HOME"] = str(home)
     os.environ.pop("PYTEST_CURRENT_TEST", None)
     os.environ.update(line.environment)
     _pythons_own_warnings()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import paths
 from zoo.command.overrides import key_of, quoted
-from zoo.system.errors import explain, suggestion
+from zoo.system.errors import SEVERAL, explain, suggestion
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -148,6 +148,23 @@ def check_added(config: DictConfig, config_name: str, overrides: Sequence[str]) 
     for key in sorted(suspects.difference(known)):
         if not re.search(rf"\$\{{{re.escape(key)}\b", text):
             raise ValueError(f"{key}: nothing reads this key" + suggestion(key, known))
+
+
+def check_removed(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuses a ``~key`` that the verb reads: what a class takes has defaults, a verb's keys none.
+
+    Raises:
+        ValueError: see above.
+    """
+    from omegaconf import OmegaConf
+
+    for key in [key_of(o) for o in overrides if o.startswith("~")]:
+        parent, _, name = key.replace("/", ".").rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        if parent in SEVERAL or node is None or "_target_" in node:
+            continue
+        if name not in node and not (paths.configs() / key).is_dir():
+            raise ValueError(f"{key} is missing: `~` removed it; {key}=null may leave it empty")
 
 
 @functools.cache

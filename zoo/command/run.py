@@ -21,6 +21,7 @@ from zoo.command.compose import (
     VERSION_BASE,
     check,
     check_added,
+    check_removed,
     compose,
     known_keys,
     register_resolvers,
@@ -159,6 +160,7 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     def call(cfg: DictConfig) -> Any:
         try:
             settle_model(cfg, HydraConfig.get().runtime.choices)
+            check_removed(cfg, HydraConfig.get().overrides.task)
             check(cfg, verb.needs)
             check_added(cfg, verb.config, HydraConfig.get().overrides.task)
             _settle_run_dir(cfg)
