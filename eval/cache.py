@@ -6,12 +6,11 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from typing import NoReturn
 
 from eval.study.cache_entries import KINDS, Entry, chosen, entries, remove
 from zoo import paths
 from zoo.command.tables import show
-from zoo.system.errors import suggestion
+from zoo.system.errors import leave, suggestion
 
 _HELP = """\
 usage: zoo cache
@@ -45,11 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if arguments[0] != "prune":
         hint = suggestion(arguments[0], ["prune"])
-        _leave(f"takes nothing or 'prune', got '{arguments[0]}'{hint}")
+        leave("zoo cache", f"takes nothing or 'prune', got '{arguments[0]}'{hint}")
     try:
         max_age, max_size, dry_run = _settings(arguments[1:])
     except ValueError as error:
-        _leave(str(error))
+        leave("zoo cache", str(error))
     prune(max_age, max_size, dry_run)
 
 
@@ -140,11 +139,6 @@ def _number(text: str, key: str, units: dict[str, int]) -> float:
     if match is None or match.group(2).lower() not in by_name:
         raise ValueError(f"{key} is a number with {', '.join(units)}, got '{text}'")
     return float(match.group(1)) * by_name[match.group(2).lower()]
-
-
-def _leave(line: str) -> NoReturn:
-    print(f"zoo cache: {line}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 if __name__ == "__main__":

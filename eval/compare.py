@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from zoo import entry
 from zoo.command.overrides import bracketed, readable, split_list
+from zoo.system.errors import leave
 
 _LISTS = ("train_seeds", "models")
 _ADVICE = (
@@ -22,8 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         arguments = bracketed(named(arguments), _LISTS)
     except ValueError as error:
-        print(f"zoo compare: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+        leave("zoo compare", str(error))
     entry.run("compare", "compare", "eval.study.comparison:compare", arguments)
 
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from zoo import paths
+from zoo.system.errors import leave
 
 _HELP = """\
 usage: zoo doctor
@@ -32,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(_HELP)
         return
     if arguments:
-        print(f"zoo doctor: takes no arguments, got '{arguments[0]}'", file=sys.stderr)
-        raise SystemExit(2)
+        leave("zoo doctor", f"takes no arguments, got '{arguments[0]}'")
     from zoo.command.tables import show
 
     show({"packages": (lines := packages())})

@@ -12,7 +12,7 @@ from zoo.checkpoint import published
 from zoo.command.help import options
 from zoo.command.overrides import split_config_folders
 from zoo.command.tables import show
-from zoo.system.errors import suggestion
+from zoo.system.errors import leave, suggestion
 
 _GROUPS = {  # kinds, in the plural, and their folders of configs
     "models": "model",
@@ -49,10 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for kind in kinds:
         if kind not in KINDS and kind not in _GROUPS.values():
             hint = suggestion(kind, KINDS)
-            print(
-                f"zoo list: no kind '{kind}'; there are {', '.join(KINDS)}{hint}", file=sys.stderr
-            )
-            raise SystemExit(2)
+            leave("zoo list", f"no kind '{kind}'; there are {', '.join(KINDS)}{hint}")
     show({kind: entries(kind, folders) for kind in kinds or KINDS})
 
 

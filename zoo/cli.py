@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +43,20 @@ Set ZOO_TRACEBACK=1 to see where an error came from."""
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb that ``argv`` names (``sys.argv[1:]`` when None)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
+    try:
+        _run(arguments)
+        sys.stdout.flush()
+    except OSError as error:  # of stdout: what a verb's task meets, the verb explains
+        _close_stdout()
+        if isinstance(error, BrokenPipeError):  # whoever read has read enough
+            raise SystemExit(141) from None
+        from zoo.system.errors import leave
+
+        leave("zoo", str(error))
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return
@@ -51,13 +67,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"diffusion-zoo {__version__}")
         return
     if verb not in _VERBS:
-        from zoo.system.errors import suggestion
+        from zoo.system.errors import leave, suggestion
 
-        hint = suggestion(verb, _VERBS)
-        print(f"zoo: no verb '{verb}'; there are {', '.join(_VERBS)}{hint}", file=sys.stderr)
-        raise SystemExit(2)
+        there_are = f"there are {', '.join(_VERBS)}{suggestion(verb, _VERBS)}"
+        leave("zoo", f"no verb '{verb}'; {there_are}")
     module, _ = _VERBS[verb]
     importlib.import_module(module).main(rest)
+
+
+def _open_streams() -> None:
+    """Somewhere to write to where a stream is closed; and no sign that the encoding lacks."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _close_stdout() -> None:
+    """Drops what could not be written, which Python would try again at its end."""
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _help() -> str:

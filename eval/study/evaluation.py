@@ -146,6 +146,8 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
     parts: dict[str, Any] = {}
     if cfg.images is not None:
         _check_unused(cfg, "stored images")
+        if cfg.keep is not None:
+            raise ValueError("keep=... writes generated images; stored ones are there already")
         subject, path = open_images(cfg.images, shared.data.shape), None
         _check_stored(cfg, subject, shared.data)
         protocol["num_images"] = len(subject)

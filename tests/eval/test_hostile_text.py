@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from eval.study.sweep_picture import Point, picture
 from markdown_it import MarkdownIt
 
 from eval.papers import report as papers

@@ -206,9 +206,12 @@ def test_what_cannot_be_written_is_refused_before_anything_is_drawn(
     [
         (["guidance.scale=2"], "the model's own guidance is Unguided, which takes nothing"),
         (["condition=3"], "this model has no class labels"),
-        (["num_images=0"], "num_images=0: expected a whole number of at least 1"),
+        (["num_images=0"], "num_images=0: expected a whole number from 1"),
         (["device=gpu"], "finds no such device here"),
-        (["precision=16-mixed"], "precision=16-mixed: expected auto or 32-true"),
+        (
+            ["precision=16-mixed"],
+            "precision=16-mixed: expected auto or 32-true or 32 or bf16-mixed",
+        ),
     ],
 )
 def test_what_does_not_suit_the_model_is_refused(checkpoint, tmp_path, overrides, message):

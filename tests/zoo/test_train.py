@@ -349,6 +349,8 @@ def test_a_finished_run_that_lacks_its_file_gets_it_by_resuming(config, tmp_path
     [
         (["ckpt_path=last"], r"there is no .*last\.ckpt to resume from"),
         (["ckpt_path=/nowhere/x.ckpt"], r"there is no /nowhere/x\.ckpt"),
+        (["ckpt_path=pyproject.toml"], "is no training state, or it is torn"),
+        (["sampler.num_steps=2000"], "at most 1000 steps, got 2000"),
         (["model=latent_diffusion"], "a latent model needs an autoencoder: train one with"),
         (["model=latent_diffusion", "autoencoder=/nowhere"], "/nowhere: no such file"),
         (["model.image_shape=[1,32,32]"], r"images \(1, 32, 32\), digits has \(1, 16, 16\)"),

@@ -157,6 +157,8 @@ def _look_up(target: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         raise _refusal(target, "there is no such class at the top of a module") from None
+    except Exception as error:  # of somebody else's module
+        raise _refusal(target, f"importing it raises {type(error).__name__}: {error}") from error
 
 
 def _not_trusted(target: str) -> str:

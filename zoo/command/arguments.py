@@ -7,6 +7,7 @@ path with an equals sign. Nobody thinks of that before the first error.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -16,6 +17,8 @@ from zoo.command.help import options
 from zoo.command.overrides import key_of, quoted, split_list
 from zoo.command.types import kind_of
 
+_NAME = r"(\+\+?|~)?[A-Za-z_][\w-]*([./][\w-]+)*(@[\w.-]*(:[\w.-]*)?)?"  # hydra's @ is a package
+_CLOSED = ("hydra", "+hydra", "++hydra", "~hydra", "defaults")  # as a whole
 _OPTIONAL = ("callbacks", "logger")  # groups that a training can do without
 _FIRST = {
     "sample": "checkpoint", "evaluate": "checkpoint", "sweep": "checkpoint", "rosetta": "images",
@@ -49,13 +52,17 @@ def prepared(
 
 
 def _prepared(verb: str, override: str, defaults: Mapping[str, Any], multirun: bool) -> str:
-    name, sign, value = override.partition("=")
+    name, sign, value = override.lstrip().partition("=")
     if not sign:
         if override.startswith("~"):
             return override
         key = _FIRST.get(verb)
         hint = f"; did you mean {key}={override}?" if key and not override.startswith("+") else ""
         raise ValueError(f"'{override}' is no key=value{hint}")
+    name = name.rstrip()
+    if not re.fullmatch(_NAME, name, re.ASCII) or name in _CLOSED:
+        raise ValueError(f"'{name}' is no key: keys are words with dots, such as sampler.num_steps")
+    override = f"{name}={value}"
     key = key_of(override)
     if (paths.configs() / key).is_dir():
         return _choice(name, key, value, defaults, multirun)
@@ -95,6 +102,8 @@ def _choice(name: str, group: str, value: str, defaults: Mapping[str, Any], mult
         raise ValueError(f"{name}={value}: choose one of {', '.join(options(group))}")
     names = split_list(value[1:-1] if value[:1] + value[-1:] == "[]" else value)
     names = [text.strip().strip("'\"") for text in names]
+    if not all(names):
+        raise ValueError(f"{name}={value}: choose one of {', '.join(options(group))}")
     if private := [text for text in names if text.startswith("_")]:
         raise ValueError(f"no {group} called '{private[0]}'; there are {', '.join(options(group))}")
     if multirun or value.startswith("$"):

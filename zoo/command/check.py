@@ -13,10 +13,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from zoo.command.annotation import NODE
 from zoo.command.signature import signature
-from zoo.command.types import kind_of
+from zoo.command.types import bounded, kind_of
 from zoo.system.errors import suggestion
 
-_OWN = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")  # hydra's, beside a target
+_OWN: dict[str, Any] = {  # hydra's, beside a target
+    "_target_": str, "_partial_": bool, "_recursive_": bool, "_args_": list,
+    "_convert_": Literal["none", "partial", "object", "all"],
+}  # fmt: skip
 _NOT_HERE = ("axes", "hydra")  # of the verbs' own making
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -82,6 +85,7 @@ def _check_node(key: str, node: dict[str, Any], here: bool) -> None:
     known = signature(target) if isinstance(target, str) else None
     for name, value in node.items():
         if name in _OWN:
+            _check(f"{key}.{name}", value, _OWN[name], here)
             continue
         argument = known.arguments.get(name) if known else None
         if known is not None and argument is None and known.closed and value is not None:
@@ -90,7 +94,10 @@ def _check_node(key: str, node: dict[str, Any], here: bool) -> None:
                 f"{key}.{name}: {known.name} takes {takes}" + suggestion(name, known.arguments)
             )
         kind = kind_of(f"{key}.{name}")
-        _check(f"{key}.{name}", value, argument.kind if kind is None and argument else kind, here)
+        if kind is None and argument is not None:
+            own = str(target).startswith(("zoo.", "eval."))
+            kind = bounded(name, argument.kind) if own else argument.kind
+        _check(f"{key}.{name}", value, kind, here)
 
 
 def check_value(key: str, value: Any, kind: Any, here: bool = False) -> None:
@@ -99,6 +106,8 @@ def check_value(key: str, value: Any, kind: Any, here: bool = False) -> None:
     Raises:
         ValueError: naming the key, what was expected, and what was got.
     """
+    if _is_too_large(value):
+        raise ValueError(f"{key}={written(value)}: too large a number")
     try:
         _adapter(kind).validate_python(value, context={} if here else None)
     except ValidationError as error:
@@ -110,10 +119,17 @@ def check_value(key: str, value: Any, kind: Any, here: bool = False) -> None:
         raise ValueError(f"{key}={written(value)}: {reason}") from None
 
 
+def _is_too_large(value: Any) -> bool:
+    """Whether a whole number, or one of a list, needs more than the 64 bits that tensors have."""
+    if isinstance(value, list):
+        return any(map(_is_too_large, value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
+
+
 def _of_a_text(value: Any, error: Mapping[str, Any]) -> bool:
-    """Whether a validator refused the value, which is a text, or one in it, which is a list."""
+    """Whether a validator refused the value, or one in it, which is a list."""
     inside = isinstance(value, list) and any(isinstance(step, int) for step in error["loc"])
-    return "error" in error.get("ctx", {}) and (isinstance(value, str) or inside)
+    return "error" in error.get("ctx", {}) and (isinstance(value, str | int) or inside)
 
 
 @functools.cache

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import paths
 from zoo.command.overrides import key_of, quoted
-from zoo.system.errors import explain
+from zoo.system.errors import SEVERAL, explain, suggestion
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -121,6 +123,59 @@ def check(config: DictConfig, needs: Sequence[str] | None = None) -> None:
     if needs is not None:
         check_complete(values, needs)
     check_values(values, here=needs is not None)
+
+
+def check_added(config: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
+    """Refuses a key that the verb does not read and that no other value refers to.
+
+    Keys of other verbs pass where a config brings them: an experiment is for several verbs.
+
+    Args:
+        config: composed with the overrides.
+        config_name: the primary config's file name without ``.yaml``.
+        overrides: as hydra got them.
+
+    Raises:
+        ValueError: see above.
+    """
+    from omegaconf import OmegaConf
+
+    added = {key_of(o).partition(".")[0] for o in overrides if o.startswith("+")}
+    foreign = {str(key) for key in config} - _keys_of_all_verbs(paths.configs())
+    if not (suspects := (added | foreign) & {str(key) for key in config}):
+        return
+    known, text = [str(key) for key in compose(config_name)], OmegaConf.to_yaml(config)
+    for key in sorted(suspects.difference(known)):
+        if not re.search(rf"\$\{{{re.escape(key)}\b", text):
+            raise ValueError(f"{key}: nothing reads this key" + suggestion(key, known))
+
+
+def check_removed(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuses a ``~key`` that the verb reads: what a class takes has defaults, a verb's keys none.
+
+    Raises:
+        ValueError: see above.
+    """
+    from omegaconf import OmegaConf
+
+    for key in [key_of(o) for o in overrides if o.startswith("~")]:
+        parent, _, name = key.replace("/", ".").rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        if parent in SEVERAL or node is None or "_target_" in node:
+            continue
+        if name not in node and not (paths.configs() / key).is_dir():
+            raise ValueError(f"{key} is missing: `~` removed it; {key}=null may leave it empty")
+
+
+@functools.cache
+def _keys_of_all_verbs(configs: Path) -> set[str]:
+    """The groups, and the highest level of every primary config and experiment."""
+    keys = {folder.name for folder in configs.iterdir() if folder.is_dir()}
+    for file in configs.rglob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        if file.parent == configs or text.startswith("# @package _global_"):
+            keys |= set(re.findall(r"^(\w+):", text, re.MULTILINE))
+    return keys
 
 
 def register_resolvers() -> None:

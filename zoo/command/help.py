@@ -54,7 +54,7 @@ def text(
 
 def description(file: Path) -> str:
     """A config's one-line description: its first line, a comment; empty where there is none."""
-    with file.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8", errors="replace") as lines:
         first = next(lines, "").strip()
         if first.startswith("# @package"):  # hydra's header must come first where it is needed
             first = next(lines, "").strip()

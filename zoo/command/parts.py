@@ -79,11 +79,13 @@ def repeated(
         what: the option's name, for messages.
 
     Raises:
-        ValueError: the model does not know a label.
+        ValueError: there are more values than images, or the model does not know a label.
     """
     if condition is None:
         return None
     values = list(condition) if isinstance(condition, list | tuple) else [condition]
+    if len(values) > num_images:
+        raise ValueError(f"{what} has {len(values)} values for {num_images} images")
     labels = [value for value in values if isinstance(value, int)]
     if len(labels) < len(values):
         return [str(values[index % len(values)]) for index in range(num_images)]

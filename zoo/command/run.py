@@ -20,6 +20,8 @@ from zoo.command.chosen_keys import chosen_keys
 from zoo.command.compose import (
     VERSION_BASE,
     check,
+    check_added,
+    check_removed,
     compose,
     known_keys,
     register_resolvers,
@@ -27,7 +29,7 @@ from zoo.command.compose import (
 )
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
-from zoo.system.errors import explain
+from zoo.system.errors import explain, leave, unknown_key
 from zoo.system.progress import busy
 
 if TYPE_CHECKING:
@@ -113,6 +115,8 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     parser = get_args_parser()
     parser.error = functools.partial(_refuse, verb.name)  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(arguments)  # flags may follow overrides
+    if args.package and args.package not in (keys := known_keys(verb.config, args.overrides)):
+        raise ValueError(unknown_key(args.package, keys))
     defaults = groups(paths.configs() / f"{verb.config}.yaml")
     args.overrides = prepared(verb.name, args.overrides, defaults, args.multirun)
     values = {key.lstrip("+~"): text for key, _, text in (o.partition("=") for o in args.overrides)}
@@ -156,7 +160,9 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     def call(cfg: DictConfig) -> Any:
         try:
             settle_model(cfg, HydraConfig.get().runtime.choices)
+            check_removed(cfg, HydraConfig.get().overrides.task)
             check(cfg, verb.needs)
+            check_added(cfg, verb.config, HydraConfig.get().overrides.task)
             _settle_run_dir(cfg)
             module, _, function = verb.task.partition(":")
             with busy(f"zoo {verb.name}: loading torch and lightning"):
@@ -203,5 +209,4 @@ def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> 
     line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, known_keys)
     if line is None:
         raise error
-    print(f"zoo {verb}: {line}", file=sys.stderr)
-    raise SystemExit(2) from error
+    leave(f"zoo {verb}", line)

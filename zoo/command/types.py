@@ -10,23 +10,25 @@ import re
 from collections.abc import Callable
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Len, MinLen
 from pydantic import AfterValidator, ValidationInfo
 
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
-from zoo.system.hardware import check_device
+from zoo.command.annotation import NODE
+from zoo.system.errors import SEVERAL
+from zoo.system.hardware import check_device, check_processes
 
 
-def _here(check: Callable[[str], object]) -> AfterValidator:
+def _here(check: Callable[[Any], object]) -> AfterValidator:
     """A validator of what depends on this machine, for values that are about to be used.
 
     It passes whatever is not: a config may be composed where its files are not.
     """
 
-    def validate(value: str, info: ValidationInfo) -> str:
+    def validate(value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
             check(value)
         return value
@@ -65,6 +67,21 @@ def _can_be_a_folder(path: str) -> None:
         raise ValueError(f"{path}: cannot be made, for {place} is a file")
 
 
+def _kept(path: str) -> str:
+    """Passes an archive or a folder, whose name may have a dot, as in ``run-1.5``."""
+    suffix = Path(path).suffix
+    if suffix == ".npz" or not re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]*", suffix):
+        return path
+    raise ValueError("images are kept in an .npz or a folder")
+
+
+def _can_be_kept(path: str) -> None:
+    place = Path(path)
+    if place.suffix == ".npz" and place.is_dir():
+        raise ValueError(f"{path}: cannot be written, for it is a folder")
+    _can_be_a_folder(str(place.parent if place.suffix == ".npz" else place))
+
+
 def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("text without null characters")
@@ -81,13 +98,15 @@ Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
 Checkpoints = Annotated[Text, _here(_checkpoints_exist)]
 Data = Annotated[Text, _here(_data_exists)]
+Processes = Annotated[Count, _here(check_processes)]
+Kept = Annotated[Text, AfterValidator(_kept), _here(_can_be_kept)]
 OutputFolder = Annotated[Text, _here(_can_be_a_folder)]
 Labels = int | Text | Annotated[list[int | Text], MinLen(1)]
 
 KEYS: dict[str, Any] = {
     "seed": Seed,
     "train_seeds": list[Seed] | None,
-    "num_images": Count,
+    "num_images": Annotated[int, Ge(1), Le(10**8)],
     "batch_size": Count,
     "columns": Count | None,
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
@@ -98,15 +117,15 @@ KEYS: dict[str, Any] = {
     "images_per_prompt": Count,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
-    "precision": Literal["auto", "32-true", "32", "bf16-mixed"] | int,
+    "precision": Literal["auto", "32-true", "32", "bf16-mixed", 32],
     "device": Device,
-    "devices": Count,
+    "devices": Processes,
     "trust": list[Text],
     "name": Text | None,
     "model_name": Text,
     "model_size": Text,
     "out": Text | None,
-    "keep": OutputFolder | None,
+    "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
     "images": Existing | None,
@@ -131,7 +150,7 @@ KEYS: dict[str, Any] = {
     "family": Text | None,
     "table": Text | None,
     "rows": list[Text],
-    "weights": Text | None,
+    "weights": Existing | None,
     "papers": Existing | None,
     "config": Existing | dict | None,
     "sampler.num_steps": Count | None,
@@ -148,14 +167,18 @@ KEYS: dict[str, Any] = {
     "data.test_files": Data | None,
     "data.batch_size": Count,
     "data.seed": Seed,
-    "data.image_size": Count,
+    "data.steps_per_epoch": Count | None,
+    "data.image_size": Annotated[int, Ge(1), Le(2**14)],
     "data.channels": Annotated[int, Ge(1), Le(4)],
     "data.num_classes": Count | None,
     "data.test_fraction": Annotated[float, Gt(0), Le(1)] | None,
     "data.condition": Literal["label", "caption", "none"],
     "data.on_broken": Literal["stop", "skip"],
     "trainer.accelerator": Device,
-    "trainer.devices": Count | Literal["auto"] | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
+    "trainer.devices": Processes
+    | Literal["auto"]
+    | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
+    "callbacks.sample_grid.num_images": Annotated[int, Ge(1), Le(10**4)],
     "trainer.num_nodes": Count,
     "trainer.precision": Literal[
         "auto", "32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16",
@@ -164,7 +187,7 @@ KEYS: dict[str, Any] = {
     "trainer.max_steps": Count,
     "trainer.accumulate_grad_batches": Count,
     "trainer.log_every_n_steps": Count,
-    "trainer.val_check_interval": Count | Annotated[float, Gt(0), Le(1)] | None,
+    "trainer.val_check_interval": Count | None,
     "trainer.limit_val_batches": Annotated[int, Ge(0)] | Annotated[float, Ge(0), Le(1)],
     "trainer.gradient_clip_val": Positive | None,
     "recipe.optimizer.lr": Positive,
@@ -173,8 +196,38 @@ KEYS: dict[str, Any] = {
 """Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 
 
+_SIZES = {
+    "channels", "context_dim", "dim", "embedding", "every_n_steps", "features", "head_channels",
+    "image_channels", "image_layers", "image_size", "image_width", "in_channels",
+    "latent_channels", "norm_groups", "num_classes", "num_codes", "num_heads", "num_images",
+    "num_res_blocks", "num_steps", "num_timesteps", "out_channels", "patch_size", "text_layers",
+    "text_width",
+}  # fmt: skip
+_FLOATS = {"dropout": Annotated[float, Ge(0), Le(1)], "norm_eps": Annotated[float, Ge(0)]}
+_LISTS_OF_SIZES = {"attention_at", "channel_mult", "image_shape", "channels"}
+
+
+def bounded(name: str, kind: Any) -> Any:
+    """The type of an argument of one of the zoo's classes, with the bounds that its name implies.
+
+    >>> bounded("num_heads", int | None) == Count | None, bounded("eta", float)
+    (True, <class 'float'>)
+    """
+    if name in _SIZES and kind in (int, int | None):
+        return Count if kind is int else Count | None
+    if name in _LISTS_OF_SIZES and kind in (list[int], list[float]):
+        return list[Annotated[get_args(kind)[0], Gt(0)]]  # type: ignore[misc]
+    if kind is float and name in _FLOATS:
+        return _FLOATS[name]
+    return kind
+
+
 def kind_of(key: str) -> Any:
-    """The type that ``KEYS`` has for a key; None where it has none."""
+    """The type of a key by ``KEYS``, or as the place of a group's config; None for others."""
     key = key.removeprefix("protocol.").removeprefix("model.")
     key = re.sub(r"^guidance(\.guidance)+\.", "guidance.", key)
-    return KEYS.get(key)
+    if key in KEYS:
+        return KEYS[key]
+    if (paths.configs() / key).is_dir():
+        return dict | None
+    return NODE | None if re.fullmatch(rf"({'|'.join(SEVERAL)})\.\w+", key) else None

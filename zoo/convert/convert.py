@@ -33,6 +33,11 @@ def convert(cfg: DictConfig) -> Path:
         raise ValueError(f"there is no {source}: source names a downloaded file or a folder")
     if cfg.dtype not in _DTYPES:
         raise ValueError(f"dtype={cfg.dtype}: possible are {', '.join(_DTYPES)}")
+    out = Path(cfg.out or f"{cfg.name or source.stem}.safetensors")
+    if out.exists() and out.samefile(source):
+        raise ValueError(f"out={out} is the source itself, which would be lost: give another out")
+    if out.suffix != ".safetensors":
+        raise ValueError(f"out={out}: weights are written to a .safetensors file")
     entry = published.entry(cfg.name) if cfg.name else {}
     checked = _digests(source, entry)
     family, module = _model(source, cfg, entry)
@@ -41,7 +46,6 @@ def convert(cfg: DictConfig) -> Path:
         if take is None:
             raise ValueError(f"tokenizer={cfg.tokenizer}: this model reads no captions")
         take(Path(cfg.tokenizer).read_bytes())
-    out = Path(cfg.out or f"{cfg.name or source.stem}.safetensors")
     origin = {"family": family, "source": source.name, **checked}
     if entry:
         origin |= {"name": cfg.name, "published": entry["source"], "licence": entry["licence"]}

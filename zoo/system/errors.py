@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from typing import NoReturn
 
 from zoo import paths
+
+_LONGEST = 3000  # letters of a message, whatever somebody's value was
+SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold parts by name
+_READERS = ("hydra", "omegaconf", "antlr4", "yaml")  # which read what a user wrote
+
+
+def leave(where: str, message: str) -> NoReturn:
+    """Ends the process with code 2 and one line on stderr, ``where: message``.
+
+    Raises:
+        SystemExit: always.
+    """
+    print(f"{where}: {printable(message)}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def printable(message: str) -> str:
+    r"""A message as one line: control signs are written out, and the middle of a book is left out.
+
+    >>> print(printable("no sampler called 'a\rb'"))
+    no sampler called 'a\rb'
+    """
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    if len(text) > _LONGEST:
+        return f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
+    return text
 
 
 def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None:
@@ -25,16 +53,55 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
     if home in ("hydra", "omegaconf"):
         unknown = re.match(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
         if unknown:
-            return _unknown_key(unknown.group(1), known_keys())
+            return unknown_key(unknown.group(1), known_keys())
         if kind == "MissingMandatoryValue":
             return _missing(str(error))
+        removed = re.match(r"Key '(\w+)' is not in struct|Missing key (\w+)", str(error))
+        if removed:
+            return f"{removed.group(1) or removed.group(2)} is missing: `~` removed it"
+        chosen = re.match(r"Multiple values for (\S+)\. ", str(error))
+        if chosen:
+            return f"{chosen.group(1)} is chosen already: leave the + out"
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
-        return _unreadable(str(override)) if override else _one_line(str(error))
+        return _unreadable(str(override)) if override else _one_line(str(error)) or _cause(error)
     if isinstance(error, ValueError):
         return _one_line(str(error))
     if isinstance(error, OSError):
         return _one_line(str(error)) or kind
+    if isinstance(error, OverflowError):
+        return f"a number is too large: {_one_line(str(error))}"
+    if _is_out_of_memory(error):
+        reason = _one_line(str(error)).partition(". ")[0]
+        return f"not enough memory: {reason}" if reason else "not enough memory"
+    if _raised_by(error, ["lightning"]):
+        return _one_line(str(error)) or kind
+    if isinstance(error, RecursionError) and {*_READERS} & {*_homes(error)[-100:]}:
+        return "a value or a config is nested too deeply, or holds itself"
+    if _raised_by(error, _READERS):
+        return f"cannot be read: {_cause(error)}"
     return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch asked for more than there is."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = ("allocate memory", "Storage size")  # of torch, which has no type for it
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def _raised_by(error: BaseException, packages: Sequence[str]) -> bool:
+    """Whether one of these packages raised an error, not something that it called."""
+    return any(home in packages for home in _homes(error)[-1:])
+
+
+def _homes(error: BaseException) -> list[str]:
+    """The packages that an error went through, the one that raised it last."""
+    homes, place = [], error.__traceback__
+    while place is not None:
+        homes.append(str(place.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
+        place = place.tb_next
+    return homes
 
 
 def suggestion(name: str, possible: Iterable[str]) -> str:
@@ -45,6 +112,13 @@ def suggestion(name: str, possible: Iterable[str]) -> str:
     """
     near = get_close_matches(name, list(possible), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _cause(error: BaseException) -> str:
+    """What was raised first, where the last error has no words of its own."""
+    while not str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__} {_one_line(str(error))}".rstrip()
 
 
 def _missing(message: str) -> str:
@@ -61,12 +135,16 @@ def _unreadable(override: str) -> str:
         reason = "a bracket is not closed"
     elif "'" in bare or '"' in bare:
         reason = "a quotation mark is not closed"
+    elif re.search(r"[\[,]\s*,|,\s*\]", bare):
+        reason = "a list has an empty place"
     return f"cannot read '{override}': {reason}"
 
 
 def _unknown_config(error: Exception) -> str:
     missing = str(getattr(error, "missing_cfg_file", None) or "")
     group, _, name = missing.strip("/").rpartition("/")
+    if group.startswith("."):
+        return f"no config called '{missing}'"
     options = [n for n in sorted(getattr(error, "options", None) or []) if n[:1] != "_"]
     if group and not options:  # hydra lists them for a single choice only
         options = sorted(file.stem for file in (paths.configs() / group).glob("[!_]*.yaml"))
@@ -77,10 +155,13 @@ def _unknown_config(error: Exception) -> str:
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
 
 
-def _unknown_key(key: str, keys: list[str]) -> str:
-    if key in keys and key.count(".") > 1:  # of a config that another choice would bring in
+def unknown_key(key: str, keys: list[str]) -> str:
+    """The line on a key that a config lacks, with those that may have been meant."""
+    if key in keys and key.split(".")[0] in SEVERAL and key.count(".") > 1:
         group, name, _ = key.split(".", 2)
         return f"'{key}' belongs to {name}, which is not chosen: add it to {group}=[...]"
+    if key in keys:
+        return f"unknown key '{key}': `~` removed it"
     parent, _, last = key.rpartition(".")
     prefix = f"{parent}." if parent else ""
     siblings = [k for k in keys if k.startswith(prefix) and "." not in k[len(prefix) :]]
@@ -99,8 +180,9 @@ def _not_built(error: Exception) -> str | None:
     cause = error.__cause__
     place = re.search(r"full_key: (\S+)", str(error))
     where = f" (building '{place.group(1)}')" if place else ""
-    if isinstance(cause, ValueError | OSError):
-        return _one_line(str(cause)) + where
+    if isinstance(cause, Exception) and not isinstance(cause, TypeError | ImportError):
+        line = explain(cause, list)
+        return None if line is None else line + where
     if isinstance(cause, TypeError) and "argument" not in str(cause):
         return None  # not a wrong key but a mistake of ours inside a constructor
     if cause is None or isinstance(cause, TypeError | ImportError):
@@ -112,9 +194,8 @@ def _not_built(error: Exception) -> str | None:
 def _one_line(message: str) -> str:
     """One line of a message of several, without omegaconf's postscript and hydra's links."""
     lines = []
-    for line in message.removeprefix("ValueError raised while resolving interpolation: ").split(
-        "\n"
-    ):
+    message = re.sub(r"^\w+ (raised )?while resolving interpolation: ", "", message)
+    for line in message.split("\n"):
         line = line.strip()
         if line.startswith(("full_key:", "object_type=", "reference_type=", "See https://")):
             continue

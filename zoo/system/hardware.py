@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import re
 from importlib import metadata
 
@@ -26,6 +27,18 @@ def check_device(name: str) -> str:
     if number is not None and int(number.group(1)) >= count:
         raise ValueError(f"{name}: the CUDA devices here are cuda:0 to cuda:{count - 1}")
     return name
+
+
+def check_processes(count: int) -> int:
+    """Passes how many processes train or generate at once, up to four for each core.
+
+    Raises:
+        ValueError: there would be more, and nothing else would run on this machine.
+    """
+    cores = os.cpu_count() or 1
+    if count > max(4 * cores, cuda_devices() or 0):
+        raise ValueError(f"this machine has {cores} cores: at most {4 * cores} processes")
+    return count
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from torch import nn
 from zoo.checkpoint.build import check_config
 from zoo.checkpoint.file import load
 from zoo.conditioner import is_conditional
+from zoo.module import DiffusionModule
 from zoo.part import config_of
 from zoo.trainable import Trainable
 from zoo.training import text_encoder
@@ -56,6 +57,8 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     # by hydra, not zoo.checkpoint.build: a loss of training is no Part, and errors name the place
     model: Trainable = instantiate(cfg.model, **arguments, _convert_="all")
     check_config(config_of(model), trust=None)  # what could not be saved fails early
+    if isinstance(model, DiffusionModule):
+        model.sampler.levels(model.diffusion.schedule)  # and more steps than the schedule has
     _check_data(model, data)
     text_encoder.prepare(model, data, cfg.text_encoder is not None, cfg.tokenizer)
     if (text := unread(model, data)) is not None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from zipfile import is_zipfile
 
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
@@ -44,6 +45,8 @@ def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
             f"ckpt_path={ckpt_path}: there is no {path} to resume from; "
             "leave ckpt_path out to start again, or set run_dir to the folder of the run"
         )
+    if not is_zipfile(path):
+        raise ValueError(f"ckpt_path={ckpt_path}: {path} is no training state, or it is torn")
     return path
 
 

@@ -177,7 +177,7 @@ def test_the_experiments_pixel_models_can_be_built(experiment, model):
 
 
 def test_overrides_of_the_comparison_stay_with_it(tmp_path):
-    cfg = _experiment(tmp_path, "+extractor.extra.x=1", "force=true").training("ddpm")
+    cfg = _experiment(tmp_path, "+extractor.extra._target_=own.X", "force=true").training("ddpm")
     assert cfg.trainer.max_steps == 2
     assert Path(cfg.run_dir) == tmp_path / "run" / "ddpm"
     with pytest.raises(ValueError, match="a comparison has several models"):

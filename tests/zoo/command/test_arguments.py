@@ -51,6 +51,11 @@ def test_prose_is_text(prompt: str) -> None:
         ("metric=[nan,null]", ["nan", "null"]),
         ("metric=null", []),
         ("data=cifar10", "cifar10"),
+        (" seed=3", 3),
+        ("seed =3", 3),
+        ("hydra.job.name=x", "x"),
+        ("recipe/time_sampler=uniform", "uniform"),
+        ("sampler@guidance.other=ddim", "ddim"),
     ],
 )
 def test_a_value_is_read_as_it_is_meant(override: str, value: Any) -> None:
@@ -88,6 +93,21 @@ def test_a_comma_list_makes_several_runs_only_where_they_are_meant(override: str
         ("digits/ddpm", r"'digits/ddpm' is no key=value; did you mean checkpoint=digits/ddpm\?"),
         ("data=null", "choose one of .*digits"),
         ("sampler=_private", "no sampler called '_private'; there are .*ddim"),
+        ("sampler=\u2028", "choose one of .*ddim"),
+        ("sampler=,", "choose one of .*ddim"),
+        ("=", "'' is no key"),
+        ("+=1", "'\\+' is no key"),
+        ("~=1", "'~' is no key"),
+        ("é=1", "'é' is no key"),
+        (".seed=1", "'.seed' is no key"),
+        ("a..b=1", "'a..b' is no key"),
+        ("seed.=1", "'seed.' is no key"),
+        ("seed[0]=1", r"'seed\[0\]' is no key"),
+        ("a:b=1", "'a:b' is no key"),
+        ("/sampler=ddim", "'/sampler' is no key"),
+        ("a b=1", "'a b' is no key"),
+        ("--seed=3", "'--seed' is no key"),
+        ("hydra=null", "'hydra' is no key"),
     ],
 )
 def test_a_mistake_is_one_line(override: str, said: str) -> None:
@@ -101,6 +121,8 @@ def test_a_mistake_is_one_line(override: str, said: str) -> None:
         ("condition=[3,7", "a bracket is not closed"),
         ("condition='a cat", "a quotation mark is not closed"),
         ("condition={a: 1}}", "a bracket is not closed"),
+        ("trust=a,", "a list has an empty place"),
+        ("condition=[3,,7]", "a list has an empty place"),
     ],
 )
 def test_what_hydra_cannot_read_is_said_in_words(override: str, said: str) -> None:
@@ -110,4 +132,6 @@ def test_what_hydra_cannot_read_is_said_in_words(override: str, said: str) -> No
     with pytest.raises(OverrideParseException) as error:
         OverridesParser.create().parse_overrides(prepared("sample", [override], DEFAULTS))
     line = explain(error.value, list)
-    assert line == f"cannot read '{override}': {said}"
+    assert line is not None
+    assert line.startswith("cannot read '")
+    assert line.endswith(f"': {said}")

@@ -47,7 +47,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("seed", 2**32, "to 4294967295"),
     ("seed", True, "a whole number"),
     ("seed", "one", "seed=one"),
-    ("num_images", 0, "at least 1"),
+    ("num_images", 0, "from 1 to"),
     ("protocol.num_images", 1.5, "protocol.num_images=1.5"),
     ("batch_size", "", "batch_size=''"),
     ("condition", [], "non-empty list"),
@@ -72,11 +72,30 @@ WRONG: list[tuple[str, Any, str]] = [
     ("trainer.max_steps", "ten", "at least 1"),
     ("trainer.max_steps", -5, "at least 1"),
     ("trainer.devices", 0, "or auto"),
+    ("trainer.val_check_interval", 0.5, "a whole number of at least 1, or null"),
+    ("data.steps_per_epoch", 0, "at least 1"),
     ("trainer.devices", [], "or auto"),
     ("trainer.precision", "bf8", "bf16-mixed"),
     ("guidance.scale", float("inf"), "a finite number"),
     ("recipe.optimizer.lr", float("nan"), "above 0"),
     ("recipe.optimizer.betas", [0.9], "a list of 2"),
+    ("batch_size", 10**30, "too large a number"),
+    ("fid_counts", [2, 10**30], "too large a number"),
+    ("columns", -(10**30), "too large a number"),
+    ("devices", 10**9, "cores: at most"),
+    ("trainer.devices", 10**9, "cores: at most"),
+    ("keep", "kept.zip", "images are kept in an .npz or a folder"),
+    ("keep", "kept.png", "images are kept in an .npz or a folder"),
+    ("keep", "/proc/version/a.npz", "cannot be made, for /proc/version is a file"),
+    ("keep", "/proc/version", "cannot be made, for /proc/version is a file"),
+    ("precision", 10, "expected auto or 32-true or 32 or bf16-mixed"),
+    ("num_images", 10**9, "from 1 to 100000000"),
+    ("data.image_size", 10**6, "from 1 to 16384"),
+    ("sampler", "ddim", "expected keys with values"),
+    ("metric.fid", 3, "expected"),
+    ("extractor.small", "text", "expected keys with a _target_"),
+    ("callbacks.progress", ["a"], "expected"),
+    ("model", 3, "expected keys with values"),
 ]
 
 
@@ -95,6 +114,13 @@ def test_files_and_devices_need_exist_only_where_they_are_used(tmp_path: Path) -
     with pytest.raises(ValueError, match="no such file"):
         check_values(absent, here=True)
     check_values({"images": str(tmp_path), "run_dir": str(tmp_path / "new" / "er")}, here=True)
+    for name in ("new.npz", "run-1.5", "a/b/c.npz", "folder"):
+        check_values({"keep": str(tmp_path / name)}, here=True)
+    (tmp_path / "kept.npz").touch()  # is replaced
+    check_values({"keep": str(tmp_path / "kept.npz")}, here=True)
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(ValueError, match="cannot be written, for it is a folder"):
+        check_values({"keep": str(tmp_path / "folder.npz")}, here=True)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot be made, for .* is a file"):
         check_values({"run_dir": str(tmp_path / "file" / "run")}, here=True)
@@ -108,6 +134,11 @@ PARTS: list[tuple[dict[str, Any], str]] = [
     ({"s_chrn": 1.0}, "Heun takes num_steps, grid, s_churn.*did you mean 's_churn'"),
     ({"grid": "karras"}, "sampler.grid=karras: expected keys with a _target_"),
     ({"grid": [1, 2]}, "expected a part"),
+    ({"_args_": {"a": 1}}, "sampler._args_={a:1}: expected a list"),
+    ({"_partial_": "no"}, "sampler._partial_=no: expected true or false"),
+    ({"_convert_": "some"}, "sampler._convert_=some: expected none or partial"),
+    ({"_target_": 1}, "sampler._target_=1: expected text"),
+    ({"num_steps": 10**30}, "sampler.num_steps=1000000.*: too large"),
     (
         {"grid": {"_target_": "zoo.sampler.grid.respaced", "_partial_": True, "num_steps": "x"}},
         "sampler.grid.num_steps=x",
@@ -122,6 +153,30 @@ def test_arguments_of_parts_have_their_constructors_types(
     check_values({"sampler": HEUN})
     with pytest.raises(ValueError, match=said):
         check_values({"sampler": HEUN | changes})
+
+
+UNET = "zoo.denoiser.UNet"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("channels", 0, "at least 1"),
+        ("channels", -1, "at least 1"),
+        ("channel_mult", [0], "a list of numbers above 0"),
+        ("channel_mult", [1, -2], "a list of numbers above 0"),
+        ("attention_at", [-1], "a list of whole numbers above 0"),
+        ("num_res_blocks", 0, "at least 1"),
+        ("num_heads", 0, "at least 1"),
+        ("dropout", 1.5, "a number from 0 to 1"),
+        ("norm_eps", -1.0, "a number of at least 0"),
+        ("dropout", -0.1, "a number from 0 to 1"),
+    ],
+)
+def test_sizes_of_the_zoos_classes_have_bounds(name: str, value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=f"model.denoiser.{name}=.*{said}"):
+        check_values({"model": {"denoiser": {"_target_": UNET, name: value}}})
+    check_values({"model": {"denoiser": {"_target_": "own.UNet", name: value}}})
 
 
 def test_the_zoos_own_values_pass() -> None:

@@ -143,6 +143,28 @@ def test_an_error_inside_a_constructor_says_where(
     assert "verb_of_the_test.Lenght" in said
 
 
+@pytest.mark.parametrize("key", ["seed", "twice", "trainer.max_steps"])
+def test_a_key_that_the_verb_reads_cannot_be_removed(
+    verb: Any, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    said = f"zoo verb: {key} is missing: `~` removed it; {key}=null may leave it empty\n"
+    if key == "seed":  # which others refer to
+        assert fails(verb, capsys, f"~{key}", "run_dir=x", "~twice")[0] == 2
+    else:
+        assert fails(verb, capsys, f"~{key}") == (2, said)
+    assert verb("~sampler.steps")[0]["sampler"].keys() == {"_target_"}
+
+
+@pytest.mark.parametrize(("override", "key"), [("+extra=1", "extra"), ("+extra.deep=1", "extra")])
+def test_a_key_that_nothing_reads_is_refused(
+    verb: Any, capsys: pytest.CaptureFixture[str], override: str, key: str
+) -> None:
+    said = f"zoo verb: {key}: nothing reads this key\n"
+    assert fails(verb, capsys, override) == (2, said)
+    (config,) = verb("+extra=3", "trainer.max_steps=${extra}")
+    assert config["trainer"]["max_steps"] == 3
+
+
 def test_a_full_disk_is_one_line(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
     def task(cfg: Any) -> None:
         raise OSError(28, "No space left on device", "last.ckpt")

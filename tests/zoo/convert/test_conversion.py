@@ -139,13 +139,18 @@ def test_a_diffusers_folder_goes_there_and_back(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["source=absent.pt"], "there is no absent.pt"),
+        (["source=absent.pt"], "source=absent.pt: no such file or folder"),
         (["source=model.pt"], "give name=NAME"),
-        (["source=model.pt", "config=absent.yaml"], "no config file absent.yaml"),
+        (["source=model.pt", "out=model.pt"], "is the source itself"),
+        (["source=model.pt", "out=other.pt"], "written to a .safetensors file"),
+        (["source=model.pt", "config=absent.yaml"], "config=absent.yaml: no such file or folder"),
         (["source=model.pt", "family=google"], "possible are openai, compvis, diffusers"),
         (["source=model.pt", "name=adm_imagenet265"], "did you mean 'adm_imagenet256'"),
         (["source=model.pt", "family=compvis", "+config.ch=1"], "resemble a U-Net or classifier"),
-        (["source=model.pt", "+config.image_size=64", "dtype=int8"], "possible are float32"),
+        (
+            ["source=model.pt", "+config.image_size=64", "dtype=int8"],
+            "dtype=int8: expected",
+        ),
         (["source=model.pt", "+config.image_size=64"], "model.pt: openai U-Net: the weights"),
     ],
 )
