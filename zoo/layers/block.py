@@ -51,10 +51,12 @@ class GroupNorm(nn.GroupNorm):
     """Group normalisation that stays in the input's precision under autocast.
 
     Raises:
-        ValueError: the groups do not divide the channels.
+        ValueError: there are no groups, or they do not divide the channels.
     """
 
     def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
+        if groups < 1:
+            raise ValueError(f"norm_groups must be positive, got {groups}")
         if channels % groups:
             raise ValueError(
                 f"norm_groups={groups} does not divide a width of {channels} channels: "

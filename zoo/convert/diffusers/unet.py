@@ -91,7 +91,9 @@ def pixel_unet(config: Mapping[str, Any], what: str = "UNet2DModel") -> dict[str
         arguments["head_channels"] = head_dim
     if not options.take("add_attention"):
         arguments["mid_attention"] = False
-    _check_mid_norm(options, arguments)
+    norm = _mid_norm(options, arguments)
+    if arguments.get("mid_attention", True):
+        arguments |= norm
     options.finish()
     return arguments
 
@@ -181,17 +183,14 @@ def _kinds(
     return [kinds[block][0] for block in blocks], [kinds[block][1] for block in blocks]
 
 
-def _check_mid_norm(options: Options, arguments: dict[str, Any]) -> None:
-    """The middle attention has its own norm groups, and no norm without that option."""
+def _mid_norm(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The norm of the middle's attention; without that option a scaled and shifted one has none."""
     groups = options.take("attn_norm_num_groups")
-    if groups is None and not arguments["scale_shift_norm"]:
-        groups = arguments["norm_groups"]
-    if arguments.get("mid_attention", True) and groups != arguments["norm_groups"]:
-        raise options.refusal(
-            "attn_norm_num_groups",
-            f"the middle's attention has a norm of norm_num_groups={arguments['norm_groups']} "
-            "groups here (in diffusers none where resnet_time_scale_shift is not 'default')",
-        )
+    if groups is None:
+        return {"mid_norm_groups": 0} if arguments["scale_shift_norm"] else {}
+    if not isinstance(groups, int) or groups < 1:
+        raise options.refusal("attn_norm_num_groups", "possible is a number of groups")
+    return {} if groups == arguments["norm_groups"] else {"mid_norm_groups": groups}
 
 
 def _heads(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -102,15 +102,11 @@ def _heads(arguments: Mapping[str, Any], what: str) -> dict[str, Any]:
     width = arguments["num_head_channels"]
     if width not in (None, -1):
         return {"head_channels": width}
-    above = arguments["num_heads_upsample"]
-    if above not in (None, -1, arguments["num_heads"]):
-        raise ValueError(
-            f"{what}: num_heads_upsample={above} beside num_heads={arguments['num_heads']} has no "
-            "counterpart here: one number of heads serves both ways"
-        )
     if arguments["num_heads"] in (None, -1):
         raise ValueError(f"{what} needs num_heads or num_head_channels")
-    return {"num_heads": arguments["num_heads"]}
+    heads = {"num_heads": arguments["num_heads"]}
+    above = arguments["num_heads_upsample"]
+    return heads if above in (None, -1, *heads.values()) else heads | {"num_heads_up": above}
 
 
 def _context(arguments: Mapping[str, Any], what: str) -> int | None:
