@@ -9,13 +9,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST = 5  # names that a message shows of each kind
+_LONGEST = 200  # characters of a name in a message
 
 
 def name_list(names: Iterable[str], most: int = MOST) -> str:
     """The first names in quotes, and how many more there are."""
     ordered = sorted(names)
-    first = ", ".join(f"'{name}'" for name in ordered[:most])
+    first = ", ".join(f"'{_printable(name)}'" for name in ordered[:most])
     return first if len(ordered) <= most else f"{first} and {len(ordered) - most} more"
+
+
+def _printable(name: str) -> str:
+    """A name in one line of bounded length: a stranger's may hold anything."""
+    shown = name if name.isprintable() else name.encode("unicode_escape").decode()
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 def check_fit(ours: Mapping[str, Tensor], stored: Mapping[str, Tensor], what: str) -> None:
@@ -35,9 +42,33 @@ def check_fit(ours: Mapping[str, Tensor], stored: Mapping[str, Tensor], what: st
         own, new = ours[key], stored[key]
         if own.shape != new.shape:
             wrong.append(f"'{key}' is {tuple(new.shape)}, not {tuple(own.shape)}")
-        elif own.is_floating_point() != new.is_floating_point():
+        elif _kind(own) != _kind(new):
             wrong.append(f"'{key}' is {new.dtype}, not {own.dtype}")
     refuse_misfits(ours.keys() - stored.keys(), stored.keys() - ours.keys(), wrong, what)
+
+
+def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+    """Refuses weights that no model can compute with.
+
+    Raises:
+        ValueError: numbers are NaN or infinite; up to 5 tensors are named.
+    """
+    broken = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all())
+    ]
+    if broken:
+        raise ValueError(f"{what}: weights that are NaN or infinite: {name_list(broken)}")
+
+
+def _kind(tensor: Tensor) -> str:
+    """The kind of a tensor's numbers, within which they convert: eight-bit floats are another."""
+    if tensor.is_floating_point():
+        return "float" if tensor.element_size() > 1 else str(tensor.dtype)
+    if tensor.is_complex():
+        return "complex"
+    return "bool" if str(tensor.dtype) == "torch.bool" else "integer"
 
 
 def refuse_misfits(

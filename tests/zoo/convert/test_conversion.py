@@ -141,7 +141,7 @@ def test_a_diffusers_folder_goes_there_and_back(
     [
         (["source=absent.pt"], "there is no absent.pt"),
         (["source=model.pt"], "give name=NAME"),
-        (["source=model.pt", "config=absent.yaml"], "no config file absent.yaml"),
+        (["source=model.pt", "config=absent.yaml"], "absent.yaml: no such file"),
         (["source=model.pt", "family=google"], "possible are openai, compvis, diffusers"),
         (["source=model.pt", "name=adm_imagenet265"], "did you mean 'adm_imagenet256'"),
         (["source=model.pt", "family=compvis", "+config.ch=1"], "resemble a U-Net or classifier"),

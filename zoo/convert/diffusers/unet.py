@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,10 @@ TEXT_DEFAULTS = PIXEL_DEFAULTS | {
     "cross_attention_dim": 1280,
     "transformer_layers_per_block": 1,
 }
+EMA_FACTS = (  # of diffusers' EMAModel, in the config of the averages that it saves
+    "decay", "min_decay", "optimization_step", "update_after_step", "use_ema_warmup", "inv_gamma",
+    "power",
+)  # fmt: skip
 NAMES = {  # ours to theirs, of options that mean the same
     "in_channels": "in_channels",
     "out_channels": "out_channels",
@@ -84,7 +89,7 @@ def pixel_unet(config: Mapping[str, Any], what: str = "UNet2DModel") -> dict[str
     options = Options(config, what, PIXEL_DEFAULTS)
     for name, possible in _PIXEL_FIXED.items():
         options.must_be(name, *possible)
-    options.ignore("sample_size", "num_train_timesteps")
+    options.ignore("sample_size", "num_train_timesteps", *EMA_FACTS)
     arguments = _common(options, "Attn", resample=True)
     head_dim = options.take("attention_head_dim")
     if head_dim is not None:
@@ -111,6 +116,7 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
         options.must_be(name, *possible)
     options.ignore(
         "sample_size",
+        *EMA_FACTS,
         "upcast_attention",  # precision only
         "use_linear_projection",  # a linear layer or a 1x1 convolution: the same product
         "addition_embed_type_num_heads",  # of an embedding that is refused above
@@ -125,6 +131,32 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
     arguments |= _heads(options, arguments)
     options.finish()
     return arguments
+
+
+def diffused_sides(
+    config: Mapping[str, Any], image_size: int | None, pipeline: str | None
+) -> list[int]:
+    """Height and width of what a U-Net diffuses; ``image_size`` goes before.
+
+    Raises:
+        ValueError: the config has no ``sample_size``.
+    """
+    if image_size is not None:
+        return [image_size, image_size]
+    size = config.get("sample_size")
+    if size is None:
+        raise ValueError("the U-Net's config has no sample_size: give image_size")
+    sides = [size, size] if isinstance(size, int) else size
+    if not isinstance(sides, list) or len(sides) != 2 or not all(type(s) is int for s in sides):
+        raise ValueError(f"the U-Net's sample_size is a number or two, got {size!r}")
+    if pipeline == "StableDiffusionPipeline" and _is_old(config) and sides[0] < 64:
+        sides = [64, 64]  # as the pipeline corrects configs of that time
+    return sides
+
+
+def _is_old(config: Mapping[str, Any]) -> bool:
+    numbers = re.findall(r"\d+", str(config.get("_diffusers_version", "")))[:2]
+    return bool(numbers) and tuple(map(int, numbers)) < (0, 9)
 
 
 def _common(options: Options, attention: str, resample: bool) -> dict[str, Any]:
