@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,6 +17,7 @@ from zoo.generation import Model
 from zoo.guidance import Guidance, networks
 from zoo.schedule import NoiseSchedule
 
+_LARGEST = 16_384  # channels or pixels a side
 _LEVELS = 9  # of two schedules that are compared
 
 
@@ -36,6 +38,8 @@ class Network(Protocol):
 
 def check_parts(module: Model) -> None:
     """Raises ValueError where the parts of ``module`` cannot work together."""
+    _check_images(module)
+    _check_call(module.denoiser)
     _check_latents(module)
     _check_conditions(module)
     check_own_guidance(module.guidance)
@@ -68,6 +72,24 @@ def check_guidance(module: Model, guidance: Guidance, negative: bool = False) ->
         )
     for name, network in networks(guidance):
         check_network(module, name, network)
+
+
+def _check_images(module: Model) -> None:
+    shape = list(module.image_shape)
+    if len(shape) != 3 or not all(1 <= side <= _LARGEST for side in shape):
+        raise ValueError(
+            f"image_shape is (C, H, W), each from 1 to {_LARGEST:,}, got {tuple(shape)}"
+        )
+
+
+def _check_call(denoiser: nn.Module) -> None:
+    try:
+        inspect.signature(denoiser.forward).bind("x", "t", "condition")
+    except TypeError as error:
+        raise ValueError(
+            f"a denoiser is called as denoiser(x, t, condition), which {type(denoiser).__name__} "
+            f"does not take: {error}"
+        ) from None
 
 
 def _check_latents(module: Model) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,29 +25,38 @@ def _printable(name: str) -> str:
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
-def check_fit(ours: Mapping[str, Tensor], stored: Mapping[str, Tensor], what: str) -> None:
+def check_fit(ours: Mapping[str, Tensor], stored: Mapping[str, Tensor], what: str = "") -> None:
     """Refuses tensors that cannot be copied into a module's.
 
     Args:
         ours: the module's state dict.
         stored: the tensors that are to be copied.
-        what: begins the message: the file, or what is converted.
+        what: begins the message: the file, or what is converted; empty where the caller adds it.
 
     Raises:
         ValueError: keys are missing, surplus, wrongly shaped or of a wrong kind; up to 5 of each
             are named.
     """
-    wrong = []
+    shapes = ({key: tensor.shape for key, tensor in state.items()} for state in (ours, stored))
+    wrong = wrong_shapes(*shapes)
     for key in ours.keys() & stored.keys():
-        own, new = ours[key], stored[key]
-        if own.shape != new.shape:
-            wrong.append(f"'{key}' is {tuple(new.shape)}, not {tuple(own.shape)}")
-        elif _kind(own) != _kind(new):
-            wrong.append(f"'{key}' is {new.dtype}, not {own.dtype}")
+        if ours[key].shape == stored[key].shape and _kind(ours[key]) != _kind(stored[key]):
+            wrong.append(f"'{_printable(key)}' is {stored[key].dtype}, not {ours[key].dtype}")
     refuse_misfits(ours.keys() - stored.keys(), stored.keys() - ours.keys(), wrong, what)
 
 
-def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+def wrong_shapes(
+    ours: Mapping[str, Sequence[int]], stored: Mapping[str, Sequence[int]]
+) -> list[str]:
+    """A line for each key of both whose shapes differ."""
+    return [
+        f"'{_printable(key)}' is {tuple(stored[key])}, not {tuple(ours[key])}"
+        for key in ours.keys() & stored.keys()
+        if tuple(ours[key]) != tuple(stored[key])
+    ]
+
+
+def check_finite(tensors: Mapping[str, Tensor], what: str = "") -> None:
     """Refuses weights that no model can compute with.
 
     Raises:
@@ -59,7 +68,8 @@ def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all())
     ]
     if broken:
-        raise ValueError(f"{what}: weights that are NaN or infinite: {name_list(broken)}")
+        message = f"weights that are NaN or infinite: {name_list(broken)}"
+        raise ValueError(f"{what}: {message}" if what else message)
 
 
 def _kind(tensor: Tensor) -> str:
@@ -80,4 +90,5 @@ def refuse_misfits(
     problems += sorted(wrong)[:MOST]
     problems += [f"{len(wrong) - MOST} more are wrongly shaped"] if len(wrong) > MOST else []
     if problems:
-        raise ValueError(f"{what}: the weights do not fit the config: {'; '.join(problems)}")
+        message = f"the weights do not fit the config: {'; '.join(problems)}"
+        raise ValueError(f"{what}: {message}" if what else message)

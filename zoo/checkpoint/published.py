@@ -6,8 +6,6 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from zoo import paths
 from zoo.system.errors import suggestion
 
@@ -44,24 +42,34 @@ def line(checkpoint: dict[str, Any]) -> str:
     return f"published ({checkpoint['family']}): {facts}"
 
 
-def checkpoint_file(name: str) -> Path:
+def checkpoint_file(name: str | Path) -> Path:
     """A path as it is, or the file of a checkpoint that ships, such as ``digits/ddpm``.
 
     Raises:
-        ValueError: neither exists.
+        ValueError: neither exists, or it is the name of a published one, which has to be converted.
     """
-    shipped = paths.checkpoints() / f"{name.removesuffix('.safetensors')}.safetensors"
-    for path in (Path(name), shipped):
-        if path.is_file():
-            return path
-    root = paths.checkpoints()
+    if (path := Path(name)).is_file():
+        return path
+    root, stem = paths.checkpoints(), str(name).removesuffix(".safetensors")
+    if not path.is_absolute() and (shipped := root / f"{stem}.safetensors").is_file():
+        return shipped
+    if path.exists():
+        raise ValueError(f"{name}: not a file")
+    if (known := published().get(str(name))) is not None:
+        raise ValueError(
+            f"there is no file {name}: it is a published checkpoint, to be downloaded and "
+            f"converted first: zoo convert source=FILE name={name}, with FILE from "
+            f"{known['source']}"
+        )
     names = sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.safetensors"))
     shipped_names = f"; those that ship are {', '.join(names)}" if names else ""
-    raise ValueError(f"there is no checkpoint {name}{shipped_names}")
+    raise ValueError(f"{name}: no such file, and no checkpoint of that name{shipped_names}")
 
 
 @functools.cache
 def _read(path: str) -> dict[str, dict[str, Any]]:
+    import yaml  # only for this file: headers are read in milliseconds without it
+
     try:
         with open(path, encoding="utf-8") as file:
             manifest = yaml.safe_load(file)

@@ -15,6 +15,8 @@ from zoo.records import Level, Predict
 from zoo.sampler.grid import Grid, trailing
 from zoo.schedule import NoiseSchedule
 
+MOST_STEPS = 1_000_000
+
 
 class Sampler(Part, ABC):
     """Walks from noise to data; holds its settings only, no model and no state of a run.
@@ -24,7 +26,7 @@ class Sampler(Part, ABC):
         grid: which times are visited.
 
     Raises:
-        ValueError: fewer than one step.
+        ValueError: fewer than one step, or more than a million.
     """
 
     order: int = 1
@@ -32,6 +34,8 @@ class Sampler(Part, ABC):
     is deterministic."""
 
     def __init__(self, num_steps: int = 50, grid: Grid = trailing) -> None:
+        if num_steps > MOST_STEPS:
+            raise ValueError(f"a sampler has at most {MOST_STEPS:,} steps, got {num_steps}")
         if num_steps < 1:
             raise ValueError(f"a sampler needs at least 1 step, got num_steps={num_steps}")
         self.num_steps = num_steps
