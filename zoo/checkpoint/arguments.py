@@ -51,7 +51,7 @@ def fits(value: object, hint: Any) -> bool:
     kind = origin if inspect.isclass(origin) else hint
     if kind is None or kind is types.NoneType:
         return value is None
-    if not inspect.isclass(kind) or kind is object:
+    if not inspect.isclass(kind) or kind in (object, Any):
         return True  # Any, type variables, and what nobody here writes
     if _is_protocol(kind):
         return not inspect.isclass(value) and all(hasattr(value, name) for name in _members(kind))
@@ -109,7 +109,7 @@ def _classes(hint: Any) -> set[type]:
         choices = [_classes(choice) for choice in typing.get_args(hint)]
         return set().union(*choices) if all(choices) else set()
     kind = typing.get_origin(hint) or hint
-    known = inspect.isclass(kind) and kind is not object and not _is_protocol(kind)
+    known = inspect.isclass(kind) and kind not in (object, Any) and not _is_protocol(kind)
     return {kind} if known else set()
 
 

@@ -182,9 +182,10 @@ def _compare(
     first = {id(value): key for key, value in reversed(state.items())}
     ours = {key: tuple(state[key].shape) for key in first.values()}
     missing = {key: shape for key, shape in ours.items() if key not in shapes}
-    if sum(math.prod(shape) for shape in missing.values()) <= _SMALL:
-        missing = {}  # two parameters of one memory; what is really missing is named below
-    refuse_misfits(missing, shapes.keys() - state.keys(), wrong_shapes(ours, shapes), "")
+    surplus, wrong = shapes.keys() - state.keys(), wrong_shapes(ours, shapes)
+    numbers = sum(math.prod(shape) for shape in missing.values())
+    if wrong or surplus or numbers > _SMALL:  # few may be parts of one memory: see below
+        refuse_misfits(missing, surplus, wrong, "")
 
 
 def _fit(module: nn.Module, weights: dict[str, Tensor]) -> None:

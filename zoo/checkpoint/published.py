@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,14 @@ def checkpoint_file(name: str | Path) -> Path:
     Raises:
         ValueError: neither exists, or it is the name of a published one, which has to be converted.
     """
-    if (path := Path(name)).is_file():
+    path = Path(name)
+    if _holds(path.is_file):
         return path
     root, stem = paths.checkpoints(), str(name).removesuffix(".safetensors")
-    if not path.is_absolute() and (shipped := root / f"{stem}.safetensors").is_file():
+    shipped = root / f"{stem}.safetensors"
+    if not path.is_absolute() and _holds(shipped.is_file):
         return shipped
-    if path.exists():
+    if _holds(path.exists):
         raise ValueError(f"{name}: not a file")
     if (known := published().get(str(name))) is not None:
         raise ValueError(
@@ -63,7 +66,15 @@ def checkpoint_file(name: str | Path) -> Path:
         )
     names = sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.safetensors"))
     shipped_names = f"; those that ship are {', '.join(names)}" if names else ""
-    raise ValueError(f"{name}: no such file, and no checkpoint of that name{shipped_names}")
+    raise ValueError(f"{name}: no such file; there is no checkpoint {name}{shipped_names}")
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """The answer; no for a name that no file can have."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 @functools.cache

@@ -140,10 +140,7 @@ def test_one_guidance_inside_another(files) -> None:
     ("overrides", "message"),
     [
         (["guidance=classifier"], "guidance.classifier is missing: give guidance.classifier=FILE"),
-        (
-            ["guidance=classifier", "guidance.classifier=nowhere"],
-            "nowhere: no such file",
-        ),
+        (["guidance=classifier", "guidance.classifier=nowhere"], "there is no checkpoint nowhere"),
         (
             ["guidance=classifier", "guidance.classifier={model}"],
             "but a DDPM$",
