@@ -23,7 +23,7 @@ _MAIN = (  # names of the last weights, the first that is there before others
     "denoiser", "params", "module", "unet_state_dict", "weights", "generator",
 )  # fmt: skip
 _NO_WEIGHTS = re.compile(r"optim|^opt$|sched|scaler|^loss|discriminator|backup|collected", re.I)
-_NOT_AVERAGED = re.compile(r"non?_?ema", re.I)
+_NOT_AVERAGED = re.compile(r"(?<![a-z])non?[_-]?ema", re.I)
 _AVERAGED = re.compile(
     r"(?<![A-Za-z])(ema|swa)(?![a-z])|EMA|SWA|Ema(?![a-z])|ema_?only|[Aa]verag|[Ss]hadow"
 )
