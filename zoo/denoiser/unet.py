@@ -100,8 +100,8 @@ class UNet(Part, nn.Module):
 
         self.downsampling = 2 ** (len(self.channel_mult) - 1)
         self.embedding_dim = 4 * channels
-        if not self.channel_mult:
-            raise ValueError("channel_mult is empty: a U-Net needs at least one level")
+        if not self.channel_mult or min(self.channel_mult) <= 0:
+            raise ValueError("channel_mult is empty or not positive: a U-Net has a level or more")
         check_attention_at(self.attention_at, len(self.channel_mult))
         self._build(
             partial(

@@ -38,9 +38,9 @@ def time_network(channels: int, embedding_dim: int) -> nn.Sequential:
     """From the time embedding (B, ``channels``) to what residual blocks read (B, D), inactivated.
 
     Raises:
-        ValueError: ``channels`` are odd.
+        ValueError: ``channels`` are odd or not positive.
     """
-    if channels % 2:
+    if channels % 2 or channels < 1:
         raise ValueError(f"channels must be even for the time embedding, got {channels}")
     return nn.Sequential(
         nn.Linear(channels, embedding_dim), nn.SiLU(), nn.Linear(embedding_dim, embedding_dim)

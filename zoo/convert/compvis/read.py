@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.checkpoint.fit import name_list
 from zoo.checkpoint.outline import outline
-from zoo.convert.arguments import need, numbers, with_defaults
+from zoo.convert.arguments import need, numbers, readable, with_defaults
 from zoo.convert.compvis.autoencoder import autoencoder, load_autoencoder, scale_of
 from zoo.convert.compvis.conditioner import conditioner
 from zoo.convert.compvis.ddpm import ddpm, ddpm_unet, load_ddpm_unet
@@ -61,21 +61,26 @@ def from_compvis(
     """
     state = choose(state_dict, weights, "the checkpoint")
     expect(state, "compvis")
+    with readable("the checkpoint"):
+        module, origin = _model(state, config)
+    module.origin = origin
+    return module.eval()
+
+
+def _model(state: Weights, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The model, and which weights it has."""
     kind, params = model_node(config)
     if kind == "autoencoder":
         own, origin = autoencoder_weights(state)
-        module: Any = Autoencoder(load_autoencoder(params, own))
-    elif kind == "ddpm":
-        module, origin = ddpm(params, state), state.origin
-    elif kind == "diffusion":
-        module, origin = _diffusion(state, params)
-    else:
-        raise ValueError(
-            "these are a U-Net's arguments, which say nothing of the diffusion: give the whole "
-            "model node, or take the U-Net alone by zoo.convert.compvis.denoiser"
-        )
-    module.origin = origin
-    return module.eval()
+        return Autoencoder(load_autoencoder(params, own)), origin
+    if kind == "ddpm":
+        return ddpm(params, state), state.origin
+    if kind == "diffusion":
+        return _diffusion(state, params)
+    raise ValueError(
+        "these are a U-Net's arguments, which say nothing of the diffusion: give the whole "
+        "model node, or take the U-Net alone by zoo.convert.compvis.denoiser"
+    )
 
 
 def network(config: Mapping[str, Any]) -> nn.Module:

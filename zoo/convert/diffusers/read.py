@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from zoo.checkpoint.arguments import check_arguments
 from zoo.checkpoint.outline import materialised, outline
 from zoo.conditioner import ClassLabel, Unconditional
+from zoo.convert.arguments import readable
 from zoo.convert.diffusers.autoencoder import (
     Autoencoder,
     kl_autoencoder,
@@ -82,13 +84,15 @@ def network(config: Mapping[str, Any]) -> nn.Module:
         ValueError: the class is unknown, or an option cannot be reproduced.
     """
     name = config.get("_class_name")
-    if name not in _NETWORKS:
+    if not isinstance(name, str) or name not in _NETWORKS:
         raise ValueError(
             f"diffusers' network {name!r} is not known (the config's _class_name): possible are "
             f"{', '.join(_NETWORKS)}"
         )
-    kind, arguments = _NETWORKS[name]
-    return kind(**arguments(config))
+    kind, translate = _NETWORKS[name]
+    arguments = translate(config)
+    check_arguments(kind, arguments)
+    return kind(**arguments)
 
 
 def from_diffusers(
@@ -123,17 +127,22 @@ def from_diffusers(
     if not folder.is_dir():
         raise ValueError(f"{folder}: {'not a' if folder.exists() else 'no such'} folder")
     options = _Options(sampler, num_steps, image_size)
-    if (folder / "model_index.json").is_file():
-        module = _pipeline(folder, read_json(folder / "model_index.json"), files, options)
-    elif (folder / "scheduler").is_dir() and (folder / "unet" / "config.json").is_file():
-        index = {"_class_name": None, **{part.name: part.name for part in folder.iterdir()}}
-        module = _pipeline(folder, index, files, options)
-    else:  # a component's folder, or a training state of accelerate's, which has no scheduler
-        whole = (folder / "config.json").is_file()
-        module = _component(folder if whole else files.unet(folder), files, options)
+    with readable(str(folder)):
+        module = _model_of(folder, files, options)
     files.finish(folder)
     module.origin = files.origin  # type: ignore[assignment]
     return module
+
+
+def _model_of(folder: Path, files: Files, options: _Options) -> nn.Module:
+    if (folder / "model_index.json").is_file():
+        return _pipeline(folder, read_json(folder / "model_index.json"), files, options)
+    if (folder / "scheduler").is_dir() and (folder / "unet" / "config.json").is_file():
+        index = {"_class_name": None, **{part.name: part.name for part in folder.iterdir()}}
+        return _pipeline(folder, index, files, options)
+    # a component's folder, or a training state of accelerate's, which has no scheduler
+    whole = (folder / "config.json").is_file()
+    return _component(folder if whole else files.unet(folder), files, options)
 
 
 def _pipeline(folder: Path, index: dict[str, Any], files: Files, options: _Options) -> nn.Module:

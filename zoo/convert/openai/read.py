@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.checkpoint.outline import outline
 from zoo.conditioner import ClassLabel, LowResolution
-from zoo.convert.arguments import factors, numbers, with_defaults
+from zoo.convert.arguments import factors, numbers, readable, with_defaults
 from zoo.convert.family import expect
 from zoo.convert.openai.classifier import classifier_network, from_openai_classifier
 from zoo.convert.openai.options import (
@@ -60,7 +60,8 @@ def from_openai(
     """
     state = choose(state_dict, weights, "the checkpoint")
     expect(state, "openai")
-    module: Any = _model(state, config)
+    with readable("the checkpoint"):
+        module: Any = _model(state, config)
     module.origin = state.origin
     return module.eval()
 

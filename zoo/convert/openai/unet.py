@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.checkpoint.arguments import check_arguments
 from zoo.convert import keys
 from zoo.convert.arguments import need, numbers, refuse, with_defaults
 from zoo.convert.keys import below
@@ -80,7 +81,7 @@ def unet(config: Mapping[str, Any]) -> UNet:
     refuse(arguments, _FIXED, what)
     mult = numbers(arguments["channel_mult"], float)
     levels = {2**level for level in range(len(mult))}
-    return UNet(
+    own: dict[str, Any] = dict(
         in_channels=arguments["in_channels"],
         out_channels=arguments["out_channels"],
         channels=arguments["model_channels"],
@@ -96,6 +97,8 @@ def unet(config: Mapping[str, Any]) -> UNet:
         resblock_updown=bool(arguments["resblock_updown"]),
         gradient_checkpointing=bool(arguments["use_checkpoint"]),
     )
+    check_arguments(UNet, own)
+    return UNet(**own)
 
 
 def _heads(arguments: Mapping[str, Any], what: str) -> dict[str, Any]:
