@@ -23,7 +23,7 @@ _ENDS: tuple[Callable[[str, str], str], ...] = (  # safetensors before pickles, 
     lambda stem, dotted: f"{stem}.bin.index{dotted}.json",
 )
 _VARIANT = re.compile(
-    rf"(?:{'|'.join(_STEMS)})(?:\.([\w-]+)\.(?:safetensors|bin)|\.\w+\.index\.([\w-]+)\.json)"
+    rf"(?!.*-\d+-of-\d+\.)(?:{'|'.join(_STEMS)})(?:\.([\w-]+)\.(?:safetensors|bin)|\.\w+\.index\.([\w-]+)\.json)"
 )
 _RAW = "non_ema"  # the variant that Stable Diffusion's folders have beside the averages
 

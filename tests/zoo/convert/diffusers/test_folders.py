@@ -1,4 +1,4 @@
-"""Which files of a diffusers folder are read: shards, variants, averages; as diffusers writes them."""
+"""Which files of a diffusers folder are read, as diffusers writes them."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def test_files_as_diffusers_writes_them(
         assert same(ours, LAST)
         assert ours.origin.get("variant") == variant
     assert read(tmp_path).keys() == LAST.state_dict().keys()
-    with pytest.raises(
-        ValueError, match="choose variant=fp16" if variant else "variant=bf16; variants"
-    ):
+    with pytest.raises(ValueError, match="variant"):
         from_diffusers(tmp_path, variant="bf16")
 
 
@@ -107,9 +105,7 @@ def test_averages_of_diffusers_own_training(tmp_path: Path) -> None:
         assert same(ours, theirs)
         assert ours.origin["weights"] == note
     assert from_diffusers(tmp_path / "unet_ema").origin["weights"] == "the averages"
-    with pytest.raises(
-        ValueError, match="weights=raw, but the config says that these are averages"
-    ):
+    with pytest.raises(ValueError, match="weights=raw, but these are averages"):
         from_diffusers(tmp_path / "unet_ema", weights="raw")
     with pytest.raises(ValueError, match="weights=ema, but there are no averages"):
         from_diffusers(tmp_path / "unet", weights="ema")
