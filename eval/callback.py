@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from eval.source.generated import Conditions, conditions_of
 from eval.source.reference_set import ReferenceSet
 from zoo import paths
 from zoo.callbacks import averaged
-from zoo.callbacks.after_step import AfterStep, log
+from zoo.callbacks.after_step import AfterStep, log, move_back
 from zoo.data import ImageData
 from zoo.data.image_set import ImageSet
 from zoo.generation import sampling
@@ -65,6 +64,8 @@ class EvaluateWhileTraining(AfterStep):
             weights are missing, or the data have no captions for a model that reads them.
     """
 
+    turn = 2
+
     def __init__(
         self,
         extractor: Any,
@@ -90,12 +91,7 @@ class EvaluateWhileTraining(AfterStep):
         self._reference: FewImagesReference | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Lightning puts the recipe's averages behind every other callback: this one moves behind
-        # them, so that it measures the averages of step n after step n
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        states = [c for c in callbacks if isinstance(c, Checkpoint)]
-        rest = [c for c in callbacks if c is not self and c not in states]
-        trainer.callbacks = [*rest, self, *states]  # type: ignore[attr-defined]
+        move_back(trainer, self)  # it measures the averages of step n after step n
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if hasattr(pl_module, "generate"):

@@ -16,6 +16,7 @@ from zoo.system.errors import suggestion
 
 _GROUPS = {  # kinds, in the plural, and their folders of configs
     "models": "model",
+    "sizes": "model/size",
     "data": "data",
     "schedules": "schedule",
     "parameterizations": "parameterization",

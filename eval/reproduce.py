@@ -9,7 +9,7 @@ from zoo import entry
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb; the exit code is 1 where a row that was run is not reproduced."""
-    entry.run("reproduce", "reproduce", "eval.study.reproduction:reproduce", argv)
+    entry.run("reproduce", "reproduce", "eval.study.reproduction:reproduce", argv, ("table",))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from zoo import entry
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb."""
-    entry.run("rosetta", "rosetta", "eval.study.rosetta:rosetta", argv)
+    entry.run("rosetta", "rosetta", "eval.study.rosetta:rosetta", argv, ("checkpoint", "images"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from zoo import entry
-from zoo.command.overrides import quoted, split_list
+from zoo.command.arguments import is_prose
+from zoo.command.overrides import key_of, quoted, split_list
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -16,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if axes:
         text = ",".join("[" + ",".join(map(quoted, axis)) + "]" for axis in axes)
         fixed.append(f"axes=[{text}]")
-    entry.run("sweep", "sweep", "eval.study.sweep:sweep", fixed)
+    swept = {key_of(axis[0]) for axis in axes}
+    needs = [key for key in ("checkpoint",) if key not in swept]
+    entry.run("sweep", "sweep", "eval.study.sweep:sweep", fixed, needs)
 
 
 def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -24,12 +27,14 @@ def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
 
     >>> axes_of(["fid_counts=[8,9]", "sampler.num_steps=5,10"])
     (['fid_counts=[8,9]'], [['sampler.num_steps=5', 'sampler.num_steps=10']])
+    >>> axes_of(["condition=a cat, asleep"])
+    (['condition=a cat, asleep'], [])
     """
     fixed, axes = [], []
     for argument in arguments:
         key, sign, value = argument.partition("=")
         parts = split_list(value) if sign and not argument.startswith("-") else []
-        if len(parts) < 2:
+        if len(parts) < 2 or is_prose(key, value):
             fixed.append(argument)
         else:
             axes.append([f"{key}={part}" for part in parts])

@@ -14,6 +14,9 @@ ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 EVAL = sorted((ROOT / "eval").rglob("*.py"))
 
 ENTRANCES = {  # where composed configs are read
+    "zoo/command/arguments.py",
+    "zoo/command/chosen_keys.py",
+    "zoo/command/compose.py",
     "zoo/command/run.py",
     "zoo/command/sample.py",
     "zoo/conformance/report.py",
@@ -40,7 +43,7 @@ LATE = {
 ALLOWED = {  # they draw, and nothing imports them to be quick
     "eval/report/charts.py": {"matplotlib"},
     "eval/report/svg.py": {"matplotlib"},
-    "eval/study/sweep_picture.py": {"matplotlib"},
+    "eval/report/sweep_picture.py": {"matplotlib"},
 }
 PARTS = {  # what a model is made of; none of it may know the wiring above
     "classifier",
@@ -53,8 +56,8 @@ PARTS = {  # what a model is made of; none of it may know the wiring above
     "schedule",
 }
 WIRING = {
-    "callbacks", "checkpoint", "command", "data", "entry", "models", "module", "sample", "train",
-    "training",
+    "callbacks", "checkpoint", "command", "data", "entry", "models", "module", "sample", "samples",
+    "train", "training",
 }  # fmt: skip
 FLOORS = [  # of eval's rooms: each may import those above it in this list
     {"result"},
@@ -64,8 +67,8 @@ FLOORS = [  # of eval's rooms: each may import those above it in this list
     {"measure", "table"},
     {"papers", "report"},
     {"study"},
-    {"callback", "compare", "doctor", "evaluate", "listing", "reproduce", "rosetta", "statistics",
-     "sweep"},
+    {"cache", "callback", "compare", "doctor", "evaluate", "listing", "reproduce", "rosetta",
+     "statistics", "sweep"},
 ]  # fmt: skip
 
 

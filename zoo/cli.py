@@ -22,6 +22,7 @@ _VERBS = {
     ),
     "convert": ("zoo.convert.__main__", "turn published weights into one file of this zoo"),
     "list": ("eval.listing", "show what exists: models, data, samplers, metrics, checkpoints"),
+    "cache": ("eval.cache", "show what is kept of evaluations, and prune it by age and size"),
     "doctor": ("eval.doctor", "show what is installed, which device is used, what is missing"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,13 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from zoo.conditioner import is_conditional
+from zoo.denoiser.check_input import check_call
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.first_stage import FirstStage
 from zoo.generation import Model
-from zoo.guidance import Guidance, networks
+from zoo.guidance import Guidance, networks, num_classes
+from zoo.records import Condition, check_image_shape
 from zoo.schedule import NoiseSchedule
 
-_LARGEST = 16_384  # channels or pixels a side
 _LEVELS = 9  # of two schedules that are compared
 
 
@@ -38,8 +39,8 @@ class Network(Protocol):
 
 def check_parts(module: Model) -> None:
     """Raises ValueError where the parts of ``module`` cannot work together."""
-    _check_images(module)
-    _check_call(module.denoiser)
+    check_image_shape(module.image_shape)
+    check_call(module.denoiser)
     _check_latents(module)
     _check_conditions(module)
     check_own_guidance(module.guidance)
@@ -64,32 +65,43 @@ def check_guidance(module: Model, guidance: Guidance, negative: bool = False) ->
         guidance: how predictions are mixed.
         negative: whether conditions stand in place of the null condition.
     """
+    kind, scale = type(module).__name__, getattr(guidance, "scale", "?")
+    reads = is_conditional(module.conditioner)
+    if negative and not (guidance.needs_null and reads):
+        reason = f"{type(guidance).__name__} at scale {scale} does not use"
+        if not reads:
+            reason = f"this unconditional {kind} does not have"
+        raise ValueError(
+            f"negative conditions replace the null condition, which {reason}: leave them out"
+            + ", or use guidance=classifier_free with another scale than 1" * reads
+        )
     if guidance.needs_null and module.conditioner.dropout == 0 and not negative:
         raise ValueError(
-            f"guidance scale {getattr(guidance, 'scale', '?')} mixes in the null condition, which "
-            f"this {type(module).__name__} was never trained on (conditioner.dropout is 0): "
-            "use guidance.scale=1, or train with conditioner.dropout=0.1"
+            f"guidance scale {scale} mixes in the null condition, which this {kind} was never "
+            "trained on (conditioner.dropout is 0): use guidance.scale=1, or train with "
+            "conditioner.dropout=0.1"
         )
     for name, network in networks(guidance):
         check_network(module, name, network)
 
 
-def _check_images(module: Model) -> None:
-    shape = list(module.image_shape)
-    if len(shape) != 3 or not all(1 <= side <= _LARGEST for side in shape):
+def check_condition(module: Model, condition: object, guidance: Guidance) -> None:
+    """Raises ValueError for labels or captions that nothing would read.
+
+    Args:
+        module: the model, which reads none where it is unconditional.
+        condition: labels, captions, or None; a ready ``Condition`` is the denoiser's own affair.
+        guidance: whose networks may read them.
+    """
+    if condition is None or isinstance(condition, Condition):
+        return
+    readers = [module, *(network for _, network in networks(guidance))]
+    conditioners = [r.conditioner for r in readers if hasattr(r, "conditioner")]
+    if num_classes(guidance) is None and not any(map(is_conditional, conditioners)):
         raise ValueError(
-            f"image_shape is (C, H, W), each from 1 to {_LARGEST:,}, got {tuple(shape)}"
+            f"this {type(module).__name__} is unconditional and {type(guidance).__name__} reads "
+            "no conditions either: leave condition out, or guide with guidance=classifier"
         )
-
-
-def _check_call(denoiser: nn.Module) -> None:
-    try:
-        inspect.signature(denoiser.forward).bind("x", "t", "condition")
-    except TypeError as error:
-        raise ValueError(
-            f"a denoiser is called as denoiser(x, t, condition), which {type(denoiser).__name__} "
-            f"does not take: {error}"
-        ) from None
 
 
 def _check_latents(module: Model) -> None:

@@ -15,9 +15,11 @@ from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
 from zoo.first_stage import FirstStage
 from zoo.guidance import Guidance, Unguided, networks, num_classes
-from zoo.records import Condition, Level, Prediction, Raw
+from zoo.records import Condition, Level, Prediction, Raw, check_counts
 from zoo.sampler import Sampler, grid
+from zoo.sampler.sampler import warn_of_early_start
 from zoo.system.progress import Meter
+from zoo.system.tensors import IMAGES, check_floats
 from zoo.trainable import evaluation_mode
 
 
@@ -52,6 +54,9 @@ class Model(Protocol):
     def check_guidance(self, guidance: Guidance, negative: bool = False) -> None:
         """Raises ValueError where ``guidance`` needs what this model lacks."""
 
+    def check_condition(self, condition: Raw | Condition, guidance: Guidance) -> None:
+        """Raises ValueError where neither this model nor ``guidance`` reads the condition."""
+
 
 def generate_batches(
     module: Model,
@@ -70,15 +75,13 @@ def generate_batches(
     sampler = sampler if sampler is not None else module.sampler
     guidance = guidance if guidance is not None else module.guidance
     module.check_guidance(guidance, negative is not None)
+    module.check_condition(condition, guidance)
     for _, network in networks(guidance):
         network.to(module.device)
     indices = list(range(num_images) if indices is None else indices)
-    per_image = {"indices": indices, "condition": condition, "negative": negative}
-    for name, values in per_image.items():
-        if values is None or isinstance(values, Condition):
-            continue
-        if len(values) != num_images:
-            raise ValueError(f"{num_images} images need as many {name}, got {len(values)}")
+    check_counts(num_images, indices=indices, condition=condition, negative=negative)
+    levels = sampler.levels(module.diffusion.schedule)
+    warn_of_early_start(levels, module.diffusion.schedule)
     size = batch_size or max(1, num_images)
     for first in range(0, num_images, size):
         rows = slice(first, min(first + size, num_images))
@@ -88,6 +91,7 @@ def generate_batches(
             None if condition is None else condition[rows],
             None if negative is None else negative[rows],
             sampler,
+            levels,
             guidance,
             seed,
             on_step,
@@ -101,6 +105,7 @@ def _batch(
     raw: Raw | Condition,
     negative: Raw,
     sampler: Sampler,
+    levels: list[Level],
     guidance: Guidance,
     seed: int,
     on_step: Callable[[], None] | None,
@@ -119,7 +124,6 @@ def _batch(
             null = conditioner.null(len(indices)) if negative is None else conditioner(negative)
             null = null.to(module.device)
         predict = guidance(module.predict, condition, null, module.clip)
-        levels = sampler.levels(schedule)
         like = torch.empty(len(indices), *module.latent_shape, device=module.device)
         x = sampler.start(Draw(seed, indices, "start").normal(like), levels[0])
         walk = sampler.steps(predict, x, levels, Draw(seed, indices, "steps"), schedule)
@@ -150,11 +154,22 @@ def _condition(
     if isinstance(raw, Condition):
         return raw.to(module.device)
     if raw is None:
-        draw = Draw(seed, indices, "condition")
-        raw = module.conditioner.random(draw)
-        if raw is None and num_classes is not None:  # the guidance alone knows labels
-            raw = draw.integers(num_classes)
+        raw = random_condition(module, indices, seed, num_classes)
     return module.conditioner(raw).to(module.device)
+
+
+def random_condition(
+    module: Model, indices: Sequence[int], seed: int, num_classes: int | None = None
+) -> Raw:
+    """The labels or captions of images for which none are named, as ``generate`` draws them.
+
+    The arguments are those of ``_condition``; None for an unconditional model without labels.
+    """
+    draw = Draw(seed, indices, "condition")
+    raw = module.conditioner.random(draw)
+    if raw is None and num_classes is not None:  # the guidance alone knows labels
+        raw = draw.integers(num_classes)
+    return raw
 
 
 @torch.inference_mode()
@@ -180,10 +195,14 @@ def bound(
         indices: the images' indices, which with the seed fix their noise.
 
     Raises:
-        ValueError: the model diffuses latents, which have no bins.
+        ValueError: the model diffuses latents, which have no bins; the images are not float32 or
+            float64 of the model's shape in [-1, 1]; or the counts disagree.
     """
     if module.first_stage.bounds is None:
         raise ValueError("bits per dimension need a pixel model: latents are not 8-bit values")
+    check_floats(images, "images", (None, *module.image_shape), bounded=True, remedy=IMAGES)
+    check_counts(len(images), indices=indices, condition=condition)
+    module.check_condition(condition, Unguided())
     schedule = module.diffusion.schedule
     levels = schedule.levels(grid.trailing(schedule, num_steps or int(schedule.end)))
     indices = list(range(len(images)) if indices is None else indices)
@@ -221,11 +240,7 @@ def sampling(
 ) -> Iterator[Callable[[], None]]:
     """Within, an ``on_step`` for ``module.generate`` that shows its steps over all batches.
 
-    Args:
-        module: a ``DiffusionModule``.
-        num_images: as for ``generate``.
-        batch_size: as for ``generate``.
-        sampler: as for ``generate``; the module's own when None.
+    The arguments are ``generate``'s.
     """
     sampler = sampler if sampler is not None else module.sampler
     steps = len(sampler.levels(module.diffusion.schedule)) - 1

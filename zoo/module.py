@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import generation
-from zoo.compatibility import check_guidance, check_own_guidance, check_parts
+from zoo.compatibility import check_condition, check_guidance, check_own_guidance, check_parts
 from zoo.conditioner import Conditioner, Unconditional
 from zoo.diffusion.clock import Clock, DiscreteClock, times
 from zoo.diffusion.gaussian import GaussianDiffusion
@@ -19,6 +19,7 @@ from zoo.guidance import Guidance, Unguided
 from zoo.recipe import Recipe
 from zoo.records import Batch, Condition, Level, Prediction, Raw
 from zoo.sampler import Sampler
+from zoo.system.tensors import check_floats
 from zoo.trainable import Draws, Trainable, latents
 
 
@@ -88,7 +89,13 @@ class DiffusionModule(Trainable):
         """Reads the denoiser at x (B, C, h, w) and a time: a number, a (B,) tensor or a ``Level``.
 
         x0 is not clipped. Counts the rows that the network evaluates in ``network_evaluations``.
+
+        Raises:
+            ValueError: x is no floats (B, C, h, w) on the model's device, or t is not of x.
         """
+        check_floats(x, "noisy x", (None, self.latent_shape[0], None, None), self.device)
+        if isinstance(t, Tensor) and tuple(t.shape) not in ((), (1,), (len(x),)):
+            raise ValueError(f"t is a number or ({len(x)},) like x, got {tuple(t.shape)}")
         level = t if isinstance(t, Level) else self.diffusion.schedule(t)
         output = self._output(x, level, condition if condition is not None else Condition())
         return self.diffusion.predict(output, x, level)
@@ -183,17 +190,19 @@ class DiffusionModule(Trainable):
         Args:
             num_images: N.
             condition: N labels or captions, or a ``Condition``; drawn at random when None. An
-                unconditional model hands labels on to a guidance that reads them.
+                unconditional model hands labels on to a guidance that reads them, and takes none
+                otherwise.
             sampler: in place of the model's own.
             guidance: in place of the model's own.
             seed: of every draw.
             batch_size: images at a time; all at once when None.
             indices: the images' global indices; 0 to N - 1 when None.
-            negative: N raw conditions in place of the null condition.
+            negative: N raw conditions in place of the null condition, where guidance has one.
             on_step: called once after every step of the sampler, in each batch.
 
         Raises:
-            ValueError: the counts disagree, or the guidance needs what the model lacks.
+            ValueError: the counts disagree, the guidance needs what the model lacks, or nothing
+                reads the condition or the negative one.
         """
         batches = self.generate_batches(
             num_images, condition, sampler, guidance, seed, batch_size,
@@ -207,6 +216,10 @@ class DiffusionModule(Trainable):
     def check_guidance(self, guidance: Guidance, negative: bool = False) -> None:
         """Raises ValueError where ``guidance`` needs what this model lacks."""
         check_guidance(self, guidance, negative)
+
+    def check_condition(self, condition: Raw | Condition, guidance: Guidance) -> None:
+        """Raises ValueError where neither this model nor ``guidance`` reads the condition."""
+        check_condition(self, condition, guidance)
 
     def clip(self, x0: Tensor) -> Tensor:
         """x0 within the first stage's bounds, where it has any."""

@@ -25,6 +25,11 @@ def cache() -> Path:
     return Path(folder).expanduser() if folder else Path.home() / ".cache" / "diffusion-zoo"
 
 
+def evaluations() -> Path:
+    """The cache's folder of evaluations, which ``zoo cache`` lists; it may be missing."""
+    return cache() / "evaluations"
+
+
 def data_root() -> Path | None:
     """The user's folder of data sets, ``ZOO_DATA``, or None where it is not set."""
     folder = os.environ.get("ZOO_DATA")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -14,6 +14,17 @@ N = TypeVar("N", float, Tensor)
 
 Raw = Tensor | list[str] | None
 """A user's condition: labels (B,) int64, captions, or nothing."""
+
+
+_LARGEST = 16_384  # channels or pixels a side
+
+
+def check_image_shape(shape: Sequence[int]) -> None:
+    """Raises ValueError where ``shape`` is not (C, H, W) of images that there may be."""
+    if len(shape) != 3 or not all(1 <= side <= _LARGEST for side in shape):
+        raise ValueError(
+            f"image_shape is (C, H, W), each from 1 to {_LARGEST:,}, got {tuple(shape)}"
+        )
 
 
 class Batch(NamedTuple):
@@ -69,6 +80,12 @@ class Condition:
     def to(self, device: torch.device | str) -> Condition:
         """Moves every tensor to ``device``."""
         return self._map(lambda value: value.to(device))
+
+    @property
+    def size(self) -> int | None:
+        """B, the number of conditions; None where there is nothing in them."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return next((len(value) for value in values if value is not None), None)
 
     def __getitem__(self, rows: slice | Tensor) -> Condition:
         """Selects rows: a slice, or a tensor of indices."""
@@ -150,3 +167,19 @@ RawPredict = Callable[[Tensor, Level, Condition], Prediction]
 
 Clip = Callable[[Tensor], Tensor]
 """x0 to x0: bounds, dynamic threshold, or the identity."""
+
+
+def check_counts(num_images: int, **per_image: Any) -> None:
+    """Refuses values, by name, of another number than the images; None is not given.
+
+    Raises:
+        ValueError: there are more or fewer, or one text stands for all.
+    """
+    for name, values in per_image.items():
+        if isinstance(values, str):
+            raise ValueError(f"{name} is one for each image: [{values[:40]!r}] * {num_images}")
+        if values is None:
+            continue
+        count = values.size if isinstance(values, Condition) else len(values)
+        if count not in (None, num_images):
+            raise ValueError(f"{num_images} images need as many {name}, got {count}")

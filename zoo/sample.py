@@ -1,4 +1,4 @@
-"""``zoo sample``: images from a saved model, as a grid, single files or one array."""
+"""``zoo sample``: images from a saved model, as a grid, single files or arrays."""
 
 from functools import partial
 

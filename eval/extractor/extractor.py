@@ -101,7 +101,11 @@ class DistinctTexts:
         self._cache: dict[str, Tensor] = {}
 
     def clear(self) -> None:
-        """Forgets every caption: the next ones are encoded."""
+        """Forgets every caption: the next ones are encoded.
+
+        Captions that are encoded together round together, so a pass starts with none: its numbers
+        would depend, in their last digits, on what was measured before.
+        """
         self._cache = {}
 
     def __call__(self, captions: list[str]) -> Tensor:

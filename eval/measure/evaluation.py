@@ -25,7 +25,7 @@ from eval.result.cost import cost
 from eval.source.batch import Images
 from eval.source.dataset import from_dataset, order_of
 from eval.source.export import exported
-from eval.source.generated import Conditions, conditions_of, generated
+from eval.source.generated import Conditions, conditions_of, generated, parts
 from eval.source.parallel import generated_in_parallel
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
@@ -186,7 +186,8 @@ def _generated(
         return make(), conditions, None
     facts = {**cache_key.generation(setting), "labels": conditions.description}
     batches = cache.batches(facts)
-    source = batches.resumed(lambda first: make(first=first), conditions, how.num_images)
+    boundaries = parts(0, how.num_images, how.batch_size)
+    source = batches.resumed(lambda first: make(first=first), conditions, boundaries)
     return source, conditions, batches
 
 

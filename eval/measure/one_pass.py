@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from eval.extractor.extractor import Extractor
+from eval.extractor.extractor import DistinctTexts, Extractor
 from eval.measure.blocks import Tally, tally
 from eval.measure.plan import Measurement, Plan
 from eval.measure.reference_features import ReferenceFeatures
@@ -44,8 +44,12 @@ def one_pass(
 ) -> Tallies:
     """Runs each distinct extractor once per batch, and every metric on its features.
 
-    ``num_images`` is the number of images in all batches.
+    ``num_images`` is the number of images in all batches. The numbers depend on the batches alone,
+    not on earlier passes.
     """
+    for network in plan.extractors:
+        if isinstance(text := getattr(network, "text", None), DistinctTexts):
+            text.clear()
     tallies = {
         m: tally(partial(reference.fresh, m), m.kind, m.num_images, num_images)
         for m in plan.measurements

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from eval.extractor.extractor import Extractor
 from eval.measure import cache_key
 from eval.measure.baselines import Baselines, baselines
-from eval.measure.cache import Cache
+from eval.measure.cache import Cache, believed, kept
 from eval.measure.plan import Plan
 from eval.measure.reference_features import ReferenceFeatures
 from eval.source.reference_set import ReferenceSet
@@ -82,8 +84,20 @@ def _measure_features(
         extractor.name: cache.features_folder(extractor, data.train.fingerprint)
         for extractor in needed
     }
-    missing = [e for e in needed if not features.load(e, folders[e.name])]
+    missing = [e for e in needed if not _loaded(features, e, folders[e.name])]
     features.measure(missing, data.train, batch_size)
     for extractor in missing:  # read back, so that the first evaluation's numbers repeat exactly
-        features.save(extractor, folders[extractor.name])
-        features.load(extractor, folders[extractor.name])
+        folder = folders[extractor.name]
+        with kept(folder):
+            features.save(extractor, folder)
+            features.load(extractor, folder)
+
+
+def _loaded(features: ReferenceFeatures, extractor: Extractor, folder: Path) -> bool:
+    """Whether an extractor's features are in a folder, and sound."""
+
+    def load(folder: Path) -> bool:
+        features.load(extractor, folder)
+        return True
+
+    return bool(believed(folder, load))

@@ -15,10 +15,11 @@ from eval.measure.plan import Measurement, Plan
 from eval.metric.metric import Metric
 from eval.metric.rows import mapped
 from eval.moments.feature_statistics import FeatureStatistics
+from eval.moments.npz import npz_bytes
+from eval.result.checksum import check_sealed, replacing_sealed
 from eval.source.dataset import from_dataset
 from eval.source.reference_set import ReferenceSet
 from zoo.data.image_set import ImageSet
-from zoo.system.files import replacing
 from zoo.system.progress import track
 
 ROWS = 10_000
@@ -106,33 +107,38 @@ class ReferenceFeatures:
             self.rows = rows.rows
 
     def save(self, extractor: Extractor, folder: Path) -> None:
-        """Writes an extractor's features to a folder, for ``load``."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes an extractor's features to a folder, for ``load``.
+
+        Raises:
+            OSError: they cannot be written.
+        """
         for feature, kinds in self.needs(extractor).items():
             key = (extractor.name, feature)
             if "statistics" in kinds:
-                self.moments[key].save(folder / f"{feature}.npz")
+                with replacing_sealed(folder / f"{feature}.npz") as part:
+                    part.write_bytes(npz_bytes(self.moments[key].arrays()))
             if "rows" in kinds:
-                with replacing(folder / f"{feature}.npy") as part, open(part, "wb") as file:
+                with replacing_sealed(folder / f"{feature}.npy") as part, open(part, "wb") as file:
                     np.save(file, self.rows[key].numpy())
 
-    def load(self, extractor: Extractor, folder: Path) -> bool:
-        """Reads an extractor's features from a folder; False where one is missing or torn."""
+    def load(self, extractor: Extractor, folder: Path) -> None:
+        """Reads an extractor's features from a folder.
+
+        Raises:
+            ValueError: a file is damaged, edited or in another's place; it is named.
+            OSError: a file is absent or cannot be read.
+        """
         moments, rows = {}, {}
-        try:
-            for feature, kinds in self.needs(extractor).items():
-                key = (extractor.name, feature)
-                if "statistics" in kinds:
-                    moments[key] = FeatureStatistics.load(folder / f"{feature}.npz")
-                if "rows" in kinds:
-                    # copy on write: torch takes no read-only array without a warning
-                    array = np.load(folder / f"{feature}.npy", mmap_mode="c")
-                    rows[key] = torch.from_numpy(array)
-        except (OSError, ValueError, EOFError):
-            return False
+        for feature, kinds in self.needs(extractor).items():
+            key = (extractor.name, feature)
+            if "statistics" in kinds:
+                moments[key] = FeatureStatistics.load(_checked(folder / f"{feature}.npz"))
+            if "rows" in kinds:
+                # copy on write: torch takes no read-only array without a warning
+                array = np.load(_checked(folder / f"{feature}.npy"), mmap_mode="c")
+                rows[key] = torch.from_numpy(array)
         self.moments |= moments
         self.rows |= rows
-        return True
 
     def fresh(self, measurement: Measurement) -> Metric:
         """An empty metric."""
@@ -151,3 +157,11 @@ class ReferenceFeatures:
             assert is_of_text(extractor)
             return factory(text=extractor.text, extractor=extractor.name)
         return factory(extractor=extractor.name)
+
+
+def _checked(path: Path) -> Path:
+    try:
+        check_sealed(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    return path

@@ -129,6 +129,7 @@ def protocol_of(setting: Setting, plan: Plan, **fields: Any) -> Protocol:
         "seed": setting.generation.seed,
         "metrics": {m.name: m.settings for m in plan.measurements},
         "name": setting.protocol,
+        "decoding": data.decoding,
     }
     return Protocol(**shared | fields)
 

@@ -128,14 +128,18 @@ class Metric(torchmetrics.Metric):
         """This metric's feature (B, D).
 
         Raises:
-            ValueError: the extractor does not give it.
+            ValueError: the extractor does not give it, or not as floats.
         """
         if self.feature not in features:
             raise ValueError(
                 f"{self.name} reads the feature '{self.feature}', which {self.extractor} does not "
                 f"give; it gives {', '.join(features)}"
             )
-        return features[self.feature]
+        values = features[self.feature]
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+            raise ValueError(f"{self.name}: the feature '{self.feature}' must be floats, got {got}")
+        return values
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
         """Adds one batch's features, and what the batch itself says of its images."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from eval.metric.metric import Metric, parts_of
-from eval.source.batch import Images
+from eval.source.batch import Images, check_images
 from zoo.data.image_set import ImageSet
 
 PERCENTILES = (1, 5, 50, 95)
@@ -43,13 +43,16 @@ def nearest(images: Tensor, training: Tensor | ImageSet, flip: bool = False) -> 
         flip: whether mirrored training images count too, as where training mirrors them.
 
     Raises:
-        ValueError: the images' shapes differ.
+        ValueError: the images' shapes differ, or they are not uint8.
 
     >>> black, white = torch.zeros(1, 1, 2, 2).byte(), torch.full((1, 1, 2, 2), 255).byte()
     >>> nearest(black, torch.cat([white, white // 5]))
     Nearest(distances=tensor([51.], dtype=torch.float64), indices=tensor([1]),
             mirrored=tensor([False]))
     """
+    check_images(images)
+    if isinstance(training, Tensor):
+        check_images(training, "training images")
     if images.shape[1:] != torch.Size(training.shape[-3:]):
         raise ValueError(
             f"distances between images of one shape: got {tuple(images.shape[1:])} and "
@@ -139,7 +142,12 @@ class NearestImage(Metric):
         return min(num_images, self.num_images)
 
     def update(self, features: dict[str, Tensor], images: Images) -> None:
-        """Keeps the images of one batch, up to ``num_images`` in all."""
+        """Keeps the images of one batch, up to ``num_images`` in all.
+
+        Raises:
+            ValueError: they are not uint8 (B, C, H, W).
+        """
+        check_images(images.images)
         parts = parts_of(self.images)
         left = self.num_images - sum(map(len, parts))
         if left > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from eval.table.formatting import text_of
 from eval.table.ranking import BEST, ranks
@@ -11,10 +11,24 @@ from eval.table.verdict import note as verdict_note
 from eval.table.verdict import sentences
 from zoo.system.text import csv_text, markdown_table, markdown_text
 
+_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _BOLD = (
     "Bold: the best value of a column, which does not mean that its difference to the next is "
     "larger than chance."
 )
+
+
+def comparison_title(data: str, table: Table, trainings: Sequence[int]) -> str:
+    """Such as "Two diffusion models on digits, one budget, three trainings each"."""
+    models = len(trainings)
+    title = f"One diffusion model on {data}"
+    if models > 1:
+        count = _WORDS.get(models, str(models)).capitalize()
+        title = f"{count} diffusion models on {data}"
+        title += ", one budget" if table.one_budget else ""
+    each = "" if models == 1 else " each"
+    alike = len(set(trainings)) == 1 and trainings[0] > 1
+    return title + (f", {_WORDS.get(trainings[0], trainings[0])} trainings{each}" if alike else "")
 
 
 def to_csv(table: Table) -> str:
@@ -30,7 +44,7 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table, title: str, command: str) -> str:
     """The table with its budget, protocol and definitions."""
-    lines = [f"# {markdown_text(title)}", "", f"Made by `{command}`.", "", *_results(table)]
+    lines = [f"# {markdown_text(title)}", "", f"Made by `{command}`.", "", *rows_markdown(table)]
     if table.mismatches:
         lines += ["", "**Forced: these rows differ in protocol or budget.**", ""]
         lines += _items(map(str, table.mismatches))
@@ -49,7 +63,8 @@ def to_markdown(table: Table, title: str, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _results(table: Table) -> list[str]:
+def rows_markdown(table: Table) -> list[str]:
+    """The lines of the table itself, and of what its bold numbers mean."""
     indices = [i for i, column in enumerate(table.columns) if column.on_page]
     best = {i: [rank.place == BEST for rank in ranks(table, i)] for i in indices}
     rows = []

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
-from PIL import Image
 
 from eval.result.record import Result
 from eval.table.formatting import title_of
 from eval.table.table import Table
+from zoo.data.picture import picture
 
 
 def log_to_wandb(
@@ -41,8 +40,7 @@ def log_to_wandb(
         logged["verdicts"] = _table(*verdicts_table(table))
     for kind, images in (("samples", samples), ("nearest", pairs or {})):
         for name, data in images.items():
-            picture = Image.open(io.BytesIO(data)).convert("RGB")
-            logged[f"{kind}/{name}"] = wandb.Image(picture, caption=name)
+            logged[f"{kind}/{name}"] = wandb.Image(picture(data), caption=name)
     run = logger.experiment
     run.log(logged)
     for result in results:

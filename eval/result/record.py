@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eval.result.checksum import WRONG, checksum
 from eval.result.earlier import completed
 from eval.result.parse import build
 from eval.result.subject import Subject
@@ -99,6 +100,8 @@ class Protocol:
         metrics: metric's name to its definition, with its settings.
         blocks: how many blocks of images the intervals come from.
         name: of the versioned protocol, such as "cifar10_fid50k v1", or "".
+        decoding: how files became pixels (``zoo.data.picture.DECODING``), and what a reference's
+            statistics file says of its images; None in records of earlier versions.
     """
 
     data: str
@@ -118,6 +121,7 @@ class Protocol:
     metrics: dict[str, str]
     blocks: int = BLOCKS
     name: str = ""
+    decoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,14 +168,19 @@ class Result:
     provenance: dict[str, Any] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> str:
+    def to_json(self, sealed: bool = False) -> str:
         """The record as JSON text, its schema's version first.
+
+        Args:
+            sealed: with a checksum of all its values, as files have it.
 
         Raises:
             ValueError: a number is not finite.
         """
         record = {"schema": SCHEMA, **asdict(self)}
         try:
+            if sealed:
+                record["sha256"] = checksum(record)
             return json.dumps(record, indent=2, allow_nan=False) + "\n"
         except ValueError as error:
             message = f"result of {self.subject.name}: {error}; every number must be finite"
@@ -181,9 +190,11 @@ class Result:
     def from_json(text: str, where: str = "result") -> Result:
         """Reads what ``to_json`` wrote; ``where`` names the source in errors.
 
+        A text without a checksum, such as a file of an earlier version, is read as it is.
+
         Raises:
-            ValueError: the text is no JSON, of another schema, or a field is missing, unknown or of
-                the wrong type; the field is named.
+            ValueError: the text is no JSON, of another schema, a field is missing, unknown or of
+                the wrong type (the field is named), or the values are not those of its checksum.
         """
         try:
             record = json.loads(text)
@@ -191,6 +202,12 @@ class Result:
             raise ValueError(f"{where}: not JSON: {error}") from error
         if not isinstance(record, dict) or "schema" not in record:
             raise ValueError(f"{where}: not a result of `zoo evaluate`: it has no 'schema'")
+        seal = record.pop("sha256", None)
+        if seal is not None and seal != checksum(record):
+            raise ValueError(
+                f"{where}: {WRONG}: it was changed after it was measured, or is "
+                "damaged; measure again, or remove its last field, sha256, to read it as it is"
+            )
         schema = record.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"{where}: schema {schema!r}; this version reads schema {SCHEMA}")
@@ -199,17 +216,21 @@ class Result:
         return build(Result, record, where)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the record as a whole or not at all."""
-        return write_atomically(path, self.to_json())
+        """Writes the record and its checksum as a whole or not at all."""
+        return write_atomically(path, self.to_json(sealed=True))
 
     @staticmethod
     def load(path: str | Path) -> Result:
         """Reads a result file.
 
         Raises:
-            ValueError: no such file, or see ``from_json``.
+            ValueError: no such file, no text, or see ``from_json``.
         """
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"no result file at {path}: `zoo evaluate` writes one")
-        return Result.from_json(path.read_text(encoding="utf-8"), str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not JSON: {error}") from error
+        return Result.from_json(text, str(path))

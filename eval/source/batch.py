@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+
+def check_images(images: Tensor, name: str = "images") -> None:
+    """Refuses anything but 8-bit images: floats in [-1, 1] would be measured as if black.
+
+    Raises:
+        ValueError: not uint8 (B, C, H, W).
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise ValueError(
+            f"{name} are uint8 (B, C, H, W), got {images.dtype} {tuple(images.shape)}; "
+            "zoo.generation.to_uint8 makes them of floats in [-1, 1]"
+        )
 
 
 class Images(NamedTuple):

@@ -11,6 +11,7 @@ from eval.source.stored import open_images
 from zoo import paths
 from zoo.data import ImageData
 from zoo.data.image_set import ImageSet
+from zoo.data.picture import DECODING
 
 SPLITS = ("train", "test")
 
@@ -48,6 +49,16 @@ class ReferenceSet:
         parts += [] if self.statistics is None else [self.statistics]
         text = " ".join("none" if part is None else part.fingerprint for part in parts)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def decoding(self) -> str:
+        """How files become pixels, for the protocol; moments were made of pixels elsewhere."""
+        if self.statistics is None:
+            return DECODING
+        recorded = self.statistics.facts.get("images", {}).get("decoding", "not recorded")
+        if recorded == DECODING:
+            return DECODING
+        return f"{DECODING}; of the reference's moments: {recorded}"
 
     @property
     def num_reference(self) -> int | None:

@@ -1,4 +1,4 @@
-"""``zoo compare``: the models of an experiment under one budget and one protocol."""
+"""``zoo compare``: models under one budget and one protocol, trained here or earlier."""
 
 from __future__ import annotations
 
@@ -7,34 +7,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from eval.extractor.extractor import Extractor
 from eval.measure import Evaluation, Reference, Setting, evaluate, measure_reference
 from eval.measure.plan import plan
 from eval.report.picture import pair_sheets
+from eval.report.text import comparison_title
 from eval.report.wandb_run import log_to_wandb
 from eval.report.write import write_report
 from eval.result.record import Result
 from eval.source.reference_set import ReferenceSet
-from eval.study import loading
+from eval.study import loading, rows, saved
 from eval.study import protocol as protocols
-from eval.study.evaluation import of_checkpoint, real_grid, sample_grid, save
+from eval.study.evaluation import chosen_parts, of_checkpoint, real_grid, sample_grid, save
+from eval.study.recipe import one_model
+from eval.study.rows import Member
 from eval.study.trainings import Trainings
 from eval.table import compare as tabulate
 from eval.table import trainings
-from zoo import entry, paths
+from eval.table.table import refuse
+from zoo import entry
 from zoo.checkpoint.build import build
-from zoo.command.overrides import key_of, quoted
+from zoo.checkpoint.name import folder_name
+from zoo.command.overrides import command_line, key_of, quoted
 from zoo.data import ImageData
+from zoo.module import DiffusionModule
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.training.train import train
-
-_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 def compare(cfg: DictConfig) -> Path:
@@ -44,7 +47,9 @@ def compare(cfg: DictConfig) -> Path:
 
 
 class Experiment:
-    """One comparison: which trainings, how they are measured, and the report.
+    """One comparison: which models, how they are measured, and the report.
+
+    The models are trained, or files of trained ones; see ``eval.study.rows``.
 
     Raises:
         ValueError: there is nothing to compare, or the overrides are not of a comparison.
@@ -56,24 +61,23 @@ class Experiment:
         self.choices = choices
         self.name = choices.get("experiment") or choices["data"]
         self.run_dir = Path(cfg.run_dir)
-        self.device = accelerator(cfg.trainer.accelerator)
-        self.protocol = loading.plain_values(cfg.protocol)
-        if (model := _recipe_of(self.name)) is not None:
+        self.device = accelerator(cfg.device)
+        self.protocol = protocols.of_comparison(cfg)
+        if (model := one_model(self.name)) is not None:
             raise ValueError(
                 f"experiment={self.name} is the recipe of one model, {model}: `zoo train "
                 f"experiment={self.name}`; a comparison leaves the model open, as digits does"
             )
-        self.models = [cfg.models] if isinstance(cfg.models, str) else list(cfg.models or ())
-        if not self.models:
-            raise ValueError("models=[] leaves nothing to compare")
-        twice = next((name for name in self.models if self.models.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"models={self.models} names {twice} twice")
         for override in overrides:
             if override.partition("=")[0] == "model":
                 text = "a comparison has several models; say models=[ddpm,...]"
                 raise ValueError(f"{override}: {text}")
-        self.trainings = Trainings(cfg, overrides, self.name)
+        entries = rows.entries(cfg.models)
+        models = rows.trainings(entries)
+        self.saved = None if models is not None else saved.rows(entries)
+        if self.saved is not None:
+            rows.check_measuring(overrides)
+        self.trainings = Trainings(cfg, overrides, self.name, models)
         self.training = self.trainings.config
 
     def run(self) -> Path:
@@ -87,8 +91,13 @@ class Experiment:
         Raises:
             ValueError: the models cannot be trained, measured or compared.
         """
-        self._check_models()
+        if self.saved is None:
+            self.trainings.check()
+        else:
+            saved.check_models(self.saved, self.cfg.data, list(self.cfg.trust))
+            refuse([] if self.cfg.force else saved.budget_differences(self.saved))
         data = loading.dataset(self.cfg)
+        self._check_data(data)
         reference_set = self._reference_set(data)
         protocols.check(self.protocol, reference_set)
         self._train_small_extractors(data)
@@ -96,31 +105,27 @@ class Experiment:
         extractors = loading.extractors(self.cfg, self.device)
         shared = self._shared_settings(reference_set, extractors)
         reference = functools.cache(lambda: self._reference(shared))
-        seeds = self.trainings.seeds
-        files = {
-            model: [self.trainings.checkpoint(model, data, seed) for seed in seeds]
-            for model in self.models
-        }
-        first: dict[str, Evaluation] = {}  # of each model: only its images are shown
-        results: dict[str, list[Result]] = {model: [] for model in self.models}
-        for model, checkpoints in files.items():
-            for seed, path in zip(seeds, checkpoints, strict=True):
-                name = self.trainings.title(model, seed)
-                setting = self._setting(model, name, path, shared)
+        if self.saved is None:
+            members = self.trainings.members(data)
+        else:
+            members = saved.members(self.saved, self.run_dir)
+        first: dict[str, Evaluation] = {}  # of each row: only its images are shown
+        results: dict[str, list[Result]] = {row: [] for row in members}
+        for row, trained in members.items():
+            for member in trained:
+                setting = self._setting(row, member, shared)
                 evaluation = evaluate(setting, reference, loading.cache(self.cfg))
-                save(evaluation, self.trainings.folder(model, seed))
-                results[model].append(evaluation.result)
-                first.setdefault(model, evaluation)
+                save(evaluation, member.folder)
+                results[row].append(evaluation.result)
+                first.setdefault(row, evaluation)
         return self._report(results, first, data)
 
-    def _check_models(self) -> None:
-        """Refuses models that do not generate."""
-        for model in self.models:
-            kind = get_class(self.training(model).model._target_)
-            if not hasattr(kind, "generate_batches"):
-                raise ValueError(
-                    f"models={self.models}: {model} is a {kind.__name__}, which generates no images"
-                )
+    def _check_data(self, data: ImageData) -> None:
+        """Refuses files of models that were trained on other images, unless forced."""
+        for model in [model for models in (self.saved or {}).values() for model in models]:
+            remark = loading.other_data(model.facts, self.cfg.data, data.fingerprint)
+            if remark and not self.cfg.force:
+                raise ValueError(f"{model.path} {remark}; force=true measures it all the same")
 
     def _train_small_extractors(self, data: ImageData) -> None:
         """Trains the small extractors that are absent; existing ones are never replaced."""
@@ -165,42 +170,52 @@ class Experiment:
         batch_size, cache = self.protocol["batch_size"], loading.cache(self.cfg)
         return measure_reference(shared["data"], measurements, batch_size, cache)
 
-    def _setting(self, model: str, name: str, path: Path, shared: dict[str, Any]) -> Setting:
-        """One evaluation, with the config's sampler and guidance instead of the file's."""
-        recipe = self.training(model).model
-        parts = {
+    def _setting(self, row: str, member: Member, shared: dict[str, Any]) -> Setting:
+        """One evaluation of a training."""
+        trust, dtype = list(self.cfg.trust), self.protocol["dtype"]
+        module = loading.diffusion_model(member.path, self.device, trust, dtype)
+        generation = protocols.generation(self.protocol, **self._parts(row, module))
+        setting = Setting(module, **shared, generation=generation, name=member.title)
+        return of_checkpoint(setting, member.path)
+
+    def _parts(self, row: str, module: DiffusionModule) -> dict[str, Any]:
+        """Sampler and guidance: of a training the config's, else the file's, changed as asked."""
+        if self.saved is not None:
+            roots = ("sampler", "guidance", "trust")
+            own = [o for o in self.overrides if key_of(o).split(".")[0] in roots]
+            return chosen_parts(entry.compose("evaluate", own), module)
+        recipe = self.training(row).model
+        return {
             part: build(
                 OmegaConf.to_container(recipe[part], resolve=True, throw_on_missing=True), None
             )
             for part in ("sampler", "guidance")
         }
-        trust, dtype = list(self.cfg.trust), self.protocol["dtype"]
-        module = loading.diffusion_model(path, self.device, trust, dtype)
-        generation = protocols.generation(self.protocol, **parts)
-        return of_checkpoint(Setting(module, **shared, generation=generation, name=name), path)
 
     def _report(
-        self, by_model: dict[str, list[Result]], first: dict[str, Evaluation], data: ImageData
+        self, by_row: dict[str, list[Result]], first: dict[str, Evaluation], data: ImageData
     ) -> Path:
-        results = [trainings.combined(rows, model) for model, rows in by_model.items()]
+        results = [trainings.combined(members, row) for row, members in by_row.items()]
         within = [
             mismatch
-            for model, rows in by_model.items()
-            for mismatch in trainings.training_mismatches(rows, model)
+            for row, members in by_row.items()
+            for mismatch in trainings.training_mismatches(members, row)
         ]
         table = tabulate(results, self.cfg.force, within)
-        if self.trainings.several:
+        several = {row for row, members in by_row.items() if len(members) > 1}
+        several |= set(by_row) if self.trainings.several else set()
+        if several:
             numbers = self.run_dir / "trainings.csv"
-            print(f"wrote {write_atomically(numbers, trainings.to_csv(by_model))}")
-            for evaluation, result in zip(first.values(), results, strict=True):
-                row = evaluation._replace(result=result)
-                save(row, self.run_dir / result.subject.name)
+            print(f"wrote {write_atomically(numbers, trainings.to_csv(by_row))}")
+        for (row, evaluation), result in zip(first.items(), results, strict=True):
+            if row in several:
+                save(evaluation._replace(result=result), self.run_dir / folder_name(row))
         names = {e.result.subject.name: e for e in first.values()}
         samples = {"real, held out": real_grid(data)}
         samples |= {name: sample_grid(evaluation) for name, evaluation in names.items()}
         pairs = pair_sheets({name: evaluation.pairs for name, evaluation in names.items()})
-        command = " ".join(["zoo compare", *self.overrides])
-        title = self._title(data.name)
+        command = command_line("compare", self.overrides)
+        title = comparison_title(data.name, table, [len(members) for members in by_row.values()])
         written = write_report(self.run_dir, table, results, samples, title, command, pairs)
         if "wandb" in (self.cfg.logger or {}):
             folder = str(self.run_dir)
@@ -208,27 +223,3 @@ class Experiment:
             log_to_wandb(logger, loading.plain_values(self.cfg), table, results, samples, pairs)
         print("\n".join(f"wrote {path}" for path in written.values()))
         return self.run_dir
-
-    def _title(self, data: str) -> str:
-        """Such as "Two diffusion models on digits, one budget, three trainings each"."""
-        models, seeds = len(self.models), len(self.trainings.seeds)
-        if models == 1:
-            title = f"One diffusion model on {data}"
-        else:
-            count = _WORDS.get(models, str(models)).capitalize()
-            title = f"{count} diffusion models on {data}, one budget"
-        each = "" if models == 1 else " each"
-        return title + (f", {_WORDS.get(seeds, seeds)} trainings{each}" if seeds > 1 else "")
-
-
-def _recipe_of(experiment: str) -> str | None:
-    """The one model that an experiment of the zoo's own is about, or None for a comparison."""
-    file = paths.configs() / "experiment" / f"{experiment}.yaml"
-    if not file.is_file():
-        return None
-    entries = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
-    for default in entries:
-        if isinstance(default, dict) and "override /model" in default:
-            return str(default["override /model"])
-    bases = (_recipe_of(default) for default in entries if isinstance(default, str))
-    return next((model for model in bases if model), None)

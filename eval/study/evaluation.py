@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,20 @@ from omegaconf import DictConfig
 from torch import nn
 
 from eval.extractor.extractor import Extractor
-from eval.measure import Evaluation, Reference, Setting, reconstruct
+from eval.measure import Evaluation, Reference, Setting, measure_reference, reconstruct
 from eval.measure import evaluate as measure
+from eval.measure.plan import plan
 from eval.report.picture import png, tile
+from eval.report.text import rows_markdown, to_csv, to_markdown
 from eval.source import ReferenceSet, open_images
 from eval.source.parallel import Parallel, devices
-from eval.study import loading
+from eval.study import loading, rows, saved
 from eval.study import protocol as protocols
-from eval.study.loading import plain_values
+from eval.study.loading import is_pattern, plain_values
+from eval.table import compare as tabulate
 from eval.table.formatting import notes, short, title_of
 from zoo import checkpoint
+from zoo.checkpoint.name import folder_name, run_name
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.parts import exchanged
 from zoo.data import ImageData
@@ -35,7 +40,7 @@ COLUMNS, ROWS = 10, 6
 
 
 class Shared(NamedTuple):
-    """The objects that several evaluations share.
+    """The objects that several evaluations share; see ``shared_parts``.
 
     Attributes:
         data: the reference.
@@ -49,8 +54,14 @@ class Shared(NamedTuple):
 
 
 def evaluate(cfg: DictConfig) -> Path:
-    """``zoo evaluate``: writes result.json and samples.png into ``run_dir``."""
-    return save(evaluation(cfg), Path(cfg.run_dir))
+    """``zoo evaluate``: writes result.json and samples.png into ``run_dir``.
+
+    Of several models each has a folder there, and beside them is a table.
+    """
+    checkpoint = cfg.checkpoint
+    if checkpoint is None or (isinstance(checkpoint, str) and not is_pattern(checkpoint)):
+        return save(evaluation(cfg), Path(cfg.run_dir))
+    return _evaluate_each(cfg)
 
 
 def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
@@ -59,11 +70,7 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
     Raises:
         ValueError: checkpoint, images, data and extractors do not fit together.
     """
-    if (cfg.checkpoint is None) == (cfg.images is None):
-        raise ValueError(
-            "give checkpoint=FILE (or the name of one that ships, such as digits/ddpm), or "
-            "images=FOLDER"
-        )
+    loading.check_subject(cfg)
     device = accelerator(cfg.device)
     protocol = protocols.flattened(cfg)
     if shared is None:
@@ -82,19 +89,64 @@ def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
     return reconstruct(replace(setting, protocol=""), cfg.reconstruct, cache)
 
 
+def shared_parts(cfg: DictConfig) -> Shared:
+    """Data, extractors and the reference of a config, which is measured at its first use.
+
+    An evaluation from the cache needs none.
+    """
+    data = loading.reference_set(cfg, protocols.flattened(cfg))
+    extractors = loading.extractors(cfg, accelerator(cfg.device))
+
+    def reference() -> Reference:
+        metrics = loading.metrics(cfg)
+        measurements = plan(metrics, extractors, data, cfg.num_images, cfg.fid_counts)
+        return measure_reference(data, measurements, cfg.batch_size, loading.cache(cfg))
+
+    return Shared(data, extractors, functools.cache(reference))
+
+
+def _evaluate_each(cfg: DictConfig) -> Path:
+    """An evaluation of every model that ``checkpoint`` names, and their table."""
+    for key in ("images", "name", "keep"):
+        if cfg[key] is not None:
+            raise ValueError(f"{key}={cfg[key]}: checkpoint={cfg.checkpoint} names several models")
+    models = saved.each(rows.entries(cfg.checkpoint, "checkpoint"), "checkpoint")
+    each = []
+    for name, model in models.items():
+        one = cfg.copy()
+        one.update(checkpoint=str(model.path), name=name)
+        loading.check_subject(one)
+        each.append(one)
+    shared, results, folder = shared_parts(cfg), [], Path(cfg.run_dir)
+    for one in each:
+        one_evaluation = evaluation(one, shared)
+        save(one_evaluation, folder / folder_name(one.name))
+        results.append(one_evaluation.result)
+    table = tabulate(results, force=True)
+    print("\n".join(["", *rows_markdown(table), *map(str, table.mismatches), *table.warnings]))
+    command = f"zoo evaluate checkpoint=[{','.join(one.checkpoint for one in each)}]"
+    title = f"{len(results)} models on {shared.data.name}"
+    write_atomically(folder / "results.md", to_markdown(table, title, command))
+    return write_atomically(folder / "results.csv", to_csv(table))
+
+
 def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: str) -> Setting:
     """The setting of stored images, or of the model in a file."""
     subject: nn.Module | ImageSet
     parts: dict[str, Any] = {}
     if cfg.images is not None:
+        _check_unused(cfg, "stored images")
         subject, path = open_images(cfg.images, shared.data.shape), None
+        _check_stored(cfg, subject, shared.data)
         protocol["num_images"] = len(subject)
-        name = Path(cfg.images).stem
+        name = run_name(cfg.images)
     else:
         path, trust, dtype = checkpoint_file(cfg.checkpoint), list(cfg.trust), protocol["dtype"]
         subject = loading.model(path, device, trust, dtype)
-        name = path.parent.name if path.stem == "model" else path.stem
+        name = run_name(path)
     protocols.check(protocol, shared.data)
+    if path is not None and not isinstance(subject, DiffusionModule):
+        _check_unused(cfg, f"a {type(subject).__name__}")
     if path is not None and isinstance(subject, DiffusionModule):
         parts = chosen_parts(cfg, subject)
         if cfg.devices != 1:
@@ -109,7 +161,40 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         name=cfg.name or name,
         protocol=protocols.title(cfg, protocol),
     )
-    return setting if path is None else of_checkpoint(setting, path)
+    return setting if path is None else _noted(of_checkpoint(setting, path), path, cfg)
+
+
+def _check_stored(cfg: DictConfig, images: ImageSet, data: ReferenceSet) -> None:
+    """Refuses stored images that no number can be had of, or only an empty one."""
+    if len(images) < 2:
+        raise ValueError(f"images={cfg.images} holds {len(images)} image; at least 2 are measured")
+    if data.train is not None and images.fingerprint == data.train.fingerprint:
+        raise ValueError(
+            f"images={cfg.images} are the very images of reference={cfg.reference}: their distance "
+            "is 0 whatever they show"
+        )
+    if data.test is not None and images.fingerprint == data.test.fingerprint:
+        held_out = data.held_out if cfg.held_out is None else cfg.held_out
+        print(f"images={cfg.images} are those of held_out={held_out}: the floor is their own score")
+
+
+def _noted(setting: Setting, path: Path, cfg: DictConfig) -> Setting:
+    """The setting; a model of other images than the data's is remarked upon."""
+    if cfg.reference == "train" and cfg.held_out in (None, "test"):
+        fingerprint = setting.reference_set.fingerprint
+        if remark := loading.other_data(setting.facts, cfg.data, fingerprint):
+            print(f"{path} {remark}")
+    return setting
+
+
+def _check_unused(cfg: DictConfig, subject: str) -> None:
+    """Refuses choices of how images are generated where none are."""
+    choices = plain_values(cfg)
+    for group in ("sampler", "guidance"):
+        for key, value in (choices.get(group) or {}).items():
+            if value is not None:
+                text = f"{group}={value}" if key == "_target_" else f"{group}.{key}={value}"
+                raise ValueError(f"{text}: {subject} are not generated, so it would do nothing")
 
 
 def of_checkpoint(setting: Setting, path: Path) -> Setting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,67 @@ def model(
     # channels last: the same numbers up to rounding, a quarter more images per second
     module.to(memory_format=torch.channels_last)
     return module.to(torch_device(device))
+
+
+def check_subject(cfg: DictConfig) -> None:
+    """Refuses a config without a subject, or of a file that does not suit, before data are read.
+
+    Raises:
+        ValueError: see above.
+    """
+    if (cfg.checkpoint is None) == (cfg.images is None):
+        raise ValueError(
+            "give checkpoint=FILE (or the name of one that ships, such as digits/ddpm), or "
+            "images=FOLDER"
+        )
+    if cfg.checkpoint is not None:
+        path = one_file(cfg.checkpoint)
+        if cfg.reference in SPLITS:
+            check_shape(path, cfg.data)
+
+
+def one_file(name: object) -> Path:
+    """The file of one saved model.
+
+    Raises:
+        ValueError: there is none, or several are named.
+    """
+    if isinstance(name, str) and is_pattern(name):
+        raise ValueError(f"checkpoint is one file here, got {name}")
+    return checkpoint_file(name)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is a pattern of files, such as runs/*, rather than one of them."""
+    return glob.has_magic(text) and not Path(text).exists()
+
+
+def check_shape(path: Path, data: DictConfig) -> None:
+    """Refuses a model of images of another size than the data's, by the file's header alone.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    facts = checkpoint.provenance(path).get("data") or {}
+    shape = checkpoint.config(path).get("image_shape") or facts.get("shape")
+    sizes = [data.get("channels"), data.get("image_size"), data.get("image_size")]
+    if shape is None or None in sizes or list(shape) == sizes:
+        return
+    name = facts.get("name")
+    trained = "is for images of" if name is None else f"was trained on {name}, images of"
+    texts = ["x".join(map(str, size)) for size in (shape, sizes)]
+    remedy = "choose its data=..." if name in (None, data.name) else f"choose data={name}"
+    raise ValueError(f"{path} {trained} {texts[0]}, but data={data.name} is {texts[1]}: {remedy}")
+
+
+def other_data(facts: dict[str, Any], data: DictConfig, fingerprint: str) -> str:
+    """A remark where a model was trained on other images than these; else ""."""
+    trained = (facts.get("budget") or {}).get("data_fingerprint")
+    if trained in (None, fingerprint):
+        return ""
+    name = (facts.get("data") or {}).get("name") or "other data"
+    other = "other images of that name" if name == data.name else name
+    return f"was trained on {other}, not on the images of data={data.name}"
 
 
 def extractors(cfg: DictConfig, device: str) -> list[Extractor]:

@@ -61,6 +61,11 @@ def flattened(cfg: DictConfig) -> dict[str, Any]:
     return {**whole["protocol"], **{key: whole[key] for key in FLAT}}
 
 
+def of_comparison(cfg: DictConfig) -> dict[str, Any]:
+    """The protocol of a config of `zoo compare`, whose ``seed`` is that of the trainings."""
+    return {**flattened(cfg), "seed": plain_values(cfg.protocol)["seed"]}
+
+
 def title(cfg: DictConfig, protocol: dict[str, Any]) -> str:
     """``name vN``, and the changes to its file; "" for a protocol without a name.
 

@@ -18,7 +18,6 @@ from eval.source.generated import conditions_of, generated
 from eval.study import loading
 from eval.study import protocol as protocols
 from eval.study.evaluation import chosen_parts
-from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
 from zoo.data.image_set import ImageSet
 from zoo.system.device import accelerator
@@ -49,6 +48,7 @@ def rosetta(cfg: DictConfig) -> Path:
     """``zoo rosetta``: writes rosetta.md, and prints it."""
     if (cfg.checkpoint is None) == (cfg.images is None):
         raise ValueError("give images=FOLDER, or checkpoint=FILE")
+    path = None if cfg.checkpoint is None else loading.one_file(cfg.checkpoint)
     protocol, device = protocols.flattened(cfg), accelerator(cfg.device)
     data = loading.reference_set(cfg, protocol)
     available, absent = [], {}
@@ -62,10 +62,10 @@ def rosetta(cfg: DictConfig) -> Path:
             absent[name] = str(error)
     if not available:
         raise ValueError("no protocol is available: " + "; ".join(absent.values()))
-    if cfg.images is not None:
+    if path is None:
         images = open_images(cfg.images, data.shape)
     else:
-        path, trust = checkpoint_file(cfg.checkpoint), list(cfg.trust)
+        trust = list(cfg.trust)
         module = loading.diffusion_model(path, device, trust, protocol["dtype"])
         parts, count, seed = chosen_parts(cfg, module), cfg.num_images, protocol["seed"]
         guidance, labels = parts["guidance"], protocol["labels"]

@@ -16,6 +16,7 @@ from eval.source.reference_set import SPLITS
 from eval.source.stored import open_images
 from eval.study import loading
 from zoo.data.image_set import ImageSet
+from zoo.data.picture import DECODING
 from zoo.system.device import accelerator
 from zoo.system.progress import track
 from zoo.system.versions import versions
@@ -72,7 +73,12 @@ def measure_moments(
         for kind, statistics in moments.items():
             statistics.update(features[kind])
     facts = {
-        "images": {"name": name, "count": len(images), "fingerprint": images.fingerprint},
+        "images": {
+            "name": name,
+            "count": len(images),
+            "fingerprint": images.fingerprint,
+            "decoding": DECODING,
+        },
         "extractor": {
             "name": extractor.name,
             "sha256": extractor.sha256,

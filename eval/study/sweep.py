@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eval.extractor.extractor import Extractor
-from eval.measure.plan import plan
-from eval.measure.reference import Reference, measure_reference
+from eval.report.sweep_picture import Point, picture
 from eval.result.record import Result
-from eval.source.reference_set import ReferenceSet
 from eval.study import loading
-from eval.study.evaluation import Shared, evaluation
-from eval.study.protocol import flattened
-from eval.study.sweep_picture import Point, picture
+from eval.study.evaluation import Shared, evaluation, shared_parts
 from eval.table.formatting import has_ratio, short, title_of
 from zoo import entry
-from zoo.system.device import accelerator
+from zoo.command.overrides import command_line
 from zoo.system.files import write_atomically
 from zoo.system.text import csv_text, markdown_table
 
@@ -45,6 +39,8 @@ def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
     fixed = [o for o in overrides if o.partition("=")[0] not in own]
     combinations = [list(point) for point in itertools.product(*cfg.axes)]
     composed = [entry.compose("evaluate", [*fixed, *point]) for point in combinations]
+    for point in composed:
+        loading.check_subject(point)
     shared = _Shared()
     folder, points = Path(cfg.run_dir), []
     for number, (values, point) in enumerate(zip(combinations, composed, strict=True)):
@@ -54,7 +50,7 @@ def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
         result.save(folder / f"{number:03d}.json")
         print(f"  {description(result)}", flush=True)
         points.append(Point(settings, result))
-    return write(folder, points, " ".join(["zoo sweep", *fixed, *map(_as_list, cfg.axes)]))
+    return write(folder, points, command_line("sweep", [*fixed, *map(_as_list, cfg.axes)]))
 
 
 def write(folder: Path, points: Sequence[Point], command: str) -> Path:
@@ -130,23 +126,8 @@ class _Shared:
         values = loading.plain_values(cfg)
         key = str({name: values.get(name) for name in self._KEYS})
         if key not in self._parts:
-            data = loading.reference_set(cfg, flattened(cfg))
-            extractors = loading.extractors(cfg, accelerator(cfg.device))
-            self._parts[key] = Shared(data, extractors, _reference(cfg, data, extractors))
+            self._parts[key] = shared_parts(cfg)
         return self._parts[key]
-
-
-def _reference(
-    cfg: DictConfig, data: ReferenceSet, extractors: Sequence[Extractor]
-) -> Callable[[], Reference]:
-    """Measures the reference at its first use: an evaluation from the cache needs none."""
-
-    def make() -> Reference:
-        metrics = loading.metrics(cfg)
-        measurements = plan(metrics, extractors, data, cfg.num_images, cfg.fid_counts)
-        return measure_reference(data, measurements, cfg.batch_size, loading.cache(cfg))
-
-    return functools.cache(make)
 
 
 def _as_list(axis: Sequence[str]) -> str:

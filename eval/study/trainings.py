@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from hydra.utils import get_class
 from omegaconf import DictConfig
 
-from eval.result.parse import field_differences, leaves
 from eval.study.loading import plain_values
+from eval.study.protocol import FLAT
+from eval.study.recipe import (
+    budget_mismatches,
+    config_mismatches,
+    expected_budget,
+    model_mismatches,
+    recorded_mismatches,
+)
+from eval.study.rows import Member
+from eval.table.table import record_mismatches, refuse
 from zoo import checkpoint, entry, paths
+from zoo.checkpoint.name import MODEL_FILE, folder_name
 from zoo.command.overrides import key_of, quoted
 from zoo.data import ImageData
 from zoo.system.device import accelerator, device_name
@@ -20,12 +30,8 @@ from zoo.training.train import train
 
 _OWN = {
     "models", "train_seeds", "retrain", "force", "run_dir", "protocol", "extractor", "metric",
-    "cache", "autoencoder",
-}  # fmt: skip
-_FILE = "model.safetensors"
-_TRAINER = ("max_steps", "precision", "gradient_clip_val", "accumulate_grad_batches")
-_DATA = ("seed", "batch_size", "condition", "flip", "crop_from")  # where from does not matter
-_ABSENT = "nothing"  # in the place of what a saved config does not have
+    "cache", "autoencoder", "device", *FLAT,
+} - {"seed"}  # fmt: skip
 
 
 class Trainings:
@@ -36,15 +42,27 @@ class Trainings:
     seeds a latent model's autoencoder is trained for each, because it belongs to the method; with
     ``autoencoder=FILE`` all trainings share one.
 
-    ``name`` is the experiment's, and that of its folder among the checkpoints that ship.
+    Args:
+        cfg: of the comparison.
+        overrides: that it was composed of.
+        name: the experiment's, and that of its folder among the checkpoints that ship.
+        models: the overrides of each row by its name, ``model=...`` first; a row that is not in it
+            is the model of its name.
 
     Raises:
         ValueError: ``train_seeds`` is not a list of distinct seeds, or is given beside ``seed``.
     """
 
-    def __init__(self, cfg: DictConfig, overrides: Sequence[str], name: str) -> None:
+    def __init__(
+        self,
+        cfg: DictConfig,
+        overrides: Sequence[str],
+        name: str,
+        models: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.cfg = cfg
         self.name = name
+        self.models = dict(models or {})
         self.run_dir = Path(cfg.run_dir)
         seeds = seeds_of(cfg.train_seeds)
         self.several = seeds is not None
@@ -60,19 +78,54 @@ class Trainings:
     def config(self, model: str, seed: int | None = None, *more: str) -> DictConfig:
         """The config of one training, as ``zoo train`` composes it from the overrides."""
         seed = self.seeds[0] if seed is None else seed
-        own = [f"model={model}", f"run_dir={quoted(self.folder(model, seed))}"]
+        row = self.models.get(model, [f"model={model}"])
+        own = [*row, f"run_dir={quoted(self.folder(model, seed))}"]
         if self.several:
             own.append(f"seed={seed}")
         return entry.compose("train", [*self._overrides, *own, *more])
 
     def folder(self, model: str, seed: int) -> Path:
         """Of one training and its evaluation."""
-        own = self.run_dir / model
+        own = self.run_dir / folder_name(model)
         return own / f"seed-{seed}" if self.several else own
 
     def title(self, model: str, seed: int) -> str:
         """One training's name: the model, and the seed where there are several."""
         return f"{model}, seed {seed}" if self.several else model
+
+    def check(self) -> None:
+        """Refuses what cannot be compared after it was trained, before anything is.
+
+        Raises:
+            ValueError: a model cannot be composed, or generates no images; or rows' own settings
+                give them different budgets, and the comparison is not forced.
+        """
+        configs = {model: self.config(model) for model in self.models}
+        for model, cfg in configs.items():
+            kind = get_class(cfg.model._target_)
+            if not hasattr(kind, "generate_batches"):
+                raise ValueError(
+                    f"models={list(self.models)}: {model} is a {kind.__name__}, which generates no "
+                    "images"
+                )
+        budgets = {model: expected_budget(plain_values(cfg)) for model, cfg in configs.items()}
+        first, *others = budgets.items()
+        if not self.cfg.force:
+            refuse([m for other in others for m in record_mismatches("budget", other, first)])
+
+    def members(self, data: ImageData) -> dict[str, list[Member]]:
+        """The trainings of each row; those that do not exist are run."""
+        return {
+            model: [
+                Member(
+                    self.title(model, seed),
+                    self.checkpoint(model, data, seed),
+                    self.folder(model, seed),
+                )
+                for seed in self.seeds
+            ]
+            for model in self.models
+        }
 
     def checkpoint(self, model: str, data: ImageData, seed: int) -> Path:
         """The file of one training, which is run if there is none of this budget and seed.
@@ -97,9 +150,9 @@ class Trainings:
                 or budget.
         """
         title = self.title(model, cfg.seed)
-        alone = self.run_dir / model
+        alone = self.run_dir / folder_name(model)
         folders = [Path(cfg.run_dir), alone, alone / f"seed-{cfg.seed}"]
-        for path in dict.fromkeys(folder / _FILE for folder in folders):
+        for path in dict.fromkeys(folder / MODEL_FILE for folder in folders):
             if path.is_file() and not self._mismatches(cfg, path, data):
                 print(f"{title}: {path}")
                 return path
@@ -110,11 +163,11 @@ class Trainings:
         if self.several:  # the other seeds are trained here, the shipped one perhaps was not
             here = device_name(accelerator(cfg.trainer.accelerator))
             budget = checkpoint.provenance(shipped).get("budget") or {}
-            differing += _field_mismatches(budget, {"device": here})
+            differing += recorded_mismatches(budget, {"device": here})
         if not differing:
             print(f"{title}: {shipped}")
             return shipped
-        if not self.several:
+        if not self.several and self._is_plain(model):
             raise ValueError(
                 f"{shipped} does not match: {'; '.join(differing)}; retrain=true trains again"
             )
@@ -122,12 +175,16 @@ class Trainings:
             print(f"{title}: {shipped} is skipped: {'; '.join(differing)}")
         return None
 
+    def _is_plain(self, model: str) -> bool:
+        """Whether a row is a model under its own name and without settings of its own."""
+        return list(self.models.get(model, [f"model={model}"])) == [f"model={model}"]
+
     def _autoencoder(self, data: ImageData, seed: int) -> Path:
         """One file for all latent models of a seed: from the config, an earlier run, or new."""
         if self.cfg.autoencoder is not None:
             return Path(self.cfg.autoencoder)
         cfg = self.config("autoencoder", seed)
-        target = Path(cfg.run_dir) / _FILE
+        target = Path(cfg.run_dir) / MODEL_FILE
         again = self.cfg.retrain and target not in self._trained_autoencoders
         path = None if again else self.existing("autoencoder", cfg, data)
         if path is None:
@@ -145,7 +202,7 @@ class Trainings:
         used = facts.get("autoencoder")
         if used is not None and self.cfg.autoencoder is not None:
             expected = checkpoint.sha256(self.cfg.autoencoder)
-            texts += _field_mismatches(used, {"sha256": expected}, "its autoencoder's ")
+            texts += recorded_mismatches(used, {"sha256": expected}, "its autoencoder's ")
         elif used is not None:
             first = plain_values(self.config("autoencoder", cfg.seed if self.several else None))
             differences = budget_mismatches(first, used["provenance"], data.fingerprint)
@@ -175,64 +232,3 @@ def seeds_of(train_seeds: object) -> list[int] | None:
     if twice is not None:
         raise ValueError(f"train_seeds={seeds} names {twice} twice: both are the same training")
     return seeds
-
-
-def budget_mismatches(config: dict[str, Any], facts: dict[str, Any], fingerprint: str) -> list[str]:
-    """The differences between a checkpoint's recorded budget and a training's config."""
-    trainer, recipe = config["trainer"], config["recipe"]
-    batch_size = config["data"]["batch_size"] * trainer["accumulate_grad_batches"]
-    clip, ema = trainer.get("gradient_clip_val"), recipe.get("ema")
-    expected: dict[str, Any] = {
-        "data_fingerprint": fingerprint,
-        "images_seen": trainer["max_steps"] * batch_size,
-        "batch_size": batch_size,
-        "learning_rate": float(recipe["optimizer"]["lr"]),
-        "gradient_clip": None if clip is None else float(clip),
-        "seed": config["seed"],
-    }
-    if ema is None or "decay" in ema:
-        expected["ema"] = "none" if ema is None else f"decay {ema['decay']:g}"
-    if "-" in str(trainer["precision"]):  # "auto" depends on the machine
-        expected["precision"] = str(trainer["precision"])
-    return _field_mismatches(facts.get("budget") or {}, expected)
-
-
-def model_mismatches(expected: dict[str, Any], saved: dict[str, Any]) -> list[str]:
-    """The differences between a saved config and a model's, except for its sampling."""
-    any_value = ("sampler", "guidance", "_partial_")
-    return _in_words(
-        (name, old, new)
-        for name, old, new in field_differences(saved, expected, "model", any_value, _ABSENT)
-        if name != "model._target_"
-        and new != _ABSENT
-        and (old != _ABSENT or name.endswith("._target_"))
-    )
-
-
-def config_mismatches(config: dict[str, Any], file: Path) -> list[str]:
-    """The differences between a run's config.yaml, if there is one, and a training's recipe.
-
-    It has what a checkpoint's budget lacks: weight decay, time sampler, augmentation.
-    """
-    if not file.is_file():
-        return []
-    run = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return _in_words(field_differences(_recipe(run), _recipe(config)))
-
-
-def _recipe(config: dict[str, Any]) -> dict[str, Any]:
-    """The keys of a training's config that decide its result, by dotted name."""
-    parts = {"trainer": _TRAINER, "data": _DATA}
-    recipe = {part: {key: config.get(part, {}).get(key) for key in parts[part]} for part in parts}
-    return leaves({"recipe": config.get("recipe"), **recipe})
-
-
-def _field_mismatches(
-    saved: dict[str, Any], expected: dict[str, Any], whose: str = ""
-) -> list[str]:
-    """The fields of ``expected`` that differ in ``saved``, in words."""
-    return _in_words(field_differences({key: saved.get(key) for key in expected}, expected), whose)
-
-
-def _in_words(differences: Iterable[tuple[str, Any, Any]], whose: str = "") -> list[str]:
-    return [f"{whose}{name} is {old}, not {new}" for name, old, new in differences]

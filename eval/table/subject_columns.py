@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from eval.result.record import Result
+from eval.result.record import Budget, Result
 from eval.table.column import Cell, Column
 from eval.table.formatting import NONE, duration, large
 
@@ -64,6 +64,14 @@ def _guidance(result: Result) -> Cell:
     return Cell(guidance, name, " · ".join(settings))
 
 
+def _name(result: Result) -> Cell:
+    subject = result.subject
+    notes = [subject.weights] if subject.weights else []
+    if subject.parameters and result.budget == Budget():  # stored images were never trained
+        notes.append("training not recorded")
+    return Cell(subject.name, subject.name, " · ".join(notes))
+
+
 def _evaluations(result: Result) -> Cell:
     count = result.subject.network_evaluations
     if not count:
@@ -76,7 +84,7 @@ SUBJECT_COLUMNS = [
         "model",
         "model",
         "The generative model; everything else in its row was measured on it.",
-        lambda r: Cell(r.subject.name, r.subject.name, r.subject.weights or ""),
+        _name,
     ),
     Column(
         "parameters",

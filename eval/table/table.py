@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval.result.parse import field_differences, leaves
-from eval.result.record import Result
+from eval.result.record import Budget, Protocol, Result
 from eval.table.metric_columns import Cell, Column, columns_of
 from eval.table.verdict import Verdict, verdicts
 
@@ -51,6 +51,7 @@ class Table:
         verdicts: which differences between rows are more than chance.
         protocol: the first row's, by dotted field name.
         budget: the first row's, by dotted field name.
+        one_budget: whether all rows' trainings are known to have had the same.
     """
 
     columns: list[Column]
@@ -60,6 +61,7 @@ class Table:
     verdicts: list[Verdict]
     protocol: dict[str, Any]
     budget: dict[str, Any]
+    one_budget: bool = True
 
 
 def compare(results: list[Result], force: bool = False, within: Sequence[Mismatch] = ()) -> Table:
@@ -84,15 +86,10 @@ def compare(results: list[Result], force: bool = False, within: Sequence[Mismatc
     if twice:
         raise ValueError(f"two results are called {', '.join(twice)}: give each its own name")
     all_mismatches = [*within, *mismatches(results)]
-    if all_mismatches and not force:
-        raise ValueError(
-            "these rows cannot be compared: "
-            + "; ".join(map(str, all_mismatches))
-            + ". Evaluate and train them in the same way, or say force=true to print the "
-            "differences in the table"
-        )
+    if not force:
+        refuse(all_mismatches)
     columns = columns_of(results)
-    first = results[0]
+    first, recorded = results[0], _recorded(results)
     return Table(
         columns=columns,
         rows=[(r.subject.name, [column.cell(r) for column in columns]) for r in results],
@@ -100,21 +97,65 @@ def compare(results: list[Result], force: bool = False, within: Sequence[Mismatc
         warnings=_warnings(results),
         verdicts=[] if all_mismatches else verdicts(results),
         protocol=leaves(asdict(first.protocol)),
-        budget=leaves(asdict(first.budget)),
+        budget=leaves(asdict((recorded or results)[0].budget)),
+        one_budget=len(recorded) == len(results)
+        and not any(mismatch.field.startswith("budget.") for mismatch in all_mismatches),
     )
 
 
+def refuse(mismatches: Sequence[Mismatch]) -> None:
+    """Refuses rows that differ in protocol or budget.
+
+    Raises:
+        ValueError: there is a mismatch; every one is named with both values.
+    """
+    if mismatches:
+        raise ValueError(
+            f"these rows cannot be compared: {'; '.join(map(str, mismatches))}. Evaluate and train "
+            "them in the same way, or say force=true to print the differences in the table"
+        )
+
+
 def mismatches(results: list[Result]) -> list[Mismatch]:
-    """The fields of protocol and budget in which a row differs from the first."""
-    reference = results[0]
+    """The fields of protocol and budget in which a row differs from the first.
+
+    A row with nothing recorded of its training, such as published weights, has no budget to
+    differ in: the table warns of it.
+    """
     return [
-        Mismatch(field, result.subject.name, value, reference.subject.name, reference_value)
-        for result in results[1:]
-        for side in ("protocol", "budget")
-        for field, reference_value, value in field_differences(
-            asdict(getattr(reference, side)), asdict(getattr(result, side)), side
+        mismatch
+        for side, rows in (("protocol", results), ("budget", _recorded(results)))
+        for row in rows[1:]
+        for mismatch in record_mismatches(
+            side,
+            (row.subject.name, getattr(row, side)),
+            (rows[0].subject.name, getattr(rows[0], side)),
         )
     ]
+
+
+def record_mismatches(
+    side: str,
+    row: tuple[str, Protocol | Budget | dict[str, Any]],
+    reference: tuple[str, Protocol | Budget | dict[str, Any]],
+) -> list[Mismatch]:
+    """The fields in which two rows' records, each with its row's name, differ."""
+    (name, record), (first, first_record) = row, reference
+    return [
+        Mismatch(field, name, value, first, reference_value)
+        for field, reference_value, value in field_differences(
+            _plain(first_record), _plain(record), side
+        )
+    ]
+
+
+def _plain(record: Protocol | Budget | dict[str, Any]) -> dict[str, Any]:
+    return record if isinstance(record, dict) else asdict(record)
+
+
+def _recorded(results: Sequence[Result]) -> list[Result]:
+    """The rows of whose training anything is recorded."""
+    return [result for result in results if result.budget != Budget()]
 
 
 def _warnings(results: list[Result]) -> list[str]:
@@ -130,6 +171,13 @@ def _warnings(results: list[Result]) -> list[str]:
             texts = ", ".join(f"{row}: {value}" for row, value in by_row.items())
             warnings.append(f"the rows were measured in different environments: {field} ({texts})")
     warnings += _first_stage_warnings(results)
+    recorded = {result.subject.name for result in _recorded(results)}
+    unknown = [r.subject.name for r in results if r.subject.name not in recorded]
+    if recorded and unknown:
+        warnings.append(
+            f"nothing is recorded of the training of {', '.join(unknown)}: whether its budget was "
+            "that of the other rows is not known"
+        )
     if len({r.subject.weights for r in results}) > 1:
         texts = ", ".join(f"{r.subject.name}: {r.subject.weights or 'unknown'}" for r in results)
         warnings.append(f"averaged and raw weights are mixed ({texts})")

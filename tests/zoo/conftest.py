@@ -15,6 +15,7 @@ TINY = [
 SHORT = [
     "data.batch_size=4",
     "callbacks.sample_grid.num_images=4",
+    "callbacks.sample_grid.sampler.num_steps=2",
     "trainer=cpu",
     "trainer.precision=32-true",
     "trainer.log_every_n_steps=2",

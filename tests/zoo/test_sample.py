@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from PIL import Image
 
 import zoo
 from zoo.command.sample import sample
+from zoo.data import Folder
 from zoo.entry import compose
 from zoo.sampler import DDIM, Heun
 from zoo.system.picture import image_grid
@@ -57,9 +60,10 @@ def test_an_array_and_a_folder_hold_every_image(checkpoint, tmp_path):
     assert (array.shape, array.dtype) == ((3, 16, 16, 1), np.uint8)
     assert np.array_equal(array, images.permute(0, 2, 3, 1))
     folder = draw(checkpoint, "num_images=3", f"out={tmp_path}/folder")
-    assert sorted(p.name for p in folder.iterdir()) == ["grid.png", "images"]
+    names = [f"{index:06}.png" for index in range(3)]
+    assert sorted(p.name for p in folder.iterdir()) == [*names, "metadata.csv", "samples.json"]
     for index, expected in enumerate(images):
-        with Image.open(folder / "images" / f"{index:06}.png") as picture:
+        with Image.open(folder / f"{index:06}.png") as picture:
             assert np.array_equal(np.asarray(picture), expected[0])
 
 
@@ -111,14 +115,100 @@ def test_a_latent_model_carries_its_autoencoder_and_says_which(latent, tmp_path)
         assert picture.size[0] > 1
 
 
+def test_without_out_files_lie_in_runs_and_never_over_earlier_ones(
+    checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    paths = [draw(checkpoint, "num_images=1", f"seed={seed}") for seed in (0, 0, 4)]
+    names = ["run-seed0.png", "run-seed0-2.png", "run-seed4.png"]  # the run's folder is "run"
+    assert [str(path) for path in paths] == [f"runs/samples/{name}" for name in names]
+    files = {path.name for path in (tmp_path / "runs" / "samples").iterdir()}
+    assert files == {*names, *(f"{name}.json" for name in names)}
+
+
+def test_the_sidecar_says_how_every_image_was_made(latent, tmp_path):
+    out = draw(
+        latent, "num_images=3", "seed=5", "batch_size=2", "guidance.scale=3", "sampler=heun",
+        "sampler.num_steps=2", "negative=[4,2]", f"out={tmp_path}/x.npz",
+    )  # fmt: skip
+    facts = json.loads((tmp_path / "x.npz.json").read_text())
+    assert facts["checkpoint"] == {
+        "file": str(latent),
+        "sha256": zoo.checkpoint.sha256(latent),
+        "model": "GuidedLatentDiffusion",
+    }
+    assert facts["sampler"]["_target_"] == "zoo.sampler.heun.Heun"
+    assert (facts["sampler"]["num_steps"], facts["evaluations"]) == (2, 3)
+    assert facts["guidance"]["scale"] == 3.0
+    assert {"command", "time", "git_commit", "versions", "device", "precision"} <= facts.keys()
+    assert [row["negative"] for row in facts["images"]] == [4, 2, 4]
+    assert [(row["index"], row["seed"]) for row in facts["images"]] == [(0, 5), (1, 5), (2, 5)]
+    labels = torch.tensor([row["label"] for row in facts["images"]])  # drawn, as none were named
+    again = zoo.load(latent)
+    again.guidance.scale = 3.0
+    images = again.generate(
+        3, labels, Heun(2), seed=5, negative=torch.tensor([4, 2, 4]), batch_size=2
+    )
+    with np.load(out) as arrays:
+        assert np.array_equal(arrays["arr_0"], images.permute(0, 2, 3, 1))
+        assert arrays["arr_1"].tolist() == labels.tolist()
+    unnamed = again.generate(3, None, Heun(2), seed=5, negative=torch.tensor([4, 2, 4]))
+    assert torch.equal(unnamed, images)
+
+
+def test_prompts_come_from_a_file_several_images_of_each(latent, tmp_path):
+    (tmp_path / "p.txt").write_text("7\n\n1\n")
+    (tmp_path / "n.txt").write_text("3\n4\n")
+    prompts, negative = f"prompts={tmp_path}/p.txt", f"negative_prompts={tmp_path}/n.txt"
+    folder = draw(latent, prompts, "images_per_prompt=2", negative, f"out={tmp_path}/folder")
+    facts = json.loads((folder / "samples.json").read_text())
+    assert [row["label"] for row in facts["images"]] == [7, 7, 1, 1]
+    assert [row["negative"] for row in facts["images"]] == [3, 3, 4, 4]
+    data = Folder(
+        str(folder), label_column="label", name="x", image_size=16, channels=1, num_classes=8,
+        test_fraction=0.5,
+    )  # fmt: skip
+    data.setup("fit")
+    labels = torch.cat([data.train.labels, data.test.labels])
+    assert sorted(labels.tolist()) == [1, 1, 7, 7]
+    one = draw(latent, prompts, f"out={tmp_path}/x.png", f"negative_prompts={tmp_path}/n.txt")
+    assert len(json.loads((tmp_path / "x.png.json").read_text())["images"]) == 2, one
+    (tmp_path / "n.txt").write_text("3\n4\n5")
+    with pytest.raises(ValueError, match="has 3 lines: one for all is possible, or one for each"):
+        draw(latent, prompts, negative, f"out={tmp_path}/y.png")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["prompts=p.txt", "condition=3"], "condition=... and prompts=FILE: give only one"),
+        (["negative_prompts=p.txt", "negative=3"], "give only one of them"),
+        (["prompts=p.txt", "num_images=3"], "prompts=FILE says how many"),
+        (["condition=3", "images_per_prompt=2"], "images_per_prompt=2 is for prompts=FILE"),
+        (["prompts=p.txt"], "prompts=p.txt: there is no such file"),
+        (["num_images=20000", "columns=1", "out=x.jpg"], "a side of a jpeg has at most 65500"),
+        (["out=x.gif"], r"out=x.gif: files are \.png"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_anything_is_drawn(
+    checkpoint, tmp_path, monkeypatch, overrides, message
+):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("zoo.module.DiffusionModule.generate", None)
+    with pytest.raises(ValueError, match=message):
+        draw(checkpoint, *overrides)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (["guidance.scale=2"], "the model's own guidance is Unguided, which takes nothing"),
         (["condition=3"], "this model has no class labels"),
-        (["num_images=0"], "num_images is positive, got 0"),
+        (["num_images=0"], "num_images=0: expected a whole number of at least 1"),
         (["device=gpu"], "finds no such device here"),
-        (["precision=16-mixed"], "precision is auto, bf16-mixed or 32-true here"),
+        (["precision=16-mixed"], "precision=16-mixed: expected auto or 32-true"),
     ],
 )
 def test_what_does_not_suit_the_model_is_refused(checkpoint, tmp_path, overrides, message):

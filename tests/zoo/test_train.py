@@ -9,7 +9,9 @@ from PIL import Image
 
 import zoo
 from zoo import checkpoint
+from zoo.callbacks import Loss, SampleGrid
 from zoo.models.ddpm import DDPM
+from zoo.sampler import DDIM, DPMSolver
 from zoo.system.picture import image_grid
 from zoo.training.train import train
 
@@ -143,8 +145,8 @@ def test_a_run_folder_holds_all_of_a_run(config, tmp_path):
         "last.ckpt",
         "metrics.csv",
         "model.safetensors",
-        "samples/step_00000002.png",
-        "samples/step_00000004.png",
+        "samples/step_00000002_DPMSolver2.png",
+        "samples/step_00000004_DPMSolver2.png",
     }
     logged = rows(run_dir)
     assert [int(row["step"]) for row in logged] == [1, 3]
@@ -211,12 +213,135 @@ def test_two_seeds_differ_and_one_seed_repeats(config, tmp_path):
     assert not torch.equal(one, other)
 
 
-def test_the_grid_is_a_picture_of_the_final_model(config, tmp_path):
-    path = train(config(tmp_path, "trainer.max_steps=2"))
-    with Image.open(tmp_path / "samples" / "step_00000002.png") as picture:
+@pytest.mark.parametrize(
+    ("overrides", "name", "sampler"),
+    [
+        ([], "DPMSolver2", DPMSolver(2)),
+        (
+            [
+                "sampler@callbacks.sample_grid.sampler=ddim",
+                "callbacks.sample_grid.sampler.num_steps=3",
+            ],
+            "DDIM3",
+            DDIM(3),
+        ),
+        (["callbacks.sample_grid.sampler=null"], "Ancestral2", None),  # the model's own
+    ],
+)
+def test_the_grid_is_a_quick_picture_of_the_final_model(config, tmp_path, overrides, name, sampler):
+    path = train(config(tmp_path, "trainer.max_steps=2", *overrides))
+    with Image.open(tmp_path / "samples" / f"step_00000002_{name}.png") as picture:
         shown = torch.from_numpy(np.asarray(picture).copy())
-    expected = image_grid(zoo.load(path).generate(4, seed=0))
+    expected = image_grid(zoo.load(path).generate(4, seed=0, sampler=sampler))
     assert torch.equal(shown.permute(2, 0, 1), expected)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=improved_ddpm"],
+        ["schedule=zero_terminal_snr", "parameterization=velocity"],
+        ["schedule=cosine", "schedule.num_timesteps=4", "parameterization=x0"],
+    ],
+)
+def test_the_default_grid_goes_with_every_schedule(config, tmp_path, overrides):
+    steps = "callbacks.sample_grid.sampler.num_steps=20"
+    train(config(tmp_path, *overrides, "trainer.max_steps=1", steps))
+    assert (tmp_path / "samples" / "step_00000001_DPMSolver20.png").exists()
+
+
+def test_a_grid_that_cannot_be_drawn_is_refused_before_the_first_step(config, tmp_path):
+    ancestral = ["sampler@callbacks.sample_grid.sampler=ancestral", "schedule=cosine"]
+    cfg = config(
+        tmp_path, *ancestral, "callbacks.sample_grid.sampler.num_steps=9",
+        "schedule.num_timesteps=4", "trainer.max_steps=4",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="trailing"):
+        train(cfg)
+    assert not (tmp_path / "last.ckpt").exists()
+
+
+def test_the_weights_are_there_before_the_last_grid_and_ctrl_c_in_it_loses_nothing(
+    config, tmp_path, monkeypatch, capsys
+):
+    drawn = []
+
+    def interrupted(self, trainer, module):
+        drawn.append(sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".csv"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SampleGrid, "draw", interrupted)
+    with pytest.raises(SystemExit) as left:
+        train(config(tmp_path, "trainer.max_steps=2", "callbacks.sample_grid.every_n_steps=2"))
+    assert left.value.code == 130
+    assert drawn == [["config.yaml", "last.ckpt", "model.safetensors"]]
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'model.safetensors'} is whole, only pictures are missing" in said
+    assert state(tmp_path)["global_step"] == 2
+    assert zoo.load(tmp_path / "model.safetensors").generate(1).shape == (1, 1, 16, 16)
+
+
+def test_the_state_of_a_step_is_written_before_its_grid_which_has_that_steps_averages(
+    config, tmp_path, monkeypatch
+):
+    seen = []
+
+    def draw(self, trainer, module):
+        ema = module.recipe.ema
+        saved = state(tmp_path)
+        seen.append((trainer.global_step, saved["global_step"], ema.num_updates))
+        assert_equal(saved["callbacks"]["EMA"]["averages"], ema.averages)
+
+    monkeypatch.setattr(SampleGrid, "draw", draw)
+    every = [f"callbacks.{name}.every_n_steps=2" for name in ("sample_grid", "training_state")]
+    train(config(tmp_path, "trainer.max_steps=5", *every))
+    assert seen == [(2, 2, 2), (4, 4, 4), (5, 5, 5)]
+
+
+def test_a_state_is_written_where_another_callback_ends_the_training(config, tmp_path, monkeypatch):
+    whole = train(config(tmp_path / "whole", "trainer.max_steps=5"))
+    after = Loss.after_batch
+
+    def stopping(self, trainer, module, outputs, batch):
+        after(self, trainer, module, outputs, batch)
+        trainer.should_stop = trainer.global_step == 3
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loss, "after_batch", stopping)
+        train(config(tmp_path / "parts", "trainer.max_steps=5"))
+    assert state(tmp_path / "parts")["global_step"] == 3
+    parts = train(config(tmp_path / "parts", "trainer.max_steps=5", "ckpt_path=last"))
+    assert_equal(zoo.load(parts).state_dict(), zoo.load(whole).state_dict())
+
+
+@pytest.mark.parametrize(("steps", "interval"), [(3, 100), (4, 2), (5, 2)])
+def test_the_last_step_is_validated_once(config, tmp_path, monkeypatch, steps, interval):
+    validated = []
+    epoch_end = DDPM.on_validation_epoch_end
+    monkeypatch.setattr(
+        DDPM,
+        "on_validation_epoch_end",
+        lambda self: (validated.append(self.global_step), epoch_end(self)),
+    )
+    train(
+        config(tmp_path, f"trainer.max_steps={steps}", "trainer.limit_val_batches=1",
+               f"trainer.val_check_interval={interval}", "callbacks.sample_grid=null")
+    )  # fmt: skip
+    assert validated == [*range(interval, steps, interval), steps]
+
+
+def test_a_finished_run_that_lacks_its_file_gets_it_by_resuming(config, tmp_path):
+    small = [
+        "model=autoencoder",
+        "model.first_stage.channels=8",
+        "model.first_stage.num_res_blocks=1",
+    ]
+    whole = train(config(tmp_path, "trainer.max_steps=2", tiny=small)).read_bytes()
+    first = zoo.load(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    again = train(config(tmp_path, "trainer.max_steps=2", "ckpt_path=last", tiny=small))
+    assert len(whole) and first.first_stage.scale.ne(1).all()
+    assert_equal(zoo.load(again).state_dict(), first.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import paths
+from zoo.checkpoint.name import MODEL_FILE
 from zoo.system.errors import suggestion
 
 
@@ -43,20 +44,28 @@ def line(checkpoint: dict[str, Any]) -> str:
     return f"published ({checkpoint['family']}): {facts}"
 
 
-def checkpoint_file(name: str | Path) -> Path:
-    """A path as it is, or the file of a checkpoint that ships, such as ``digits/ddpm``.
+def checkpoint_file(name: object) -> Path:
+    """The file itself, that of a run's folder, or of a checkpoint that ships, as ``digits/ddpm``.
 
     Raises:
-        ValueError: neither exists, or it is the name of a published one, which has to be converted.
+        ValueError: there is none of them, or the run has not finished; or several are named, or a
+            published one, which has to be converted.
     """
-    path = Path(name)
-    if _holds(path.is_file):
-        return path
+    if not isinstance(name, str | Path):
+        raise ValueError(f"checkpoint is one file here, got {name}")
+    place = Path(name).expanduser()
     root, stem = paths.checkpoints(), str(name).removesuffix(".safetensors")
-    shipped = root / f"{stem}.safetensors"
-    if not path.is_absolute() and _holds(shipped.is_file):
-        return shipped
-    if _holds(path.exists):
+    for path in (place, place / MODEL_FILE, root / f"{stem}.safetensors"):
+        if _holds(path.is_file):
+            return path
+    if _holds((place / "last.ckpt").is_file):
+        raise ValueError(
+            f"{name} has no {MODEL_FILE}: its training has not finished; its `zoo train` with "
+            f"run_dir={name} ckpt_path=last resumes it"
+        )
+    if _holds(place.is_dir):
+        raise ValueError(f"{name} has no {MODEL_FILE}: it is not the folder of a finished run")
+    if _holds(place.exists):
         raise ValueError(f"{name}: not a file")
     if (known := published().get(str(name))) is not None:
         raise ValueError(

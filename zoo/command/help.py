@@ -1,9 +1,9 @@
-"""A verb's ``--help``, read from its config files as text: no hydra, so that it comes at once."""
+"""A verb's ``--help``: its groups and keys, read from its config files as text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,16 @@ flags:
   +key=value, ~key            add a key, remove a key"""
 
 
-def text(verb: str, config_name: str, own: Sequence[Path] = ()) -> str:
+def text(
+    verb: str, config_name: str, own: Sequence[Path] = (), chosen: Mapping[str, str] | None = None
+) -> str:
     """The help text of ``verb``: its config's groups with what each offers, keys and flags.
 
     Args:
         verb: the verb's name.
         config_name: the primary config's file name without ``.yaml``.
         own: folders of a user's own configs.
+        chosen: the keys of the chosen groups' configs, with a line on each.
     """
     file = paths.configs() / f"{config_name}.yaml"
     defaults = groups(file)
@@ -42,6 +45,10 @@ def text(verb: str, config_name: str, own: Sequence[Path] = ()) -> str:
     keys = _keys(file)
     if keys:
         sections.append("keys:\n" + "\n".join(f"  {line}" for line in keys))
+    if chosen:
+        width = max(map(len, chosen)) + 2
+        lines = [f"  {key:<{width}}{line}".rstrip() for key, line in chosen.items()]
+        sections.append("keys of the chosen groups:\n" + "\n".join(lines))
     return "\n\n".join([*sections, _FLAGS])
 
 
@@ -79,8 +86,18 @@ def groups(file: Path) -> dict[str, Any]:
                 if "override" not in words and "${" not in str(name):
                     group = words[-1].lstrip("/").partition("@")[0]
                     defaults[group] = name
-                    defaults |= _within(file.with_name(group) / f"{name}.yaml", group)
+                    defaults |= _within(file.parent / group / f"{name}.yaml", group)
     return defaults
+
+
+def comments(files: Iterable[Path]) -> dict[str, str]:
+    """The comments behind the keys of config files, by the key's name; the first file's hold."""
+    by_key: dict[str, str] = {}
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"\s*(\w+):.*?\s# (.+)", line):
+                by_key.setdefault(match.group(1), match.group(2))
+    return by_key
 
 
 def _within(file: Path, group: str) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 _FLAGS = ("--config-dir", "-cd")
+_PLAIN_QUOTES = re.compile(r"'(?!(?:true|false|null|nan|inf)')([a-z_][a-z0-9_./-]*)'")
 
 
 def quoted(text: str | Path) -> str:
@@ -32,6 +34,44 @@ def key_of(override: str) -> str:
     ('data.flip', 'callbacks.sample_grid')
     """
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def command_line(verb: str, overrides: Sequence[str]) -> str:
+    """A command for a shell, with quotes where it needs them.
+
+    >>> print(command_line("compare", ["models={a: x}", "metric=['fid','kid']"]))
+    zoo compare 'models={a: x}' metric=[fid,kid]
+    """
+    plain = [_PLAIN_QUOTES.sub(r"\1", override) for override in overrides]
+    words = [o if re.fullmatch(r"[\w@%+=:,./~\[\]-]+", o) else shlex.quote(o) for o in plain]
+    return " ".join(["zoo", verb, *words])
+
+
+def bracketed(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The arguments with bare comma lists of these keys as lists, unless hydra sweeps over them.
+
+    Texts that hydra's grammar could not read, such as paths with ``=``, are quoted.
+
+    >>> bracketed(["models=runs/a=1,b", "models={a: b}", "seed=1"], ["models"])
+    ["models=['runs/a=1',b]", 'models={a: b}', 'seed=1']
+    """
+    if {"-m", "--multirun"} & set(arguments):  # hydra then has a run for each
+        return list(arguments)
+    lists = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in keys and value not in ("", "null") and value[0] not in "{$":
+            inner = value[1:-1] if value[0] == "[" and value[-1] == "]" else value
+            argument = f"{key}=[{','.join(readable(part) for part in split_list(inner))}]"
+        lists.append(argument)
+    return lists
+
+
+def readable(text: str) -> str:
+    """A plain text as hydra's grammar reads it: quoted where it must be."""
+    text = text.strip()
+    own = text[:1] in ("[", "{", "'", '"') or "${" in text
+    return text if own or re.fullmatch(r"(?a)[\w/+.$%*@?|: -]*", text) else quoted(text)
 
 
 def split_list(text: str) -> list[str]:

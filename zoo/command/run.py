@@ -6,22 +6,32 @@ comes in when a config is composed, torch when the task is called.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from zoo import paths
-from zoo.command.overrides import make_current_folder_importable, quoted, split_config_folders
+from zoo.command.arguments import prepared
+from zoo.command.chosen_keys import chosen_keys
+from zoo.command.compose import (
+    VERSION_BASE,
+    check,
+    compose,
+    known_keys,
+    register_resolvers,
+    settle_model,
+)
+from zoo.command.help import groups, text
+from zoo.command.overrides import make_current_folder_importable, split_config_folders
 from zoo.system.errors import explain
+from zoo.system.progress import busy
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-_VERSION_BASE = "1.3"
 
 # A verb writes into its own ``run_dir`` and nowhere else: no outputs/ folder in the current one.
 # The runs of a sweep get numbered folders in one of the sweep's, which ``run_dir=...`` names.
@@ -34,8 +44,25 @@ _SETTINGS = {
     "hydra/hydra_logging": "disabled",
 }
 
+_CHECKED_RUNS = 64  # of a sweep, before the first begins: a tenth of a second each
 
-def run(verb: str, config_name: str, task: str, argv: Sequence[str] | None = None) -> None:
+
+class Verb(NamedTuple):
+    """A verb: its name, its config's name, ``module:function``, keys of which it needs one."""
+
+    name: str
+    config: str
+    task: str
+    needs: Sequence[str]
+
+
+def run(
+    verb: str,
+    config_name: str,
+    task: str,
+    argv: Sequence[str] | None = None,
+    needs: Sequence[str] = (),
+) -> None:
     """Composes ``config_name`` with the overrides in ``argv`` and calls ``task`` with it.
 
     Hydra's own flags work: ``-m``, ``--cfg job --resolve``, ``--config-dir``, ``--config-name``.
@@ -47,125 +74,96 @@ def run(verb: str, config_name: str, task: str, argv: Sequence[str] | None = Non
         config_name: the primary config's file name without ``.yaml``.
         task: ``"module:function"``; imported only once the config is composed.
         argv: the arguments after the verb; ``sys.argv[1:]`` when None.
+        needs: keys of which the verb needs exactly one.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     make_current_folder_importable()
     if "-h" in arguments or "--help" in arguments:
-        from zoo.command.help import text
-
-        print(text(verb, config_name, split_config_folders(arguments)[0]))
+        _help(verb, config_name, arguments)
         return
     try:
-        _run_hydra(verb, config_name, task, arguments)
+        _run_hydra(Verb(verb, config_name, task, needs), arguments)
     except KeyboardInterrupt:
         print(f"zoo {verb}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
-        _leave(verb, error, lambda: _known_keys(config_name))
+        _leave(verb, error, lambda: known_keys(config_name, arguments))
 
 
-def compose(
-    config_name: str, overrides: Sequence[str] = (), folders: Sequence[str | Path] = ()
-) -> DictConfig:
-    """The composed config of a verb, for Python users and for verbs that call other verbs.
-
-    ``compose("train", ["model=ddpm", "trainer.max_steps=100"])``. Works within a running verb too,
-    with that verb's config folders.
-
-    Args:
-        config_name: the primary config's file name without ``.yaml``.
-        overrides: as on the command line.
-        folders: of a user's own configs, as ``--config-dir`` names them.
-
-    Raises:
-        ValueError: an override names a config or a key that does not exist, or cannot be parsed.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    _register_resolvers()
-    sources = [*_sources(), *(f"file://{Path(folder).absolute()}" for folder in folders)]
-    search = [f"hydra.searchpath=[{','.join(map(quoted, sources))}]"] if sources else []
-    running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
+def _help(verb: str, config_name: str, arguments: Sequence[str]) -> None:
+    folders, rest = split_config_folders(arguments)
+    overrides = [argument for argument in rest if not argument.startswith("-")]
     try:
-        with initialize_config_dir(str(paths.configs()), version_base=_VERSION_BASE):
-            return hydra_compose(config_name, overrides=[*overrides, *search])
+        defaults = groups(paths.configs() / f"{config_name}.yaml")
+        keys = chosen_keys(config_name, prepared(verb, overrides, defaults), folders)
     except Exception as error:
-        line = explain(error, lambda: _known_keys(config_name))
-        if line is None:
-            raise
-        raise ValueError(line) from error
-    finally:
-        GlobalHydra.instance().hydra = running
+        _leave(verb, error, lambda: known_keys(config_name, overrides))
+    print(text(verb, config_name, folders, keys))
 
 
-def _sources() -> list[str]:
-    """The folders of the running verb, if any, that hold configs beside the zoo's own."""
-    from hydra.core.hydra_config import HydraConfig
-
-    if not HydraConfig.initialized():
-        return []
-    return [
-        f"{source.schema}://{source.path}"
-        for source in HydraConfig.get().runtime.config_sources
-        if source.provider not in ("hydra", "main", "schema")
-    ]
-
-
-def _run_hydra(verb: str, config_name: str, task: str, arguments: list[str]) -> None:
+def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     from hydra import version
     from hydra._internal.utils import _run_hydra as run_hydra
     from hydra._internal.utils import get_args_parser
 
     # hydra.main would read sys.argv, and sys.argv must stay whole: Lightning starts the other
     # ranks of a distributed run by repeating it.
-    _register_resolvers()
-    version.setbase(_VERSION_BASE)
+    register_resolvers()
+    version.setbase(VERSION_BASE)
     parser = get_args_parser()
-    parser.usage = f"zoo {verb} [group=name ...] [key=value ...]; `zoo {verb} --help` says more"
+    parser.error = functools.partial(_refuse, verb.name)  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(arguments)  # flags may follow overrides
+    defaults = groups(paths.configs() / f"{verb.config}.yaml")
+    args.overrides = prepared(verb.name, args.overrides, defaults, args.multirun)
     values = {key.lstrip("+~"): text for key, _, text in (o.partition("=") for o in args.overrides)}
-    settings = {**_SETTINGS, "hydra.job.name": verb}
+    settings = {**_SETTINGS, "hydra.job.name": verb.name}
     if "run_dir" in values:  # as text: hydra makes the sweep's folder before it composes a run
         settings["hydra.sweep.dir"] = values["run_dir"]
     args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in values] + args.overrides
+    if args.multirun:
+        _check_each(verb, args.overrides, [args.config_dir] if args.config_dir else [])
     with _hydra_raises():
         run_hydra(
             args=args,
             args_parser=parser,
-            task_function=_task_function(verb, config_name, task),
+            task_function=_task_function(verb),
             config_path=str(paths.configs()),
-            config_name=config_name,
+            config_name=verb.config,
         )
 
 
-def _register_resolvers() -> None:
-    """The functions of configs, so that each number is written once: ``${mul:2,${a}}`` and such."""
-    from omegaconf import OmegaConf
-
-    OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
-    OmegaConf.register_new_resolver("label_rows", _label_rows, replace=True)
+def _refuse(verb: str, message: str) -> NoReturn:
+    raise ValueError(f"{message}; `zoo {verb} --help` shows what there is")
 
 
-def _label_rows(num_classes: int | None, dropout: float) -> int:
-    """Rows of a label table: one for each class, and the null label's where labels are dropped."""
-    if num_classes is None:
-        raise ValueError("the data has no classes (num_classes is null): conditioner=unconditional")
-    return num_classes + (dropout > 0)
+def _check_each(verb: Verb, overrides: Sequence[str], folders: Sequence[str]) -> None:
+    """Composes, and so checks, the runs of a sweep before the first one begins."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    own = [o for o in parsed if not o.key_or_group.startswith(("hydra.", "hydra/"))]
+    search = [text for text in overrides if "hydra.searchpath" in text]
+    (runs,) = BasicSweeper.split_arguments(own, max_batch_size=None)
+    for run_overrides in runs[:_CHECKED_RUNS]:
+        check(compose(verb.config, [*run_overrides, *search], folders), verb.needs)
 
 
-def _task_function(verb: str, config_name: str, task: str) -> Callable[[DictConfig], Any]:
+def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
+    from hydra.core.hydra_config import HydraConfig
 
     def call(cfg: DictConfig) -> Any:
         try:
+            settle_model(cfg, HydraConfig.get().runtime.choices)
+            check(cfg, verb.needs)
             _settle_run_dir(cfg)
-            module, _, function = task.partition(":")
-            return getattr(importlib.import_module(module), function)(cfg)
+            module, _, function = verb.task.partition(":")
+            with busy(f"zoo {verb.name}: loading torch and lightning"):
+                task = getattr(importlib.import_module(module), function)
+            return task(cfg)
         except Exception as error:  # here, for hydra prints two lines of its own outside
-            _leave(verb, error, lambda: _known_keys(config_name))
+            _leave(verb.name, error, list)
 
     return call
 
@@ -199,24 +197,6 @@ def _hydra_raises() -> Iterator[None]:
             os.environ.pop("HYDRA_FULL_ERROR", None)
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
-
-
-def _known_keys(config_name: str) -> list[str]:
-    """Every dotted key of a config as it is composed without overrides."""
-    from omegaconf import DictConfig
-
-    keys: list[str] = []
-
-    def walk(node: Any, prefix: str) -> None:
-        for key in node:
-            keys.append(f"{prefix}{key}")
-            child = node._get_node(key)
-            if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-                if not child._is_interpolation():
-                    walk(child, f"{prefix}{key}.")
-
-    walk(compose(config_name), "")
-    return keys
 
 
 def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> NoReturn:

@@ -1,72 +1,176 @@
-"""The task of ``zoo sample``: images from a saved model, as a grid, single files or one array."""
+"""The task of ``zoo sample``: images from a saved model, and a record of how they were made."""
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
 from zoo.checkpoint.file import load
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.parts import exchanged, repeated
-from zoo.generation import sampling
-from zoo.system.device import accelerator, autocast, torch_device
-from zoo.system.picture import image_grid, save_png
+from zoo.generation import Model, random_condition, sampling
+from zoo.guidance import Guidance, networks, num_classes
+from zoo.part import config_of
+from zoo.records import Raw
+from zoo.sampler import Sampler
+from zoo.samples.output import Output, check_size, output_at, rows_of
+from zoo.samples.prompts import as_conditions, each, read_lines
+from zoo.system.device import accelerator, autocast, device_name, torch_device
+from zoo.system.files import sha256
+from zoo.system.versions import git_commit, versions
+
+_NUM_IMAGES = 64  # of configs/sample.yaml
+
+
+class _Conditions(NamedTuple):
+    """What images are drawn with: their number, and a raw condition for each."""
+
+    num_images: int
+    condition: Raw
+    negative: Raw
 
 
 def sample(cfg: DictConfig) -> Path:
-    """Draws what ``cfg`` (configs/sample.yaml) describes and writes it to ``cfg.out``.
+    """Draws what ``cfg`` (configs/sample.yaml) describes and writes it with its sidecar.
+
+    Returns:
+        The picture, the ``.npz`` or the folder: ``cfg.out``, or a free name in ``cfg.run_dir``.
 
     Raises:
-        ValueError: there is no such checkpoint, or sampler, guidance or condition do not suit it.
+        ValueError: there is no such checkpoint, sampler, guidance or condition do not suit it, or
+            the files cannot be written; nothing has been drawn then.
     """
-    if cfg.num_images < 1:
-        raise ValueError(f"num_images is positive, got {cfg.num_images}")
-    trust = list(cfg.trust)
-    module = load(checkpoint_file(cfg.checkpoint), trust)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    _check(plain)
+    file = checkpoint_file(plain["checkpoint"])
+    output = _output(plain, file)
+    trust = plain["trust"]
+    module = load(file, trust)
     if not hasattr(module, "generate"):
         raise ValueError(f"{cfg.checkpoint} holds a {type(module).__name__}, which draws no images")
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
     sampler = exchanged(module.sampler, plain.get("sampler"), "sampler", trust)
     guidance = exchanged(module.guidance, plain.get("guidance"), "guidance", trust)
-    device = accelerator(cfg.device)
+    conditions = _conditions(plain, module, guidance)
+    check_size(output, conditions.num_images, module.image_shape)
+    device = accelerator(plain["device"])
     module.to(torch_device(device))
-    size = min(cfg.batch_size, cfg.num_images)
+    size = min(plain["batch_size"], conditions.num_images)
     with (
-        autocast(cfg.precision, device),
-        sampling(module, cfg.num_images, size, sampler) as on_step,
+        autocast(plain["precision"], device),
+        sampling(module, conditions.num_images, size, sampler) as on_step,
     ):
         images = module.generate(
-            cfg.num_images,
-            condition=repeated(plain["condition"], cfg.num_images, module, guidance),
+            conditions.num_images,
+            condition=conditions.condition,
             sampler=sampler,
             guidance=guidance,
-            seed=cfg.seed,
+            seed=plain["seed"],
             batch_size=size,
-            negative=repeated(plain["negative"], cfg.num_images, module, what="negative"),
+            negative=conditions.negative,
             on_step=on_step,
         )
-    path = write_images(images, Path(cfg.out), cfg.columns)
-    print(f"{cfg.num_images} images: {path}")
+    facts = {
+        "checkpoint": {"file": str(file), "sha256": sha256(file), "model": type(module).__name__},
+        **_settings(module, sampler, guidance),
+        **{key: plain[key] for key in ("seed", "precision")},
+        "batch_size": size,
+        "device": device_name(device),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": git_commit(),
+        "versions": versions(),
+    }
+    path = output.write(images, facts, rows_of(plain["seed"], *conditions))
+    print(f"{conditions.num_images} images: {path}")
     return path
 
 
-def write_images(images: Tensor, out: Path, columns: int | None = None) -> Path:
-    """Writes uint8 images (N, C, H, W) as a grid, an ``.npz``, or a folder of PNGs.
+def _check(plain: dict[str, Any]) -> None:
+    """Refuses pairs of keys that say the same in two ways."""
+    for value, file in (("condition", "prompts"), ("negative", "negative_prompts")):
+        if plain[value] is not None and plain[file] is not None:
+            raise ValueError(f"{value}=... and {file}=FILE: give only one of them")
+    if plain["prompts"] is None and plain["images_per_prompt"] != 1:
+        raise ValueError(
+            f"images_per_prompt={plain['images_per_prompt']} is for prompts=FILE; with "
+            "condition=[...] set num_images"
+        )
+    if plain["prompts"] is not None and plain["num_images"] != _NUM_IMAGES:
+        raise ValueError(
+            f"num_images={plain['num_images']}: prompts=FILE says how many, images_per_prompt for "
+            "each line; give only one of them"
+        )
 
-    Returns:
-        What was written: ``out`` itself.
+
+def _output(plain: dict[str, Any], checkpoint: Path) -> Output:
+    """Where the images go: as ``out=`` says, or by the checkpoint's name."""
+    per_prompt = plain["images_per_prompt"]
+    columns = plain["columns"] or (per_prompt if per_prompt > 1 else None)
+    if plain["out"] is not None:
+        return output_at(str(plain["out"]), columns)
+    name = f"{checkpoint_name(plain['checkpoint'], checkpoint)}-seed{plain['seed']}.png"
+    return Output(Path(plain["run_dir"]) / name, is_folder=False, columns=columns).next_free()
+
+
+def checkpoint_name(name: str, file: Path) -> str:
+    """A checkpoint's name in that of a file: a run's folder, or the file's own, without slashes.
+
+    >>> checkpoint_name("digits/ddpm", Path("/somewhere/checkpoints/digits/ddpm.safetensors"))
+    'digits-ddpm'
+    >>> checkpoint_name("runs/a-seed0/model.safetensors", Path("runs/a-seed0/model.safetensors"))
+    'a-seed0'
     """
-    if out.suffix == ".png":
-        return save_png(image_grid(images, columns), out)
-    if out.suffix == ".npz":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(out, images.permute(0, 2, 3, 1).contiguous().numpy())
-        return out
-    save_png(image_grid(images, columns), out / "grid.png")
-    for index, image in enumerate(images):
-        save_png(image, out / "images" / f"{index:06}.png")
-    return out
+    if not Path(name).is_file():  # one that ships
+        return re.sub(r"[^\w.-]+", "-", name.removesuffix(".safetensors"))
+    return file.absolute().parent.name if file.stem == "model" else file.stem
+
+
+def _conditions(plain: dict[str, Any], module: Model, guidance: Guidance) -> _Conditions:
+    """The condition of every image, drawn where none is named, and what guides away from it."""
+    condition, negative = plain["condition"], plain["negative"]
+    num_images, lines = plain["num_images"], 0
+    if plain["prompts"] is not None:
+        rows = read_lines(plain["prompts"], "prompts")
+        values = as_conditions(rows, module, guidance, plain["prompts"], "prompts")
+        condition, lines = each(values, plain["images_per_prompt"]), len(values)
+        num_images = len(condition)
+    if plain["negative_prompts"] is not None:
+        path = plain["negative_prompts"]
+        rows = read_lines(path, "negative_prompts")
+        negative = as_conditions(rows, module, None, path, "negative_prompts")
+        if lines and len(negative) not in (1, lines):
+            raise ValueError(
+                f"negative_prompts={path} has {len(negative)} lines: one for all is possible, or "
+                f"one for each of the {lines} of prompts={plain['prompts']}"
+            )
+        negative = each(negative, plain["images_per_prompt"])
+    raw = repeated(condition, num_images, module, guidance)
+    if raw is None:
+        raw = random_condition(module, range(num_images), plain["seed"], num_classes(guidance))
+    return _Conditions(num_images, raw, repeated(negative, num_images, module, what="negative"))
+
+
+def _settings(module: Model, sampler: Sampler, guidance: Guidance) -> dict[str, Any]:
+    """Sampler and guidance with every argument; other networks by their files."""
+    others = {
+        name: {"file": str(network.loaded_from), "sha256": sha256(network.loaded_from)}
+        for name, network in networks(guidance)
+        if hasattr(network, "loaded_from")
+    }
+    levels = sampler.levels(module.diffusion.schedule)
+    return {
+        "sampler": config_of(sampler),
+        "evaluations": sampler.evaluations(levels),
+        "guidance": _with_files(config_of(guidance), others),  # type: ignore[arg-type]
+    }
+
+
+def _with_files(config: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    nested = {k: _with_files(v, others) for k, v in config.items() if isinstance(v, dict)}
+    return {**config, **nested, **{k: others[k] for k in config if k in others}}

@@ -11,6 +11,8 @@ from zoo.draw import Draw
 from zoo.part import Part
 from zoo.records import Condition, Raw
 
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
 
 class ClassLabel(Part):
     """Labels go to the denoiser as they are; its table holds the embedding.
@@ -98,8 +100,13 @@ def as_labels(raw: Any, num_classes: int) -> Tensor:
         raise ValueError(
             f"this model is conditioned on class labels 0 to {num_classes - 1}, got {got}"
         )
-    labels = torch.as_tensor(raw)
-    if labels.ndim != 1 or labels.is_floating_point():
+    try:
+        labels = torch.as_tensor(raw)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"labels must be a list of integers, got {type(raw).__name__} {repr(raw)[:40]}"
+        ) from None
+    if labels.ndim != 1 or labels.dtype not in _INTEGERS:
         raise ValueError(
             f"labels must be a list of integers, got {labels.dtype} of shape {tuple(labels.shape)}"
         )

@@ -34,3 +34,8 @@ class Conditioner(Protocol):
 
     def random(self, draw: Draw) -> Raw:
         """A random raw condition per image of ``draw``."""
+
+
+def is_conditional(conditioner: object) -> bool:
+    """Whether a conditioner reads labels, captions or images."""
+    return bool(getattr(conditioner, "conditional", True))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -15,9 +15,12 @@ from torch import Tensor
 
 from zoo.data import decode_cache
 from zoo.data.image_set import ImageSet
+from zoo.data.picture import UnsuitableImage
 from zoo.data.pixels import decoded_pixels
 from zoo.data.rows import Rows
 from zoo.system.progress import Meter
+
+T = TypeVar("T")
 
 ON_BROKEN = ("stop", "skip")
 THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes
@@ -39,13 +42,33 @@ class Decodes(Protocol):
         """
 
 
+def read_row(rows: Rows, index: int, use: Callable[[bytes], T]) -> T:
+    """What ``use`` makes of the encoded bytes of row ``index``.
+
+    Raises:
+        ValueError: they cannot be read, are broken, or have no known range or colours; the message
+            is one line and says which file or row it is.
+    """
+    try:
+        return use(rows.read(index))
+    except UnsuitableImage as error:
+        raise ValueError(f"{rows.where(index)}: {error}") from error
+    except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"broken image, {rows.where(index)}: not a readable image ({reason}); remove it or "
+            "write it again"
+        ) from error
+
+
 class ImageDecoder:
     """Decodes rows to one size; a broken image is named with its file or row.
 
     Args:
         image_size: height and width in pixels.
         channels: 1 or 3.
-        on_broken: "stop" raises at the first broken image, "skip" leaves broken ones out.
+        on_broken: "stop" raises at the first image that is broken or has no known range, "skip"
+            leaves such images out.
         memory_limit_gb: a set above it (10^9 bytes, decoded) is decoded on demand.
     """
 
@@ -116,12 +139,11 @@ class ImageDecoder:
         """Row ``index`` as (C, H, W) uint8.
 
         Raises:
-            ValueError: it is broken; the message says which.
+            ValueError: see ``read_row``.
         """
-        try:
-            return decoded_pixels(rows.read(index), self.image_size, self.channels)
-        except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
-            raise ValueError(f"broken image, {rows.where(index)}: {error}") from error
+        return read_row(
+            rows, index, lambda encoded: decoded_pixels(encoded, self.image_size, self.channels)
+        )
 
     def _try(self, rows: Rows, index: int) -> Tensor | ValueError:
         try:
@@ -185,7 +207,7 @@ class OnDemand(ImageSet):
 
 def _metadata(
     rows: Rows, class_names: Sequence[str]
-) -> tuple[Tensor | None, list[str] | None, tuple[str, ...]]:
+) -> tuple[Tensor | None, list[str | tuple[str, ...]] | None, tuple[str, ...]]:
     labels = None
     if rows.labels is not None:
         number = {name: label for label, name in enumerate(class_names)}

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from zoo import paths
+from zoo.data.picture import DECODING
 from zoo.data.pixels import FILTER
 from zoo.data.rows import Rows
 
 
 def content_key(rows: Rows, image_size: int, channels: int) -> str | None:
-    """A hash of all that fixes the pixels: every encoded byte, the size, the filter, PIL's version.
+    """A hash of all that fixes the pixels: every encoded byte, the size, the rules, PIL's version.
 
     None where a row cannot be read.
     """
-    how = f"{image_size} {channels} {FILTER.name} {PIL.__version__} {len(rows)}"
+    how = f"{image_size} {channels} {FILTER.name} {DECODING} {PIL.__version__} {len(rows)}"
     digest = hashlib.sha256(how.encode())
     for index in range(len(rows)):
         try:

@@ -16,10 +16,12 @@ from zoo.data.rows import Rows, classes, split
 class EncodedData(ImageData):
     """A data set of encoded images (PNG, JPEG ...), from files or from the ``datasets`` library.
 
+    ``zoo.data.picture`` says how files become pixels, ``zoo.data.pixels`` how these get their size.
+
     Args:
         name: what results call this data set.
         image_size: images are resized and cropped to this height and width.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (colours become grey) or 3 (RGB).
         num_classes: labels lie below it; None takes it from the data.
         class_names: one word per label; by default the words or numbers that occur.
         caption_of_class: makes captions from class names, "a photo of a {}"; None where captions

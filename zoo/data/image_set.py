@@ -19,7 +19,7 @@ class ImageSet:
     Args:
         images: (N, C, H, W) uint8.
         labels: (N,) int64 in [0, number of classes), or None.
-        captions: N sentences, or None.
+        captions: a sentence for each image, or several, or None.
         class_names: one word per class; empty where there are no labels.
         num_skipped: broken images that were left out of this set.
 
@@ -27,6 +27,11 @@ class ImageSet:
         ValueError: there are no images, or the fields' lengths differ.
     """
 
+    captions: list[str] | None
+    """Each image's caption, the first where it has several."""
+    alternatives: list[tuple[str, ...]] | None = None
+    """All captions of each image, of which training draws one in each epoch; None where no image
+    has several."""
     in_memory = True
     grouped = False
     """Whether images lie in several folders, each perhaps a class: neighbours may be alike."""
@@ -35,7 +40,7 @@ class ImageSet:
         self,
         images: Tensor,
         labels: Tensor | None = None,
-        captions: list[str] | None = None,
+        captions: Sequence[str | tuple[str, ...]] | None = None,
         class_names: Sequence[str] = (),
         num_skipped: int = 0,
     ) -> None:
@@ -50,7 +55,7 @@ class ImageSet:
         self,
         num_images: int,
         labels: Tensor | None,
-        captions: list[str] | None,
+        captions: Sequence[str | tuple[str, ...]] | None,
         class_names: Sequence[str],
         num_skipped: int,
     ) -> None:
@@ -60,7 +65,9 @@ class ImageSet:
             if values is not None and len(values) != num_images:
                 raise ValueError(f"{num_images} images, but {len(values)} {what}")
         self.labels = labels
-        self.captions = captions
+        self.captions = None if captions is None else [_several(of)[0] for of in captions]
+        if captions is not None and not all(isinstance(of, str) for of in captions):
+            self.alternatives = [_several(of) for of in captions]
         self.class_names = tuple(class_names)
         self.num_skipped = num_skipped
 
@@ -86,5 +93,16 @@ class ImageSet:
             indices = range(first, min(first + _CHUNK, len(self)))
             digest.update(self.gather(indices).numpy().tobytes())
         labels = None if self.labels is None else self.labels.tolist()
-        digest.update(json.dumps([labels, self.captions]).encode())
+        digest.update(json.dumps([labels, self.alternatives or self.captions]).encode())
         return digest.hexdigest()
+
+    @property
+    def all_captions(self) -> list[str] | None:
+        """Every caption of every image, or None."""
+        if self.alternatives is None:
+            return self.captions
+        return [caption for of in self.alternatives for caption in of]
+
+
+def _several(captions: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (captions,) if isinstance(captions, str) else tuple(captions)

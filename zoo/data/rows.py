@@ -17,14 +17,14 @@ class Rows:
         read: gives row i's encoded bytes; may raise where the image is missing.
         where: names row i for a user: its file, or its table and row.
         labels: one integer or word per row, or None.
-        captions: one sentence per row, or None.
+        captions: one sentence per row, or several, or None.
     """
 
     count: int
     read: Callable[[int], bytes]
     where: Callable[[int], str]
     labels: Sequence[Any] | None = None
-    captions: Sequence[str] | None = None
+    captions: Sequence[str | tuple[str, ...]] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -72,6 +72,8 @@ def split(rows: Rows, test_fraction: float, seed: int) -> tuple[Rows, Rows]:
 def classes(values: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
     """One name per class: ``names`` where given, else the words that occur, else the integers.
 
+    Words are sorted, but those of digits alone as numbers, before all others: "9", "10", "a".
+
     Raises:
         ValueError: a label is missing, or is neither a word nor an integer from 0.
     """
@@ -79,7 +81,7 @@ def classes(values: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
         good = isinstance(value, str) or (isinstance(value, int | np.integer) and value >= 0)
         if not good or isinstance(value, bool):
             raise ValueError(f"labels are words or integers from 0, got {value!r}")
-    words = sorted({value for value in values if isinstance(value, str)})
+    words = sorted({value for value in values if isinstance(value, str)}, key=_numbers_first)
     if words and len(words) < len(set(values)):
         raise ValueError(f"labels are all words or all integers, got both, such as {words[0]!r}")
     if words:
@@ -91,3 +93,8 @@ def classes(values: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
     if names and highest >= len(names):
         raise ValueError(f"label {highest} has no name: there are {len(names)} class names")
     return tuple(names) or tuple(str(label) for label in range(highest + 1))
+
+
+def _numbers_first(word: str) -> tuple[bool, int, str]:
+    number = word.isascii() and word.isdecimal()
+    return not number, int(word) if number else 0, word

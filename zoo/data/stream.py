@@ -20,15 +20,29 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(127.5).sub_(1.0)
 
 
-def condition_of(images: ImageSet, kind: str, indices: Tensor) -> Raw:
-    """The labels (B,), the captions, or nothing, of the images at ``indices``."""
+def condition_of(
+    images: ImageSet, kind: str, indices: Tensor, choices: Tensor | None = None
+) -> Raw:
+    """The labels (B,), the captions, or nothing, of the images at ``indices``.
+
+    Of several captions of an image it is the first, or that at its place in ``choices``, (B,) in
+    [0, 1).
+    """
     if kind == "label":
         assert images.labels is not None
         return images.labels[indices]
     if kind == "caption":
         assert images.captions is not None
+        if images.alternatives is not None and choices is not None:
+            pairs = zip(indices.tolist(), choices.tolist(), strict=True)
+            return [pick(images.alternatives[index], choice) for index, choice in pairs]
         return [images.captions[index] for index in indices.tolist()]
     return None
+
+
+def pick(captions: tuple[str, ...], choice: float) -> str:
+    """The caption at a place in [0, 1)."""
+    return captions[int(choice * len(captions))]
 
 
 def cut(images: Tensor, places: Tensor, side: int) -> Tensor:
@@ -46,10 +60,11 @@ def cut(images: Tensor, places: Tensor, side: int) -> Tensor:
 class TrainStream:
     """An endless stream of positions in batches: position p is image p mod N of epoch p // N.
 
-    Each epoch has its own permutation and its own flips, drawn for all images at once from
-    ``(seed, epoch)``. Batch k holds positions k B to (k + 1) B, so the last batch of an epoch runs
-    into the next one, and a process takes its contiguous share of it. Hence the batch at any
-    step can be made without those before it.
+    Each epoch has its own permutation, its own flips, and its own choice among an image's captions
+    where there are several, drawn for all images at once from ``(seed, epoch)``. Batch k holds
+    positions k B to (k + 1) B, so the last batch of an epoch runs into the next one, and a process
+    takes its contiguous share of it. Hence the batch at any step can be made without those before
+    it.
 
     Args:
         images: what to train on.
@@ -93,6 +108,7 @@ class TrainStream:
         self.length = length if length is not None else max(1, len(images) // batch_size)
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
         self._places = lru_cache(maxsize=4)(self._make_places)
+        self._choices = lru_cache(maxsize=4)(self._make_choices)
 
     def __len__(self) -> int:
         return self.length
@@ -115,7 +131,8 @@ class TrainStream:
             images = cut(images, self.places(step), self.crop)
         if self.flip:
             images[flips] = images[flips].flip(-1)
-        return Batch(to_float(images), condition_of(self.images, self.condition, indices))
+        choices = None if self.images.alternatives is None else self.choices(step)
+        return Batch(to_float(images), condition_of(self.images, self.condition, indices, choices))
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
@@ -128,6 +145,11 @@ class TrainStream:
     def places(self, step: int) -> Tensor:
         """The places of a step's squares, (B, 2) in [0, 1): down and across."""
         return torch.cat([self._places(epoch)[rows] for epoch, rows in self._parts(step)])
+
+    def choices(self, step: int) -> Tensor:
+        """Which of their captions a step's images have, (B,) in [0, 1): one draw for each image."""
+        parts = [(self._epoch(epoch)[0][rows], epoch) for epoch, rows in self._parts(step)]
+        return torch.cat([self._choices(epoch)[images] for images, epoch in parts])
 
     def _parts(self, step: int) -> list[tuple[int, slice]]:
         """The epochs that this process's share of a batch lies in, and which rows of each."""
@@ -148,6 +170,10 @@ class TrainStream:
     def _make_places(self, epoch: int) -> Tensor:
         place = Draw(self.seed, [epoch], "data/crop").generators[0]
         return torch.rand(len(self.images), 2, generator=place)
+
+    def _make_choices(self, epoch: int) -> Tensor:
+        choice = Draw(self.seed, [epoch], "data/caption").generators[0]
+        return torch.rand(len(self.images), generator=choice)
 
     def state_dict(self) -> dict[str, Any]:
         """The settings that fix the order; the position is the trainer's number of batches."""

@@ -12,6 +12,7 @@ from zoo.draw import Draw
 from zoo.first_stage.encoder_decoder import AutoencoderSizes, Decoder, Encoder
 from zoo.layers.stage import check_attention_at, check_sides
 from zoo.part import Part
+from zoo.system.tensors import IMAGES, check_floats
 
 
 class TrainingPass(NamedTuple):
@@ -111,8 +112,10 @@ class ConvAutoencoder(Part, nn.Module):
         """The posterior's moments, (B, ``moments_per_latent`` C, h, w), of images in [-1, 1].
 
         Raises:
-            ValueError: a side is not a multiple of ``downsampling``, or the channels differ.
+            ValueError: a side is not a multiple of ``downsampling``, the channels differ, or they
+                are no floats (B, C, H, W).
         """
+        check_floats(images, "images", (None,) * 4, remedy=IMAGES)
         if images.shape[1] != self.image_channels:
             raise ValueError(
                 f"the autoencoder takes images of {self.image_channels} channels, "
@@ -134,7 +137,12 @@ class ConvAutoencoder(Part, nn.Module):
         raise NotImplementedError
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images (B, C, H, W), about in [-1, 1], of shifted and scaled latents."""
+        """Images (B, C, H, W), about in [-1, 1], of shifted and scaled latents.
+
+        Raises:
+            ValueError: they are no floats (B, C, h, w) of so many channels.
+        """
+        check_floats(latents, "latents", (None, self.latent_channels, None, None))
         return self.reconstruction(latents / self.scale + self.shift)
 
     def reconstruction(self, posterior: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zoo.draw import Draw
 from zoo.part import Part
+from zoo.system.tensors import IMAGES, check_floats
 
 
 class Identity(Part):
@@ -27,7 +28,12 @@ class Identity(Part):
         return channels, height, width
 
     def moments(self, images: Tensor) -> Tensor:
-        """The images themselves, (B, C, H, W) in [-1, 1]."""
+        """The images themselves, (B, C, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: they are no floats (B, C, H, W).
+        """
+        check_floats(images, "images", (None,) * 4, remedy=IMAGES)
         return images
 
     def draw(self, moments: Tensor, draw: Draw | None = None) -> Tensor:
@@ -35,5 +41,10 @@ class Identity(Part):
         return moments
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The latents themselves."""
+        """The latents themselves.
+
+        Raises:
+            ValueError: they are no floats (B, C, H, W).
+        """
+        check_floats(latents, "latents", (None,) * 4)
         return latents

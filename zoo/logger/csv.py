@@ -26,6 +26,7 @@ class MetricsCSV(Logger):
         self.path = Path(path)
         self._columns: list[str] | None = None
         self._pending: list[dict[str, Any]] = []
+        self._last_step = -1  # in the file
 
     @property
     def name(self) -> str:
@@ -59,15 +60,19 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Writes the rows that are not yet in the file."""
+        """Writes what is not yet in the file; values of its last step join that step's row."""
         if not self._pending or self._columns is None:
             return
         rows, self._pending = self._pending, []
         new = [key for row in rows for key in row if key not in self._columns]
-        if new or not self.path.exists():
-            rows = self._read() + rows
+        continues = rows[0]["step"] == self._last_step
+        self._last_step = rows[-1]["step"]
+        if new or continues or not self.path.exists():
+            written = self._read()
+            if continues and written:
+                rows[0] = {**written.pop(), **rows[0]}
             self._columns += list(dict.fromkeys(new))
-            self._write(rows, "w")
+            self._write(written + rows, "w")
         else:
             self._write(rows, "a")
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+
+class OneRowPerStep(WandbLogger):
+    """Lightning's logger with W&B's own step, so that all values of a step are one row.
+
+    Lightning makes a row of every call, under a step that W&B counts itself. With the training's
+    own step, resumed parts of a run also follow one another, which ``wandb sync`` needs.
+    """
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Adds values, numbers or media, to the row of ``step``."""
+        numbered = {} if step is None else {"trainer/global_step": step}
+        self.experiment.log({**metrics, **numbered}, step=step)
 
 
 def wandb_logger(
@@ -18,21 +32,21 @@ def wandb_logger(
     name: str | None = None,
     mode: str = "offline",
     **settings: Any,
-) -> WandbLogger:
+) -> OneRowPerStep:
     """A logger whose run id is kept in ``folder``, so that a resumed training continues its run.
 
     Args:
         folder: the run's folder; W&B's files go there too.
         project: W&B's project.
-        name: the run's name; W&B invents one when None.
+        name: the run's name, such as "cifar10-ddpm-seed0"; W&B invents one when None.
         mode: "online", "offline" (``wandb sync`` uploads later) or "disabled".
-        settings: for ``wandb.init``, such as ``group`` or ``tags``.
+        settings: for ``wandb.init``, such as ``group``, ``job_type`` or ``tags``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if mode != "online":  # W&B's usage statistics would ask the network even then
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    logger = WandbLogger(
+    logger = OneRowPerStep(
         project=project, name=name, save_dir=folder, id=_run_id(folder), mode=mode, **settings
     )
     logger._wandb_init.pop("anonymous", None)  # W&B warns of it, even where it is None

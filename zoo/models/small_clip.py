@@ -75,7 +75,7 @@ class SmallClip(Trainable):
         """Takes the vocabulary from the training captions, once."""
         if self.vocabulary is not None:
             return
-        captions = self.trainer.datamodule.train.captions  # type: ignore[attr-defined]
+        captions = self.trainer.datamodule.train.all_captions  # type: ignore[attr-defined]
         if not captions:
             raise ValueError("a small CLIP learns from captions, which this data set has not")
         self.vocabulary, self.context_length = vocabulary_of(captions)

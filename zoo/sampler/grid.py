@@ -43,8 +43,10 @@ def trailing(schedule: NoiseSchedule, num_steps: int) -> Tensor:
 def leading(schedule: NoiseSchedule, num_steps: int, first: int = 1, stop: float = 0.0) -> Tensor:
     """Times ``first + j k`` with the integer stride k = T // num_steps, then ``stop``.
 
-    As they are it is the uniform grid of DDIM's code; ``first=2, stop=1`` is that of latent
-    diffusion and Stable Diffusion.
+    Where N divides T it is the uniform grid of DDIM's code, and with ``first=2, stop=1`` that of
+    latent diffusion and Stable Diffusion. Elsewhere those visit ``range(0, T, k)``, which is more
+    than N times; here N are visited, as in diffusers. Few steps start far below the end: one step
+    at t = 1, where all but pure noise is expected.
 
     Raises:
         ValueError: more steps than the schedule has times.

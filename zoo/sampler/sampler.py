@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from zoo.draw import Draw
@@ -16,6 +17,8 @@ from zoo.sampler.grid import Grid, trailing
 from zoo.schedule import NoiseSchedule
 
 MOST_STEPS = 1_000_000
+_PURE = 0.01
+"""The share of an image in x up to which a walk may start from pure noise."""
 
 
 class Sampler(Part, ABC):
@@ -76,3 +79,23 @@ class Sampler(Part, ABC):
             draw: the noise of the steps, one stream per image.
             schedule: for solvers that evaluate between the levels.
         """
+
+
+def warn_of_early_start(levels: Sequence[Level], schedule: NoiseSchedule) -> None:
+    """Warns where a walk from pure noise starts at a level that should hold some of an image.
+
+    That is more than 1 % of the variance, and more than twice what the schedule ends with.
+    """
+    first = levels[0]
+    share = _image_share(first)
+    if share > max(_PURE, 2 * _image_share(schedule.levels([schedule.end])[0])):
+        rank_zero_warn(
+            f"the walk starts from pure noise at t = {first.t:g} of {schedule.end:g}, where "
+            f"{100 * share:.3g} % of x should be an image: take more steps, or a grid that starts "
+            "at the end, such as zoo.sampler.grid.trailing"
+        )
+
+
+def _image_share(level: Level) -> float:
+    """The image's share of the variance of x: alpha^2 / (alpha^2 + sigma^2)."""
+    return level.alpha**2 / (level.alpha**2 + level.sigma**2)

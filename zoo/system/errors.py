@@ -26,8 +26,10 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
         unknown = re.match(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
         if unknown:
             return _unknown_key(unknown.group(1), known_keys())
+        if kind == "MissingMandatoryValue":
+            return _missing(str(error))
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
-        return (f"cannot read '{override}': " if override else "") + _one_line(str(error))
+        return _unreadable(str(override)) if override else _one_line(str(error))
     if isinstance(error, ValueError):
         return _one_line(str(error))
     if isinstance(error, OSError):
@@ -45,12 +47,29 @@ def suggestion(name: str, possible: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def _missing(message: str) -> str:
+    key = message.partition("\n")[0].removeprefix("Missing mandatory value: ")
+    return f"{key} is missing: give {key}=..."
+
+
+def _unreadable(override: str) -> str:
+    """Why hydra's grammar cannot read an override."""
+    name, _, value = override.partition("=")
+    bare = re.sub(r"(['\"])(?:\\.|(?!\1).)*\1", "", value)
+    reason = f"text with signs goes into quotes, {name}='\"...\"'"
+    if any(bare.count(pair[0]) != bare.count(pair[1]) for pair in ("[]", "{}", "()")):
+        reason = "a bracket is not closed"
+    elif "'" in bare or '"' in bare:
+        reason = "a quotation mark is not closed"
+    return f"cannot read '{override}': {reason}"
+
+
 def _unknown_config(error: Exception) -> str:
     missing = str(getattr(error, "missing_cfg_file", None) or "")
     group, _, name = missing.strip("/").rpartition("/")
-    options = sorted(getattr(error, "options", None) or [])
+    options = [n for n in sorted(getattr(error, "options", None) or []) if n[:1] != "_"]
     if group and not options:  # hydra lists them for a single choice only
-        options = sorted(file.stem for file in (paths.configs() / group).glob("*.yaml"))
+        options = sorted(file.stem for file in (paths.configs() / group).glob("[!_]*.yaml"))
     if not group:
         return f"no config called '{missing or name}'" if missing else _one_line(str(error))
     if not options:

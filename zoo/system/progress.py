@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -110,6 +112,39 @@ class Meter:
 
     def _refresh(self, task: TaskID) -> None:
         _display().update(task, completed=self.done, state=self.text())
+
+
+@contextmanager
+def busy(activity: str, every: float = 1.0) -> Iterator[None]:
+    """Says on stderr that something without a count goes on: the activity, then a dot a second.
+
+    Nothing is written where it takes less than a second, under pytest, and in the ranks that a
+    distributed run starts.
+
+    Args:
+        activity: in words.
+        every: seconds between two dots.
+    """
+    over = threading.Event()
+
+    def dots() -> None:
+        text = f"{activity} ."
+        while not over.wait(every):
+            print(text, end="", file=sys.stderr, flush=True)
+            text = "."
+        if text == ".":
+            print(file=sys.stderr, flush=True)
+
+    if _quiet() or "LOCAL_RANK" in os.environ:
+        yield
+        return
+    thread = threading.Thread(target=dots, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def duration(seconds: float) -> str:

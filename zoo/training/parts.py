@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from hydra.utils import get_class, instantiate
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from torch import nn
 
 from zoo.checkpoint.build import check_config
 from zoo.checkpoint.file import load
+from zoo.conditioner import is_conditional
 from zoo.part import config_of
 from zoo.trainable import Trainable
 from zoo.training import text_encoder
@@ -39,6 +41,12 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
         ValueError: the model does not go with the data, or lacks its autoencoder.
     """
     arguments: dict[str, Any] = {"recipe": instantiate(cfg.recipe, _convert_="all")}
+    if cfg.autoencoder is not None and not wants_autoencoder(cfg):
+        kind = cfg.model._target_.rpartition(".")[2]
+        raise ValueError(
+            f"autoencoder={cfg.autoencoder}: this {kind} takes none, its images are not encoded or "
+            "model.first_stage says how; leave it out, or choose a latent model"
+        )
     if wants_autoencoder(cfg):
         arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
     if cfg.text_encoder is not None:
@@ -50,6 +58,8 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     check_config(config_of(model), trust=None)  # what could not be saved fails early
     _check_data(model, data)
     text_encoder.prepare(model, data, cfg.text_encoder is not None, cfg.tokenizer)
+    if (text := unread(model, data)) is not None:
+        rank_zero_only(print)(text)
     model.training_seed = cfg.seed
     if cfg.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -104,6 +114,17 @@ def _check_data(model: Any, data: Any) -> None:
             f"{data.name} has {data.num_classes} classes but the model knows {classes}: "
             f"set conditioner.num_classes={data.num_classes}"
         )
+
+
+def unread(model: Any, data: Any) -> str | None:
+    """A line on labels or captions of the data that the model does not read, or None."""
+    conditioner = getattr(model, "conditioner", None)
+    if data.condition == "none" or is_conditional(conditioner):
+        return None
+    return (
+        f"this {type(model).__name__} is unconditional: it trains without the {data.condition}s of "
+        f"{data.name}; conditioner=class_label (or clip_text) reads them"
+    )
 
 
 def _compile(model: Any) -> None:

@@ -23,17 +23,17 @@ def load_text_encoder(
     Raises:
         ValueError: there is no file, no text conditioner in it, or the model has none.
     """
+    if "trainable" not in config:
+        raise ValueError(
+            f"text_encoder={path} is for a model that reads captions: choose "
+            "conditioner=clip_text or conditioner=bert_text"
+        )
     saved = load(path, trust)
     conditioner = getattr(saved, "conditioner", saved)
     if not isinstance(conditioner, TextConditioner):
         raise ValueError(
             f"text_encoder={path} holds a {type(conditioner).__name__}, no text encoder: "
             "give the file of a CLIPText, a BERTText, or of a model with one"
-        )
-    if "trainable" not in config:
-        raise ValueError(
-            f"text_encoder={path} is for a model that reads captions: choose "
-            "conditioner=clip_text or conditioner=bert_text"
         )
     conditioner.dropout = config["dropout"]
     conditioner.set_trainable(config["trainable"])
@@ -51,11 +51,17 @@ def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
             from the captions.
 
     Raises:
-        ValueError: the data gives no captions, there is no such tokenizer, or the text encoder
-            would stay at random weights.
+        ValueError: the data gives no captions, there is no such tokenizer, the text encoder would
+            stay at random weights, or a tokenizer is given to a model that reads no captions.
     """
     conditioner = getattr(model, "conditioner", None)
     if not isinstance(conditioner, TextConditioner):
+        if tokenizer is not None:
+            raise ValueError(
+                f"tokenizer={tokenizer} is for a model that reads captions, not for this "
+                f"{type(model).__name__}: leave it out, or choose conditioner=clip_text or "
+                "conditioner=bert_text"
+            )
         return
     if data.condition != "caption":
         raise ValueError(
@@ -72,7 +78,7 @@ def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
             raise ValueError(f"tokenizer={tokenizer}: no such file")
         conditioner.set_tokenizer(Path(tokenizer).read_bytes())
     elif not conditioner.tokenizer_bytes:
-        captions = getattr(data.train, "captions", None)
+        captions = getattr(data.train, "all_captions", None)
         if not captions:
             raise ValueError(
                 f"{data.name} has no list of captions to learn a tokenizer from: give "

@@ -7,10 +7,10 @@ from pathlib import Path
 from lightning import seed_everything
 from omegaconf import DictConfig
 
-from zoo.callbacks import averaged
 from zoo.logger import wandb
 from zoo.training import parts
 from zoo.training import trainer as setup
+from zoo.training.ending import Ending
 from zoo.training.provenance import training_provenance
 
 
@@ -19,7 +19,7 @@ def train(cfg: DictConfig) -> Path:
 
     Returns:
         The file of the trained model, ``<run_dir>/model.safetensors``: averaged weights where the
-        recipe averages, config and provenance.
+        recipe averages, config and provenance. It is there before the last pictures are drawn.
 
     Raises:
         ValueError: the parts of ``cfg`` do not go together; nothing has been trained then.
@@ -34,17 +34,12 @@ def train(cfg: DictConfig) -> Path:
     if ckpt_path is None:
         setup.set_aside(run_dir)
     loggers = setup.loggers(cfg)
-    trainer = setup.trainer(cfg, loggers)
+    ending = Ending(
+        run_dir / "model.safetensors",
+        lambda trainer: training_provenance(cfg, module, data, trainer),
+    )
+    trainer = setup.trainer(cfg, loggers, ending)
     setup.write_config(cfg, run_dir, loggers)
-
-    setup.fit(trainer, module, data, ckpt_path, run_dir)
-
-    facts = training_provenance(cfg, module, data, trainer)
-    path = run_dir / "model.safetensors"
-    if trainer.is_global_zero:
-        with averaged(module):
-            module.save(path, facts)
-        print(f"saved {path}")
-    wandb.log_model(loggers, path, facts)
+    setup.fit(trainer, module, data, ckpt_path, ending)
     wandb.finish(loggers)
-    return path
+    return ending.path

@@ -9,13 +9,14 @@ import warnings
 from pathlib import Path
 
 from hydra.utils import instantiate
-from lightning import LightningDataModule, Trainer
+from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from zoo.system.device import accelerator, precision
 from zoo.trainable import Trainable
+from zoo.training.ending import Ending
 
 
 def quiet() -> None:
@@ -66,11 +67,10 @@ def loggers(cfg: DictConfig) -> list[Logger]:
     ]
 
 
-def trainer(cfg: DictConfig, loggers: list[Logger]) -> Trainer:
+def trainer(cfg: DictConfig, loggers: list[Logger], ending: Callback) -> Trainer:
     """Lightning's trainer, with "auto" resolved and our own bar, state files and data order."""
-    callbacks = [
-        instantiate(n, _convert_="all") for n in (cfg.get("callbacks") or {}).values() if n
-    ]
+    nodes = (cfg.get("callbacks") or {}).values()
+    callbacks = [ending, *(instantiate(node, _convert_="all") for node in nodes if node)]
     device = accelerator(cfg.trainer.accelerator)
     fixed = {
         "enable_progress_bar": False,
@@ -108,9 +108,9 @@ def fit(
     module: Trainable,
     data: LightningDataModule,
     ckpt_path: Path | None,
-    run_dir: Path,
+    ending: Ending,
 ) -> None:
-    """Trains; after Ctrl-C says how to resume and exits with code 130."""
+    """Trains; after Ctrl-C says what is there and how to resume, and exits with code 130."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
@@ -118,11 +118,12 @@ def fit(
         if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, handler)  # Lightning left it ignored
-        state = run_dir / "last.ckpt"
-        remedy = (
-            f"{state} is intact: the same command with ckpt_path=last resumes from it"
-            if state.is_file()
-            else "no state had been written yet (callbacks.training_state.every_n_steps)"
-        )
+        state = ending.path.with_name("last.ckpt")
+        if ending.saved:
+            remedy = f"the training was over: {ending.path} is whole, only pictures are missing"
+        elif state.is_file():
+            remedy = f"{state} is intact: the same command with ckpt_path=last resumes from it"
+        else:
+            remedy = "no state had been written yet (callbacks.training_state.every_n_steps)"
         print(f"\ninterrupted at step {trainer.global_step}; {remedy}", file=sys.stderr)
         raise SystemExit(130) from None

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from eval.extractor.extractor import DistinctTexts
 from eval.measure import Evaluation, Generation, Setting, evaluate
 from eval.measure import cache as cache_module
 from eval.measure.cache import Cache
-from eval.metric import BitsPerDim, FrechetDistance, KernelDistance, NearestImage
+from eval.metric import BitsPerDim, ClipScore, FrechetDistance, KernelDistance, NearestImage
 from eval.result.record import Result
 from zoo import DDPM
 from zoo.conditioner import ClassLabel
@@ -210,12 +211,75 @@ def test_interrupted_anywhere_it_resumes_to_the_same_result(
         assert model.network_evaluations == 3 * (22 - sum(made))  # not made again
 
 
-def test_a_torn_result_is_measured_again(model: DDPM, data: Any, tmp_path: Path) -> None:
+def test_only_batches_of_the_same_boundaries_are_continued(
+    model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch cut short, or a rest of one image, would round differently."""
+    generate, made = model.generate, []
+
+    def dying(*args: Any, **kw: Any) -> Tensor:
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(images := generate(*args, **kw))
+        return images
+
     cache = Cache(tmp_path)
-    whole = measured(model, data, cache)
-    (file,) = tmp_path.rglob("result.json")
-    file.write_text(file.read_text()[:100])
-    assert settled(measured(model, data, cache).result) == settled(whole.result)
-    (images,) = tmp_path.rglob("images.npz")
-    images.write_bytes(images.read_bytes()[:50])
-    assert settled(measured(model, data, cache).result) == settled(whole.result)
+    monkeypatch.setattr(model, "generate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        measured(model, data, cache)
+    calls: list[int] = []
+
+    def counting(count: int, *args: Any, **kw: Any) -> Tensor:
+        calls.append(count)
+        return generate(count, *args, **kw)
+
+    monkeypatch.setattr(model, "generate", counting)
+    for num_images, batch_size, expected in ((9, 4, [5]), (22, 5, [5, 5, 5, 7]), (12, 4, [])):
+        calls.clear()
+        measured(
+            model, data, cache, num_images=num_images, batch_size=batch_size, fid_counts=[9],
+            metrics=[FrechetDistance],
+        )  # fmt: skip
+        assert calls == expected
+        monkeypatch.setattr(model, "generate", dying)
+        made.clear()
+        with pytest.raises(KeyboardInterrupt):
+            measured(model, data, cache)
+        monkeypatch.setattr(model, "generate", counting)
+
+
+class Words(Projection):
+    """Features of captions that depend on how many are encoded together, as rounding does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = DistinctTexts(
+            lambda texts: torch.tensor([[len(t) + len(texts), 1, 2, 3, 4] for t in texts]).float()
+        )
+
+
+def test_caption_scores_do_not_depend_on_what_was_measured_before(
+    model: DDPM, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions = {2 * i + k: f"{'a' * (i + 1)} {k}" for i in range(15) for k in (0, 1)}
+    captioned = SimpleNamespace(**vars(data))
+    for name in ("train", "test"):
+        images = getattr(data, name)
+        texts = [captions[i % 30] for i in range(len(images))]
+        setattr(captioned, name, ImageSet(images.images, images.labels, texts, ("a", "b")))
+    options: Any = {"metrics": [ClipScore], "extractor": Words()}
+    whole = measured(model, captioned, Cache(tmp_path / "whole"), **options)
+    generate = model.generate
+
+    def dying(*args: Any, **kw: Any) -> Tensor:
+        if 8 in kw["indices"]:
+            raise KeyboardInterrupt
+        return generate(*args, **kw)
+
+    monkeypatch.setattr(model, "generate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        measured(model, captioned, Cache(tmp_path / "broken"), **options)
+    monkeypatch.setattr(model, "generate", generate)
+    options["extractor"] = Words()  # of another process: the held-out captions come from the cache
+    continued = measured(model, captioned, Cache(tmp_path / "broken"), **options)
+    assert settled(continued.result) == settled(whole.result)

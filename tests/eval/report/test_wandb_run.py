@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from eval.report.picture import pair_sheets, png, tile
 from eval.report.wandb_run import log_to_wandb, results_table, values_table, verdicts_table
@@ -67,3 +68,6 @@ def test_one_offline_run_holds_tables_images_and_numbers(results, tmp_path, monk
     assert {picture.partition("_")[0] for picture in pictures} == {
         "samples/real", "samples/ddpm", "samples/other", "nearest/ddpm",
     }  # fmt: skip
+    (real,) = media.rglob("real_*.png")
+    with Image.open(real) as sheet:
+        assert sheet.convert("RGB").getpixel((16, 0)) == (255, 255, 255)  # a transparent gap

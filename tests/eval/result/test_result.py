@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -83,3 +84,46 @@ def test_a_wrong_field_of_an_earlier_record_is_named(make_result):
     value["extractor"] = 5
     with pytest.raises(ValueError, match="result.values.fid_small_360.extractor"):
         Result.from_json(json.dumps(record))
+
+
+CHANGES = {
+    "a number": lambda text: re.sub(r'("value": )\d', r"\g<1>7", text, count=1),
+    "a name": lambda text: text.replace("ddpm", "dppm", 1),
+    "a field that is left out": lambda text: re.sub(r'\n    "blocks": \d+,', "", text, count=1),
+    "a provenance that is added": lambda text: text.replace(
+        '"provenance": {', '"provenance": {"seed": 1' + ", " * ('"provenance": {}' not in text)
+    ),
+    "the checksum": lambda text: re.sub(r'("sha256": "[0-9a-f]{63}).("\n\})', r"\1-\2", text),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_file_is_refused_in_one_line(tmp_path, make_result, change):
+    path = make_result("ddpm").save(tmp_path / "result.json")
+    text = path.read_text()
+    edited = CHANGES[change](text)
+    assert edited != text
+    path.write_text(edited)
+    with pytest.raises(
+        ValueError, match=r"result.json: its checksum is wrong.*remove.*sha256"
+    ) as e:
+        Result.load(path)
+    assert "\n" not in str(e.value)
+
+
+def test_another_layout_and_files_without_a_checksum_are_read(tmp_path, make_result):
+    result = make_result("ddpm")
+    path = result.save(tmp_path / "result.json")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(record.items()))))
+    assert Result.load(path) == result
+    del record["sha256"]  # as earlier versions wrote it
+    path.write_text(json.dumps(record))
+    assert Result.load(path) == result
+
+
+def test_a_file_that_is_no_text_is_refused_by_name(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_bytes(b"\xff\x00")
+    with pytest.raises(ValueError, match=r"result.json: not JSON: .*utf-8"):
+        Result.load(path)

@@ -23,6 +23,7 @@ from eval.moments.file import StatisticsFile
 from eval.source.reference_set import ReferenceSet, reference_set
 from eval.study.statistics import measure_moments
 from zoo.data import Digits, ImageSet
+from zoo.data.picture import DECODING
 
 
 class Projection:
@@ -108,6 +109,26 @@ def test_a_statistics_file_gives_the_number_of_its_images(folder, tmp_path):
         facts = json.loads(str(arrays["facts"]))
     assert facts["images"]["count"] == 30
     assert facts["extractor"]["name"] == "small"
+
+
+def test_a_result_names_the_decoding_of_images_and_reference(folder, tmp_path):
+    images, extractor = ImageSet(_images(24, 1)), Projection()
+    reference = reference_set(str(folder))
+    protocol = _measured(images, reference, extractor).result.protocol
+    assert protocol.decoding == DECODING
+    for rule in ("EXIF orientation applied", "transparency on white", "8 bits"):
+        assert rule in protocol.decoding
+    own = measure_moments(tmp_path / "own.npz", reference.train, extractor, "real")
+    assert reference_set(str(own)).decoding == DECODING
+    with np.load(own) as arrays:
+        moments = {name: arrays[name] for name in arrays.files}
+    facts = json.loads(str(moments.pop("facts")))
+    np.savez(tmp_path / "foreign.npz", **moments)
+    facts["images"]["decoding"] = "v0: another"
+    np.savez(tmp_path / "other.npz", facts=np.array(json.dumps(facts)), **moments)
+    for name, recorded in (("foreign", "not recorded"), ("other", "v0: another")):
+        there = reference_set(str(tmp_path / f"{name}.npz"))
+        assert there.decoding == f"{DECODING}; of the reference's moments: {recorded}"
 
 
 def test_statistics_of_another_network_or_size_are_refused(folder, tmp_path):

@@ -113,7 +113,7 @@ def test_bad_sources_are_named(tmp_path):
         assert "\n" not in str(caught.value)
 
     refused(tmp_path / "absent", "absent: no such file or folder; expected a folder or a .zip")
-    refused(tmp_path, "no images in it")
+    refused(tmp_path, "no images in ")
     (tmp_path / "a.txt").write_text("")
     refused(tmp_path / "a.txt", "not images; expected a folder")
     _write(tmp_path / "a.png")
@@ -170,15 +170,73 @@ def test_images_sorted_by_class_are_mixed_and_others_are_not(tmp_path):
     assert torch.equal(batch.labels, by_class[order])
 
 
-def test_sixteen_bits_are_refused(tmp_path):
-    Image.fromarray(np.full((8, 8), 20000, np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a.png has more than 8 bits a channel \(mode I;16\)"):
-        open_images(tmp_path)
-
-
 def test_colour_is_not_dropped_where_grey_images_are_compared(tmp_path):
     _write(tmp_path / "a.png", mode="RGB")
     assert _every(open_images(tmp_path, (1, 8, 8)))[0, 0].unique().tolist() == [7]  # grey as RGB
     Image.new("RGB", (8, 8), (7, 8, 7)).save(tmp_path / "b.png")
     with pytest.raises(ValueError, match=r"b.png is in colour, but is compared with grey images"):
         _every(open_images(tmp_path, (1, 8, 8)))
+
+
+@pytest.mark.parametrize("place", ["folder", "a.zip"])
+def test_metadata_say_which_images_count_and_what_they_show(place, tmp_path, capsys):
+    files = {f"set/{value}.png": _png(value=value) for value in range(4)}
+    files["set/metadata.csv"] = b"file_name,label,text\n2.png,1.0,two\n0.png,0.0,none\n2.png,1,2\n"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+            (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "folder" / name).write_bytes(content)
+    images = open_images(tmp_path / place)
+    assert _every(images)[:, 0, 0, 0].tolist() == [2, 0]
+    assert (images.labels.tolist(), images.captions) == ([1, 0], ["two", "none"])
+    assert "left out 2 images that it does not list (1.png, 3.png)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_labels_that_are_words_are_left_out_and_said(kind, tmp_path, capsys):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / f"set.{kind}"
+    if kind == "parquet":
+        parquet.write_table(pa.table({"image": [_png()] * 2, "label": ["b", "a"]}), path)
+    else:
+        for name in ("0.png", "1.png"):
+            _write(path / name)
+        (path / "metadata.csv").write_text("file_name,label\n0.png,b\n1.png,a\n")
+    images = open_images(path)
+    assert images.labels is None and images.grouped
+    assert "left out labels that are words" in capsys.readouterr().err
+
+
+def test_a_missing_caption_is_named(tmp_path):
+    _write(tmp_path / "0.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.png", "caption": null}')
+    with pytest.raises(ValueError, match=r"metadata\.jsonl, line 1: column 'caption' is empty"):
+        open_images(tmp_path)
+
+
+def test_splits_of_a_zip_are_refused_too(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("top/Train/0.png", "top/val/0.png"):
+            archive.writestr(name, _png())
+    with pytest.raises(ValueError, match=r"holds the splits Train/, val/: .* the folder unpacked"):
+        open_images(tmp_path / "a.zip")
+
+
+def test_an_npz_may_have_captions(tmp_path):
+    planes = np.zeros((2, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", arr_0=planes, captions=np.array(["a", "ß"]))
+    assert open_images(tmp_path / "a.npz").captions == ["a", "ß"]
+    np.savez(tmp_path / "b.npz", arr_0=planes, captions=np.array(["a"]))
+    with pytest.raises(ValueError, match="2 images, but 1 captions"):
+        open_images(tmp_path / "b.npz")
+
+
+def test_an_image_that_is_replaced_meanwhile_is_named(tmp_path):
+    _write(tmp_path / "a.png")
+    images = open_images(tmp_path)
+    _write(tmp_path / "a.png", size=(9, 8))
+    with pytest.raises(ValueError, match=r"a.png is 9x8, but its header said 8x8"):
+        _every(images)

@@ -9,7 +9,9 @@ from hydra.utils import instantiate
 
 from eval.result.record import Result
 from eval.study import evaluation
-from eval.study.comparison import Experiment, _recipe_of
+from eval.study import protocol as protocols
+from eval.study.comparison import Experiment
+from eval.study.recipe import one_model
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor
@@ -17,7 +19,7 @@ from zoo.models.small_extractor import SmallExtractor
 EXPERIMENTS = sorted(
     file.stem
     for file in (paths.configs() / "experiment").glob("*.yaml")
-    if _recipe_of(file.stem) is None
+    if one_model(file.stem) is None
 )
 MODELS = ("ddpm", "improved_ddpm", "latent_diffusion", "guided_latent_diffusion")
 
@@ -115,6 +117,33 @@ def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
         )
     with pytest.raises(ValueError, match="zoo train model=small_extractor"):
         evaluation.evaluate(compose("evaluate", [*asked, "extractor.small.path=/absent"]))
+
+
+def test_one_model_is_two_rows_with_settings_of_their_own(tmp_path, monkeypatch):
+    named = "{ddpm: {model: ddpm, schedule: cosine}, quad: {model: ddpm, schedule: quad}}"
+    small = ["model.denoiser.channels=32", "model.denoiser.channel_mult=[1]"]
+    small += ["model.denoiser.attention_at=[]"]
+    run = _experiment(tmp_path, *small, models=named).run()  # digits/ddpm, which ships, is linear
+    with (run / "results.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == ["ddpm", "quad"]
+    schedules = [
+        checkpoint.config(run / name / "model.safetensors")["diffusion"]["schedule"]["_target_"]
+        for name in ("ddpm", "quad")
+    ]
+    assert schedules[0].endswith("Cosine") and schedules[1] != schedules[0]
+    monkeypatch.setattr("eval.study.trainings.train", None)
+    _experiment(tmp_path, *small, models=named).run()  # nothing is trained again
+    longer = named.replace("quad}", "quad, trainer.max_steps: 3}")
+    with pytest.raises(ValueError, match=r"images_seen is 12 for quad but 8 for ddpm.*force=true"):
+        _experiment(tmp_path, *small, models=longer).run()
+
+
+def test_settings_of_the_protocol_need_no_prefix():
+    flat = compose("compare", ["num_images=7", "labels=random", "seed=3", "protocol.seed=5"])
+    protocol = protocols.of_comparison(flat)
+    assert (protocol["num_images"], protocol["labels"], protocol["seed"]) == (7, "random", 5)
+    assert protocols.of_comparison(compose("compare", ["protocol.num_images=7"]))["num_images"] == 7
+    assert set(compose("evaluate")) & set(protocols.FLAT) <= set(flat)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -91,11 +91,11 @@ def test_images_are_generated_by_the_protocol():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("fid_counts=7", r"fid_counts is a list such as \[360,1000\], got 7"),
+        ("fid_counts=7", "fid_counts=7: expected a list of whole numbers"),
         ("num_images=1", "num_images is a whole number from 2, got 1"),
-        ("batch_size=0", "batch_size is a whole number from 1, got 0"),
-        ("seed=-1", "seed is a whole number from 0, got -1"),
-        ("num_images=2.5", "num_images is a whole number from 2, got 2.5"),
+        ("batch_size=0", "batch_size=0: expected a whole number of at least 1"),
+        ("seed=-1", "seed=-1: expected a whole number from 0"),
+        ("num_images=2.5", "num_images=2.5: expected a whole number"),
     ],
 )
 def test_counts_that_are_none_are_refused(override, message):

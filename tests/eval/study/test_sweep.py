@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from eval.measure import evaluation
+from eval.report.sweep_picture import Point, front, picture
 from eval.result.record import Result
 from eval.study.sweep import to_csv, to_markdown
-from eval.study.sweep_picture import Point, front, picture
 from eval.sweep import axes_of, main
 from zoo import checkpoint
 from zoo.models.small_extractor import SmallExtractor

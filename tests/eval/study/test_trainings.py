@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from eval.result.record import Result
 from eval.study import loading, trainings
 from eval.study.comparison import Experiment
-from eval.study.trainings import Trainings, config_mismatches, model_mismatches, quoted, seeds_of
+from eval.study.recipe import config_mismatches, model_mismatches
+from eval.study.trainings import Trainings, quoted, seeds_of
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor
@@ -183,9 +184,9 @@ def test_a_shipped_checkpoint_is_refused_alone_and_skipped_among_several(
     ("overrides", "message"),
     [
         (["train_seeds=[]"], "are whole numbers from 0, such as 0,1,2; got nothing"),
-        (["train_seeds=[0,a]"], "got 'a'"),
-        (["train_seeds=[0,-1]"], "got -1"),
-        (["train_seeds=1.5"], "got 1.5"),
+        (["train_seeds=[0,a]"], "expected a list of whole numbers from 0"),
+        (["train_seeds=[0,-1]"], "expected a list of whole numbers from 0"),
+        (["train_seeds=1.5"], "expected a list of whole numbers from 0"),
         (["train_seeds=[1,0,1]"], "names 1 twice"),
         (
             ["train_seeds=[0,1]", "seed=3"],

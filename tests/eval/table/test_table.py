@@ -5,11 +5,11 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from eval.compare import bracketed
 from eval.report.text import to_csv, to_markdown
 from eval.result.record import Budget, Environment, Protocol
 from eval.result.subject import GuidingNetwork, Subject
 from eval.table.table import compare, mismatches
+from zoo.command.overrides import bracketed
 
 
 def _another(value):
@@ -96,6 +96,26 @@ def test_unrecorded_differs_from_recorded_but_not_from_unrecorded(make_result):
         compare([first, make_result("improved_ddpm")])
 
 
+def test_a_row_of_which_nothing_is_recorded_is_marked_and_warned_about(make_result):
+    recorded, other = make_result("ddpm"), make_result("improved_ddpm")
+    published = replace(make_result("published"), budget=Budget())
+    for results in ([published, recorded, other], [recorded, published, other]):
+        table = compare(results)
+        assert not table.mismatches and not table.one_budget
+        assert table.budget["images_seen"] == 320_000
+        (warning,) = table.warnings
+        assert "nothing is recorded of the training of published" in warning
+        notes = {name: cells[0].note for name, cells in table.rows}
+        assert notes == {
+            "ddpm": "EMA", "improved_ddpm": "EMA", "published": "EMA · training not recorded"
+        }  # fmt: skip
+    longer = replace(other, budget=replace(other.budget, images_seen=1))
+    with pytest.raises(ValueError, match="images_seen is 1 for improved_ddpm but 320000 for ddpm"):
+        compare([published, recorded, longer])
+    assert compare([recorded, other]).one_budget
+    assert not compare([recorded, longer], force=True).one_budget
+
+
 def test_subject_may_differ_and_environment_is_warned_about(make_result):
     first, second = make_result("ddpm"), make_result("guided_latent_diffusion", latent=True)
     assert compare([first, second]).warnings == []
@@ -163,8 +183,8 @@ def test_nothing_and_two_of_one_name_are_refused(make_result):
     ],
 )
 def test_a_bare_comma_list_is_a_list(argument, bracketed_argument):
-    assert bracketed(["experiment=digits", argument]) == [
+    assert bracketed(["experiment=digits", argument], ["train_seeds", "models"]) == [
         "experiment=digits",
         bracketed_argument,
     ]
-    assert bracketed([argument, "-m"]) == [argument, "-m"]
+    assert bracketed([argument, "-m"], ["train_seeds", "models"]) == [argument, "-m"]

@@ -104,6 +104,19 @@ def test_values_of_one_step_share_a_row_and_new_columns_are_added(tmp_path):
     assert read(log.path) == ["step,a,b,c", "1,1.0,2.0,", "3,3.0,,", "5,,,4.0"]
 
 
+def test_values_of_a_step_that_is_written_already_join_its_row(tmp_path):
+    log = MetricsCSV(tmp_path / "metrics.csv")
+    for step in (1, 3):
+        log.log_metrics({"a": 1.0}, step)
+        log.save()
+        log.log_metrics({"b": 2.0}, step)
+        log.save()
+    log.log_metrics({"a": 5.0}, 3)
+    log.log_metrics({"a": 6.0}, 5)
+    log.save()
+    assert read(log.path) == ["step,a,b", "1,1.0,2.0", "3,5.0,2.0", "5,6.0,"]
+
+
 def test_a_resumed_run_keeps_the_rows_before_it_and_repeats_none(tmp_path):
     path = tmp_path / "metrics.csv"
     first = MetricsCSV(path)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from zoo import entry, paths
-from zoo.command import run
+from zoo.command import compose
 
 CONFIG = """\
 # a verb for the test
@@ -214,7 +214,7 @@ def test_a_label_table_has_a_row_for_the_null_label(
     from omegaconf import OmegaConf
     from omegaconf.errors import InterpolationResolutionError
 
-    run._register_resolvers()
+    compose.register_resolvers()
     cfg = OmegaConf.create({"n": classes, "p": dropout, "rows": "${label_rows:${n},${p}}"})
     if rows is None:
         with pytest.raises(InterpolationResolutionError, match="no classes"):

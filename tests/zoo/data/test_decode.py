@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from zoo.data import decode, decode_cache
 from zoo.data.decode import ImageDecoder
@@ -103,6 +106,23 @@ def test_slow_decoding_is_kept_for_the_next_run(rows, monkeypatch):
     assert again.fingerprint == first.fingerprint
     with pytest.raises(TypeError):
         ImageDecoder(4, 3).image_set(rows, NAMES, "x")  # another size is another entry
+
+
+def test_another_rule_of_decoding_is_another_entry(rows, monkeypatch):
+    before = decode_cache.content_key(rows, 8, 3)
+    assert decode_cache.content_key(rows, 8, 3) == before
+    monkeypatch.setattr(decode_cache, "DECODING", "v2")
+    assert decode_cache.content_key(rows, 8, 3) != before
+
+
+def test_what_has_no_known_range_is_skipped_by_name(rows):
+    file = io.BytesIO()
+    Image.fromarray(np.ones((8, 8), np.float32)).save(file, "TIFF")
+    mixed = make([rows.read(0), file.getvalue()])
+    with pytest.raises(ValueError, match="^row 1: a TIFF of mode F has floats"):
+        ImageDecoder(8, 3).image_set(mixed, NAMES, "x")
+    with pytest.warns(UserWarning, match=r"x: skipped 1 of 2 images, the first: row 1: .* mode F"):
+        assert len(ImageDecoder(8, 3, "skip").image_set(mixed, NAMES, "x")) == 1
 
 
 def test_cache_follows_the_content_and_survives_damage(rows, png, monkeypatch, tmp_path):

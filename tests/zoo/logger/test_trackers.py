@@ -1,8 +1,11 @@
 """W&B and TensorBoard: what a tracker was given, read back from the files that it wrote."""
 
+import csv
 import json
 import struct
 import time
+
+import pytest
 
 from zoo.training.train import train
 
@@ -71,6 +74,7 @@ def test_wandb_offline_has_config_curves_pictures_and_the_model_and_one_id(
             row["trainer/global_step"]: row["train/loss"] for row in history if "train/loss" in row
         }
         assert list(losses) == [steps - 1], "a step was logged twice, or not at all"
+        assert [row["_step"] for row in history] == [steps - 1], "a step has several rows"
         assert any("train/loss_q1" in row or "train/loss_q4" in row for row in history)
         (kind,) = [row["samples/_type"] for row in history if "samples/_type" in row]
         assert kind == "images/separated"
@@ -78,6 +82,37 @@ def test_wandb_offline_has_config_curves_pictures_and_the_model_and_one_id(
         (artifact,) = [a for a in artifacts if a.type == "model"]
         assert [entry.path for entry in artifact.manifest.contents] == ["model.safetensors"]
         assert json.loads(artifact.metadata)["steps"] == steps
+
+
+@pytest.mark.parametrize("model", ["ddpm", "improved_ddpm"])  # which logs more, by Lightning
+def test_every_tracker_has_one_row_a_step_with_validation_and_picture(
+    config, tmp_path, monkeypatch, model
+):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    settings = [f"model={model}", "logger=wandb", "trainer.limit_val_batches=1"]
+    settings += [f"callbacks.{x}.every_n_steps=4" for x in ("sample_grid", "training_state")]
+    settings.append("trainer.val_check_interval=4")
+    cfg = config(tmp_path, "trainer.max_steps=10", *settings)
+    name, group = f"digits-{model}-seed0", f"digits-{model}"
+    assert (cfg.logger.wandb.name, cfg.logger.wandb.group) == (name, group)
+    train(cfg)
+    train(config(tmp_path, "trainer.max_steps=14", *settings, "ckpt_path=last"))
+    folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
+    histories = [offline_run(folder)[2] for folder in folders]
+    rows = [row for history in histories for row in history]
+    steps = [1, 3, 5, 7, 9, 11, 13]
+    assert [len(history) for history in histories] == [5, 2]
+    assert [row["_step"] for row in rows] == [row["trainer/global_step"] for row in rows] == steps
+    assert all("train/loss" in row and "train/learning_rate" in row for row in rows)
+    marked = [3, 7, 9, 11, 13]  # every four steps, and at both ends
+    assert [row["_step"] for row in rows if "validation/loss" in row] == marked
+    assert [row["_step"] for row in rows if "samples/captions" in row] == marked
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in written] == steps
+    for ours, theirs in zip(written, rows, strict=True):
+        assert float(ours["train/loss"]) == theirs["train/loss"]
+        assert float(ours["validation/loss"] or 0) == theirs.get("validation/loss", 0)
 
 
 def test_a_new_training_in_the_same_folder_is_a_new_wandb_run(config, tmp_path, monkeypatch):

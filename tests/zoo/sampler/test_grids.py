@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from zoo import DDPM
+from zoo.diffusion.gaussian import GaussianDiffusion
+from zoo.sampler import DDIM
 from zoo.sampler.grid import (
     karras,
     leading,
@@ -18,6 +23,7 @@ from zoo.sampler.grid import (
     uniform_log_snr,
     uniform_time,
 )
+from zoo.sampler.sampler import warn_of_early_start
 from zoo.schedule import Cosine, FromBetas, Linear, ScaledLinear
 
 FOUR = FromBetas([0.1, 0.3, 0.5, 1.0])
@@ -36,6 +42,95 @@ def test_latent_diffusions_walks_stop_at_its_first_level() -> None:
     assert leading(Linear(), 50, first=2, stop=1).tolist() == published
     roots = (np.linspace(0, np.sqrt(1000 * 0.8), 50) ** 2).astype(int)
     assert quadratic(Linear(), 50, first=2, stop=1).tolist() == [*np.unique(roots)[::-1] + 2, 1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 10, 30, 50, 300, 333, 600, 999, 1000])
+@pytest.mark.parametrize("total", [1000, 60])
+def test_leading_visits_the_first_of_ddims_and_latent_diffusions_times(count, total) -> None:
+    if count > total:
+        return
+    schedule = FromBetas([0.01] * total)
+    skip = total // count
+    ddim = list(range(0, total, skip))  # ermongroup/ddim, skip_type="uniform"
+    compvis = [*np.asarray(ddim) + 1]  # make_ddim_timesteps, "uniform"
+    ours = leading(schedule, count).tolist()
+    assert ours == [*(i + 1 for i in reversed(ddim[:count])), 0]
+    if total % count == 0:
+        assert len(ddim) == count  # so all of them
+    if count < total:
+        with_offset = leading(schedule, count, first=2, stop=1).tolist()
+        assert with_offset == [*(i + 1 for i in reversed(compvis[:count])), 1]
+    guided = [stride for stride in range(1, total) if len(range(0, total, stride)) == count]
+    if guided:  # guided-diffusion's "ddimN": the first stride that gives exactly N
+        times = respaced(schedule, count, f"ddim{count}").tolist()
+        assert times == [*(i + 1 for i in reversed(range(0, total, guided[0]))), 0]
+
+
+def test_the_documented_table_is_what_grids_visit() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "samplers.md").read_text(encoding="utf-8")
+    visited = {
+        name: [float(time) for time in times.split(", ")]
+        for name, times in re.findall(r"^\| (`.*?) \| .* \| ([\d., ]+) \|$", text, re.MULTILINE)
+    }
+    grids = {
+        "`uniform_time`": uniform_time,
+        "`trailing`": trailing,
+        "`linspace`": linspace,
+        "`leading`": leading,
+        "`leading`, `first: 2, stop: 1`": partial(leading, first=2, stop=1),
+        "`quadratic`": quadratic,
+        "`quadratic`, `first: 2, stop: 1`": partial(quadratic, first=2, stop=1),
+        "`uniform_log_snr`": uniform_log_snr,
+        "`karras`": karras,
+        "`respaced`": respaced,
+        "`respaced`, `sections: ddim4`": partial(respaced, sections="ddim4"),
+    }
+    assert visited.keys() == grids.keys()
+    for name, times in visited.items():
+        assert grids[name](Linear(), 4).tolist() == pytest.approx(times, abs=0.05), name
+
+
+EARLY = [
+    (leading, 1, Linear(), "t = 1 of 1000, where 100 %"),
+    (leading, 2, Linear(), "t = 501 of 1000, where 7.78 %"),
+    (leading, 3, Linear(), "t = 667"),
+    (partial(leading, first=2, stop=1), 1, ScaledLinear(), "t = 2 of 1000"),
+    (quadratic, 10, Cosine(), "t = 801 of 1000, where 9.31 %"),
+    (partial(respaced, sections="ddim2"), 2, Linear(), "t = 501"),
+]
+
+
+@pytest.mark.parametrize(("grid", "count", "schedule", "message"), EARLY)
+def test_a_walk_that_starts_below_its_noise_warns(grid, count, schedule, message) -> None:
+    levels = DDIM(count, grid=grid).levels(schedule)
+    with pytest.warns(UserWarning, match=f"starts from pure noise at {message}"):
+        warn_of_early_start(levels, schedule)
+
+
+def test_published_walks_and_short_schedules_do_not_warn() -> None:
+    short = FromBetas([0.01] * 60)  # ends with half of the image, which its models know
+    for grid, count, schedule in (
+        (leading, 4, Linear()),
+        (leading, 50, Cosine()),
+        (partial(leading, first=2, stop=1), 50, ScaledLinear()),
+        (quadratic, 10, Linear()),
+        *((grid, 1, schedule) for grid in (uniform_time, trailing, uniform_log_snr, karras)
+          for schedule in (Linear(), Cosine(), FOUR)),
+        *((grid, 1, short) for grid in (uniform_time, trailing)),
+    ):  # fmt: skip
+        warn_of_early_start(DDIM(count, grid=grid).levels(schedule), schedule)
+
+
+def test_generation_warns_once_of_an_early_start() -> None:
+    class Zero(torch.nn.Module):
+        def forward(self, x, t, condition):
+            return torch.zeros_like(x)
+
+    module = DDPM(Zero(), GaussianDiffusion(Linear()), (1, 4, 4), DDIM(1, grid=leading))
+    with pytest.warns(UserWarning, match="starts from pure noise") as warned:
+        module.generate(6, batch_size=2)
+    assert len(warned) == 1
+    module.generate(2, sampler=DDIM(1))
 
 
 def test_quadratic_is_ddims() -> None:

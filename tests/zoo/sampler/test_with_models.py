@@ -53,6 +53,7 @@ class Halving(Identity):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:the walk starts from pure noise")  # PLMS with few steps
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_every_model_is_drawn_from(file: Path) -> None:
     config = yaml.safe_load(file.read_text())
@@ -75,6 +76,7 @@ def test_every_model_is_drawn_from(file: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:the walk starts from pure noise")  # PLMS with few steps
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_an_image_is_the_same_in_any_batch(file: Path) -> None:
     sampler = build({**yaml.safe_load(file.read_text()), "num_steps": 4})

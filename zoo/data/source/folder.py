@@ -1,36 +1,40 @@
-"""Images in a folder: labels from sub-folders or from a metadata file, captions from a column."""
+"""Images in a folder or a zip, with labels and captions from sub-folders or a metadata file."""
 
 from __future__ import annotations
 
-import csv
-import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-
-from PIL import Image
 
 from zoo import paths
 from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
-from zoo.data.source.parquet import check_columns, check_complete
-
-METADATA = ("metadata.csv", "metadata.jsonl")
-FILE_NAME = "file_name"
-"""The metadata column that says which image a line is about, as in ``datasets``' image folders."""
+from zoo.data.source import layout
+from zoo.data.source.files import METADATA, Files, suffixes
+from zoo.data.source.listing import is_place, open_files
+from zoo.data.source.metadata import listed
+from zoo.data.source.table import read_table
 
 
 class Folder(EncodedData):
-    """Images in ``folder/train`` and ``folder/test``, or in one folder that is split.
+    """Images in one folder, or zip, that is split, or in one with a folder for each split.
 
-    A split with a metadata.csv or metadata.jsonl holds the images that it lists (``file_name``),
-    in its order; other splits hold all images below them, sorted by path, and where these lie in
-    sub-folders, the sub-folders' names are the classes.
+    Folders are splits where one is for training and another is held out: ``train/`` beside
+    ``test/`` or ``val/`` (``valid/``, ``validation/`` ...), in small or capital letters.
+
+    A set with a metadata.csv, .tsv, .jsonl or .parquet at its top, or at that of its split, holds
+    the images that it lists (``file_name``), in its order; lines about one image are joined, and
+    their captions are all its captions. Other sets hold all images below them, folder by folder,
+    and where these lie in several sub-folders, the sub-folders' names are the classes. Folders that
+    wrap the whole set are no classes. Links are followed; hidden and system files never count.
 
     Args:
-        folder: relative paths are looked for here, then under ``ZOO_DATA``.
+        folder: or zip; relative paths are looked for here, then under ``ZOO_DATA``.
         label_column: the metadata's column of integers or words; None takes the sub-folders, and
             no labels where there is metadata.
-        caption_column: the metadata's column of sentences, or None.
+        caption_column: the metadata's column of sentences, or of lists of them, or None. Of
+            several captions training draws one for each image and epoch; other uses take the first.
+        test_split: "test" or "validation", which folder is held out; None takes test where there
+            is one.
         options: see ``EncodedData`` and ``ImageData``.
     """
 
@@ -39,101 +43,97 @@ class Folder(EncodedData):
         folder: str,
         label_column: str | None = None,
         caption_column: str | None = None,
+        test_split: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.folder, self.columns = folder, (label_column, caption_column)
+        if test_split not in (None, layout.TEST, layout.VALIDATION):
+            raise ValueError(f"test_split is test, validation or null, got {test_split!r}")
+        self.folder, self.test_split = folder, test_split
+        self.columns = label_column, caption_column
 
     def rows(self) -> tuple[Rows, Rows | None]:
-        """The files of both splits, or of the only one."""
-        root = paths.data(self.folder, "folder", Path.is_dir)
-        if (root / "train").is_dir() and (root / "test").is_dir():
-            return self._read(root / "train"), self._read(root / "test")
-        return self._read(root), None
+        """The files of both splits, or of the only one.
 
-    def _read(self, root: Path) -> Rows:
-        return read_folder(root, *self.columns)
+        Raises:
+            ValueError: there are no images, or metadata and layout leave open what is meant.
+        """
+        files = layout.unwrapped(open_files(paths.data(self.folder, "folder", is_place)))
+        splits = layout.splits_of(files)
+        if not splits and self.test_split is None:
+            return self._read([files])[0], None
+        chosen = layout.chosen_splits(files, splits, self.test_split)
+        sets = [_with_metadata(files.below(folder)) for folder in chosen]
+        name = layout.metadata_of(files)
+        if name is None:
+            train, test = self._read(sets)
+            return train, test
+        if any(layout.metadata_of(files) for files in sets):
+            raise ValueError(f"{files.place} has a {name}, and so has one of its splits: keep one")
+        train, test = (self._listed(files, name, f"{folder}/") for folder in chosen)
+        return train, test
+
+    def _read(self, sets: Sequence[Files]) -> list[Rows]:
+        """Each set by its metadata, or by its sub-folders, which are the same in all of them."""
+        for files in sets:
+            if layout.metadata_of(files) is None:
+                refuse_empty(files)
+                if any(self.columns):
+                    raise _no_metadata(files)
+        by_folder = [files for files in sets if layout.metadata_of(files) is None]
+        labels = iter(layout.class_names(by_folder))
+        rows = []
+        for files in sets:
+            name = layout.metadata_of(files)
+            if name is None:
+                rows.append(rows_of(files, files.images, next(labels)))
+            else:
+                rows.append(self._listed(files, name))
+        return rows
+
+    def _listed(self, files: Files, metadata: str, start: str = "") -> Rows:
+        """The listed images whose names begin with the path of a folder."""
+        table = read_table(files, metadata)
+        images = listed(files, table, *self.columns, self.decoder.on_broken)
+        below = [i for i, name in enumerate(images.names) if name.startswith(start)]
+        return rows_of(files, *images).select(below)
 
 
-def read_folder(root: Path, label_column: str | None, caption_column: str | None) -> Rows:
-    """The images of one split.
-
-    Raises:
-        ValueError: there are none, or the metadata lack a column.
-    """
-    metadata = next((root / name for name in METADATA if (root / name).is_file()), None)
-    if metadata is not None:
-        return _from_metadata(root, metadata, label_column, caption_column)
-    if label_column is not None or caption_column is not None:
-        raise ValueError(f"columns need {' or '.join(METADATA)} in {root}, which has neither")
-    suffixes = Image.registered_extensions()
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    images = [path for path in files if path.suffix.lower() in suffixes]
-    if not images:
-        raise ValueError(
-            f"no images in {root}: {len(files)} files, none with a known suffix such as .png, .jpg"
-        )
-    return _files(images, _folder_names(root, images))
-
-
-def _folder_names(root: Path, images: list[Path]) -> list[str] | None:
-    labels = [path.relative_to(root).parts[0] for path in images if path.parent != root]
-    if not labels:
-        return None
-    if len(labels) < len(images):
-        stray = next(path for path in images if path.parent == root)
-        raise ValueError(f"sub-folders of {root} name the classes, but {stray.name} is in none")
-    return labels
-
-
-def _from_metadata(
-    root: Path, metadata: Path, label_column: str | None, caption_column: str | None
+def rows_of(
+    files: Files,
+    names: Sequence[str],
+    labels: Sequence[int] | Sequence[str] | None = None,
+    captions: Sequence[str | tuple[str, ...]] | None = None,
 ) -> Rows:
-    lines = _csv(metadata) if metadata.suffix == ".csv" else _jsonl(metadata)
-    if not lines:
-        raise ValueError(f"{metadata} lists no images")
-    names = [name for name in (FILE_NAME, label_column, caption_column) if name is not None]
-    check_columns(names, sorted({name for line in lines for name in line}), metadata)
-    column = {
-        name: check_complete([line.get(name) for line in lines], metadata, name) for name in names
-    }
-    labels = None if label_column is None else column[label_column]
-    if (
-        labels is not None
-        and metadata.suffix == ".csv"
-        and all(text.isdecimal() for text in labels)
-    ):
-        labels = [int(text) for text in labels]  # a csv knows words only
-    captions = None if caption_column is None else column[caption_column]
-    return _files([root / name for name in column[FILE_NAME]], labels, captions)
-
-
-def _csv(path: Path) -> list[dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return [dict(line) for line in csv.DictReader(file)]
-
-
-def _jsonl(path: Path) -> list[dict[str, Any]]:
-    lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            line = json.loads(text) if text.strip() else None
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
-        if line is not None:
-            if not isinstance(line, dict):
-                raise ValueError(f"{path}, line {number}: expected an object, got {text[:40]}")
-            lines.append(line)
-    return lines
-
-
-def _files(
-    images: list[Path], labels: list[Any] | None = None, captions: list[str] | None = None
-) -> Rows:
+    """Some images among files, still encoded."""
     return Rows(
-        count=len(images),
-        read=lambda index: images[index].read_bytes(),
-        where=lambda index: str(images[index]),
+        count=len(names),
+        read=lambda index: files.read(names[index]),
+        where=lambda index: files.where(names[index]),
         labels=labels,
         captions=captions,
+    )
+
+
+def refuse_empty(files: Files) -> None:
+    """Raises ValueError where no file is an image; the message counts the others."""
+    if not files.images:
+        raise ValueError(
+            f"no images in {files.place}: {len(files.names)} files, none with a known suffix such "
+            f"as .png, .jpg ({suffixes(files.names) or 'it is empty'})"
+        )
+
+
+def _with_metadata(files: Files) -> Files:
+    """The files below the wrappers of a split, if there is metadata."""
+    inside = layout.unwrapped(files)
+    return files if layout.metadata_of(inside) is None else inside
+
+
+def _no_metadata(files: Files) -> ValueError:
+    deeper = [name for name in files.names if name.lower().endswith(METADATA)]
+    there = f"only {deeper[0]}, which belongs to the top" if deeper else "none of them"
+    return ValueError(
+        f"columns need {', '.join(METADATA[:-1])} or {METADATA[-1]} in "
+        f"{files.place}, which has {there}"
     )

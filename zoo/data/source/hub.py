@@ -6,7 +6,8 @@ from typing import Any
 
 from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
-from zoo.data.source.parquet import check_columns, check_complete, image_bytes
+from zoo.data.source.parquet import image_bytes
+from zoo.data.source.values import captions, check_columns, labels
 
 
 class Hub(EncodedData):
@@ -20,7 +21,7 @@ class Hub(EncodedData):
         test_split: name of the test split; None holds ``test_fraction`` out.
         image_column: where the images are.
         label_column: class labels, integers or words, or None.
-        caption_column: sentences, or None.
+        caption_column: sentences, or lists of them (see ``Folder``), or None.
         options: see ``EncodedData`` and ``ImageData``.
     """
 
@@ -62,26 +63,31 @@ def load_rows(
     """One split of ``datasets.load_dataset(**source)``, and the class names that it knows.
 
     Raises:
-        ValueError: it cannot be loaded, or a column is unknown.
+        ValueError: it cannot be loaded, a column is unknown, or a label or caption is missing or
+            wrong; its row is named.
     """
     import datasets
 
-    where = f"{source['path']}[{split}]"
+    place = f"{source['path']}[{split}]"
     if "data_files" in source:  # the library would report even these to its download counter
         datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:
         table = datasets.load_dataset(**source, split=split)
     except Exception as error:  # the library raises its own errors, the network's and the hub's
-        raise ValueError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{place} cannot be loaded: {type(error).__name__}: {error}") from error
     columns = [column for column in (image, label, caption) if column is not None]
-    check_columns(columns, table.column_names, where)
+    check_columns(columns, table.column_names, place)
     names = tuple(getattr(table.features[label], "names", None) or ()) if label else ()
     encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
+
+    def where(index: int) -> str:
+        return f"{place}, row {index}"
+
     rows = Rows(
         count=len(table),
         read=lambda index: image_bytes(encoded[index][image]),
-        where=lambda index: f"{where}, row {index}",
-        labels=check_complete(list(table[label]), where, label) if label else None,
-        captions=check_complete(list(table[caption]), where, caption) if caption else None,
+        where=where,
+        labels=labels(list(table[label]), where, label) if label else None,
+        captions=captions(list(table[caption]), where, caption) if caption else None,
     )
     return rows, names

@@ -8,6 +8,7 @@ from typing import Any
 from zoo import paths
 from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
+from zoo.data.source.values import captions, check_columns, labels
 
 
 class Parquet(EncodedData):
@@ -20,7 +21,7 @@ class Parquet(EncodedData):
         test_file: None holds ``test_fraction`` of the train file out.
         image_column: where the images are.
         label_column: integers or words, or None.
-        caption_column: sentences, or None.
+        caption_column: sentences, or lists of them (see ``Folder``), or None.
         options: see ``EncodedData`` and ``ImageData``.
     """
 
@@ -51,7 +52,8 @@ def read_parquet(path: Path, image: str, label: str | None, caption: str | None)
     """The rows of one file; its images stay encoded.
 
     Raises:
-        ValueError: it is no parquet file, a column is unknown, or a label or caption is missing.
+        ValueError: it is no parquet file, a column is unknown, or a label or caption is missing
+            or wrong; its row is named.
     """
     from pyarrow import parquet
 
@@ -59,13 +61,16 @@ def read_parquet(path: Path, image: str, label: str | None, caption: str | None)
     check_columns(names, columns(path), path)
     table = parquet.read_table(path, columns=names)
     images = table[image]
-    values = {name: check_complete(table[name].to_pylist(), path, name) for name in names[1:]}
+
+    def where(index: int) -> str:
+        return f"{path}, row {index}"
+
     return Rows(
         count=table.num_rows,
         read=lambda index: image_bytes(images[index].as_py()),
-        where=lambda index: f"{path}, row {index}",
-        labels=None if label is None else values[label],
-        captions=None if caption is None else values[caption],
+        where=where,
+        labels=None if label is None else labels(table[label].to_pylist(), where, label),
+        captions=None if caption is None else captions(table[caption].to_pylist(), where, caption),
     )
 
 
@@ -84,13 +89,6 @@ def columns(path: Path) -> list[str]:
         raise ValueError(f"{path} cannot be read as parquet: {error}") from error
 
 
-def check_columns(names: list[str], present: list[str], where: object) -> None:
-    """Raises ValueError where a named column does not exist; the message lists those that do."""
-    for column in names:
-        if column not in present:
-            raise ValueError(f"{where} has no column {column!r}; it has {', '.join(present)}")
-
-
 def image_bytes(value: Any) -> bytes:
     """The encoded bytes of an image cell: bytes themselves, or a struct of bytes and path."""
     if isinstance(value, dict):
@@ -102,15 +100,3 @@ def image_bytes(value: Any) -> bytes:
             f"expected bytes or a struct of bytes and path, got {type(value).__name__}"
         )
     return value
-
-
-def check_complete(values: list[Any], where: object, column: str) -> list[Any]:
-    """The values, none of which is missing.
-
-    Raises:
-        ValueError: one is; the message says which.
-    """
-    for index, value in enumerate(values):
-        if value is None:
-            raise ValueError(f"{where}, row {index}: column {column!r} is empty")
-    return values

@@ -94,8 +94,10 @@ def test_listed_but_missing_image_is_named(fill):
     folder = fill("1.png", "2.png", "3.png", "4.png")
     names = "".join(f"{name}.png\n" for name in (1, 2, 3, 9))
     (folder / "metadata.csv").write_text("file_name\n" + names)
-    with pytest.raises(ValueError, match=r"broken image, .*9\.png: .*No such file"):
+    with pytest.raises(ValueError, match=r"metadata\.csv, line 5: no such file, 9\.png"):
         data(folder)
+    with pytest.warns(UserWarning, match=r"skipped 1 of .*9\.png"):
+        assert data(folder, on_broken="skip").num_skipped == 1
 
 
 def test_refuses_what_does_not_fit(fill, tmp_path):
@@ -107,7 +109,7 @@ def test_refuses_what_does_not_fit(fill, tmp_path):
     folder = fill("1.png", "2.png", "a/3.png")
     with pytest.raises(ValueError, match=r"name the classes, but 1\.png is in none"):
         data(folder)
-    with pytest.raises(ValueError, match=r"columns need metadata\.csv or metadata\.jsonl"):
+    with pytest.raises(ValueError, match=r"columns need metadata\.csv, .* or metadata\.parquet"):
         data(folder, caption_column="text")
     (folder / "metadata.csv").write_text("file_name,text\n1.png,one\n2.png,\n")
     with pytest.raises(ValueError, match="no column 'label'; it has file_name, text"):

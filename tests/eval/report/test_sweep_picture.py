@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
+from eval.report.sweep_picture import Point, _draw, _panels, picture
 from eval.result.record import Value
-from eval.study.sweep_picture import Point, _draw, _panels, picture
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What `zoo sample` reads and writes: files of prompts, pictures, arrays, folders, sidecars."""

@@ -1,0 +1,65 @@
+"""What a public function may be given: one rule for kind, rank, numbers, device and range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+IMAGES = "images.float() / 127.5 - 1 makes them of 8-bit images"
+_EXACT = (torch.float32, torch.float64)
+_ROUNDING = 1e-3  # beyond [-1, 1], of values that were computed
+
+
+def check_floats(
+    values: object,
+    name: str,
+    shape: Sequence[int | None],
+    device: torch.device | None = None,
+    bounded: bool = False,
+    remedy: str = "",
+) -> None:
+    """Refuses what a network would read without a complaint, and give nonsense for.
+
+    Args:
+        values: floats (B, C, H, W).
+        name: what the caller calls them.
+        shape: the expected one, None where any size fits.
+        device: where they must be; anywhere when None.
+        bounded: refuse values outside [-1, 1], NaN, and formats too narrow for 8-bit values.
+        remedy: how to make them of what is usually given.
+
+    Raises:
+        ValueError: no tensor, or of another shape, format or device, or out of range.
+    """
+    expected = f"{name} must be floats {_text(shape)}{' in [-1, 1]' if bounded else ''}"
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{expected}, got {type(values).__name__}")
+    got = f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
+    fits = [size in (None, actual) for size, actual in zip(shape, values.shape, strict=False)]
+    if values.ndim != len(shape) or not all(fits):
+        raise ValueError(f"{expected}, got {got}")
+    remedy = f": {remedy}" if remedy else ""
+    if not values.is_floating_point():
+        raise ValueError(f"{expected}, got {got}{remedy}")
+    if device is not None and values.device.type != device.type:
+        raise ValueError(
+            f"{name} are on {values.device.type}, the model on {device.type}: move them there"
+        )
+    if not bounded:
+        return
+    if values.dtype not in _EXACT:
+        raise ValueError(
+            f"{name} must be float32 or float64, got {got}: it rounds 8-bit values{remedy}"
+        )
+    if values.numel():
+        low, high = (float(value) for value in values.aminmax())
+        if not -1 - _ROUNDING <= low <= high <= 1 + _ROUNDING:  # false of NaN too
+            raise ValueError(f"{expected}, got values from {low:g} to {high:g}{remedy}")
+
+
+def _text(shape: Sequence[int | None]) -> str:
+    """Such as "(B, 3, H, W)"."""
+    names = ("B", "C", "H", "W")[: len(shape)]
+    return f"({', '.join(n if s is None else str(s) for n, s in zip(names, shape, strict=True))})"
