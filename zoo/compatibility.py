@@ -60,10 +60,7 @@ def check_own_guidance(guidance: Guidance) -> None:
 def check_guidance(module: Model, guidance: Guidance, negative: bool = False) -> None:
     """Raises ValueError where ``guidance`` needs what the model, or another network, lacks.
 
-    Args:
-        module: the model that is guided.
-        guidance: how predictions are mixed.
-        negative: whether conditions stand in place of the null condition.
+    ``negative`` says whether conditions stand in place of the null condition.
     """
     kind, scale = type(module).__name__, getattr(guidance, "scale", "?")
     reads = is_conditional(module.conditioner)

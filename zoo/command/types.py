@@ -132,6 +132,7 @@ KEYS: dict[str, Any] = {
     "table": Text | None,
     "rows": list[Text],
     "weights": Text | None,
+    "variant": Text | None,
     "papers": Existing | None,
     "config": Existing | dict | None,
     "sampler.num_steps": Count | None,

@@ -139,13 +139,13 @@ def test_a_diffusers_folder_goes_there_and_back(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["source=absent.pt"], "there is no absent.pt"),
+        (["source=absent.pt"], "source=absent.pt: no such file"),
         (["source=model.pt"], "give name=NAME"),
         (["source=model.pt", "config=absent.yaml"], "absent.yaml: no such file"),
         (["source=model.pt", "family=google"], "possible are openai, compvis, diffusers"),
         (["source=model.pt", "name=adm_imagenet265"], "did you mean 'adm_imagenet256'"),
         (["source=model.pt", "family=compvis", "+config.ch=1"], "resemble a U-Net or classifier"),
-        (["source=model.pt", "+config.image_size=64", "dtype=int8"], "possible are float32"),
+        (["source=model.pt", "+config.image_size=64", "dtype=float64"], "possible are float32"),
         (["source=model.pt", "+config.image_size=64"], "model.pt: openai U-Net: the weights"),
     ],
 )

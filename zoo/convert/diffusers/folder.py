@@ -151,3 +151,15 @@ def read_conditioner(folder: Path, files: Files) -> Any:
     return (
         load_state(part, files.read(folder), str(folder)) if isinstance(part, nn.Module) else part
     )
+
+
+def scheduler_config_of(folder: Path, name: str | None) -> dict[str, Any]:
+    """The scheduler's config as the pipeline sees it: some pipelines change it."""
+    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    if name == "DDIMPipeline":
+        config = {k: v for k, v in config.items() if k != "variance_type"}
+        config["_class_name"] = "DDIMScheduler"
+    if name == "StableDiffusionPipeline":
+        config["steps_offset"] = 1
+        config["clip_sample"] = False
+    return config

@@ -24,7 +24,7 @@ from zoo.convert.diffusers.autoencoder import (
     with_quant_convs,
 )
 from zoo.convert.diffusers.fold import read_unfolded
-from zoo.convert.diffusers.folder import Files, read_conditioner
+from zoo.convert.diffusers.folder import Files, read_conditioner, scheduler_config_of
 from zoo.convert.diffusers.keys import our_weights
 from zoo.convert.diffusers.scheduler import Scheduled, read_scheduler
 from zoo.convert.diffusers.text import read_text_encoder
@@ -164,7 +164,7 @@ def _pipeline(folder: Path, index: dict[str, Any], files: Files, options: _Optio
             first_config = read_json(folder / part / "config.json")
             first_stage = _network(folder / part, first_config, files)
     conditioner = _conditioner(folder, parts, unet, files)
-    scheduled = options.scheduled(_scheduler_config(folder, name), name)
+    scheduled = options.scheduled(scheduler_config_of(folder, name), name)
     size = diffused_sides(unet_config, options.image_size, name)
     factor = 1 if options.image_size is not None else first_stage.downsampling
     return _model(unet, first_stage, conditioner, scheduled, [side * factor for side in size])
@@ -214,18 +214,6 @@ def _conditioner(folder: Path, parts: list[str], unet: UNet, files: Files) -> An
 
 def _labels(unet: UNet) -> Any:
     return Unconditional() if unet.num_classes is None else ClassLabel(unet.num_classes)
-
-
-def _scheduler_config(folder: Path, name: str | None) -> dict[str, Any]:
-    """The scheduler's config as the pipeline sees it: some pipelines change it."""
-    config = read_json(folder / "scheduler" / "scheduler_config.json")
-    if name == "DDIMPipeline":
-        config = {k: v for k, v in config.items() if k != "variance_type"}
-        config["_class_name"] = "DDIMScheduler"
-    if name == "StableDiffusionPipeline":
-        config["steps_offset"] = 1
-        config["clip_sample"] = False
-    return config
 
 
 def _model(

@@ -132,7 +132,10 @@ def test_the_command_line_says_which_weights_and_writes_it_down(
     assert provenance["weights"] == "the averages (unet_ema)"
     assert provenance["variant"] == "fp16"
     assert same(zoo.load("state.safetensors"), EMA)
-    for source, words in (("/nope", "there is no /nope"), ("empty", "not a diffusers folder")):
+    for source, words in (
+        ("/nope", "source=/nope: no such file or folder"),
+        ("empty", "not a diffusers folder"),
+    ):
         Path("empty").mkdir(exist_ok=True)
         with pytest.raises(SystemExit):
             main([f"source={source}"])
