@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +110,49 @@ def test_constraints_are_plain_pins_of_what_is_needed() -> None:
     assert {"hydra-core", "safetensors", "torch-fidelity", "datasets", "scikit-learn"} <= set(pins)
     assert "jinja2" in pins
     assert not [name for name, version in pins.items() if set(version) & set("@/; ")]
+
+
+def test_the_description_for_package_indexes_loads_and_links_from_anywhere(installed: Path) -> None:
+    (info,) = installed.glob("*.dist-info")
+    metadata = (info / "METADATA").read_text(encoding="utf-8")
+    facts, _, description = metadata.partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in facts
+    here = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", description)
+    assert len(links) == len(re.findall(r"\]\(([^)\s]+)\)", here))
+    assert ("!", f"{REPOSITORY}/raw/main/docs/comparison.png") in links
+    for _, link in links:
+        assert link.startswith("https://"), link
+        own = re.match(rf"{REPOSITORY}/(raw|blob)/main/([^#]*)", link)
+        assert own is None or (ROOT / own[2]).exists(), link
+
+
+def test_the_address_of_the_repository_is_one(installed: Path) -> None:
+    (info,) = installed.glob("*.dist-info")
+    metadata = (info / "METADATA").read_text(encoding="utf-8").partition("\n\n")[0]
+    addresses = re.findall(r"^Project-URL: \w+, (.*)$", metadata, re.MULTILINE)
+    assert len(addresses) == 5
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    addresses.append(citation["repository-code"])
+    docker = (ROOT / ".ci" / "Dockerfile").read_text(encoding="utf-8")
+    addresses += re.findall(r'image\.source="([^"]+)"', docker)
+    assert len(addresses) == 7 and all(one.startswith(REPOSITORY) for one in addresses)
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    required = {"cff-version", "message", "title", "authors"}
+    assert required <= set(citation) and citation["cff-version"] == "1.2.0"
+    assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
+    assert all(entry["authors"] and entry["url"] for entry in citation["references"])
+
+
+def test_the_image_copies_what_there_is_and_has_a_python_that_suits() -> None:
+    lines = (ROOT / ".ci" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ")]
+    sources = {source for copy in copies for source in copy}
+    assert all((ROOT / source).exists() for source in sources)
+    needed = {"pyproject.toml", "README.md", "LICENSE", ".ci/readme.py", "zoo", "eval", "configs"}
+    assert needed | {"checkpoints", "constraints.txt"} == sources  # what a wheel is built of
+    (python,) = (line.partition(":")[2] for line in lines if line.startswith("FROM python:"))
+    assert any(one.endswith(python.removesuffix("-slim")) for one in PROJECT["classifiers"])

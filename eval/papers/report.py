@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from eval.papers.judge import NOT_RUN, VERDICTS, Outcome
 from eval.papers.table import PaperTable
 from eval.table.metric_columns import NONE
-from zoo.system.text import csv_text, markdown_table
+from zoo.system.text import (
+    Markdown,
+    csv_text,
+    markdown_code,
+    markdown_items,
+    markdown_table,
+    markdown_text,
+    one_line,
+    visible,
+)
 
 _COLUMNS = ["row", "metric", "paper", "from_memory", "ours", "low", "high", "difference"]
 _COLUMNS += ["tolerance", "verdict", "why", "not_matched"]
@@ -29,9 +39,12 @@ def to_csv(outcomes: Sequence[Outcome]) -> str:
 
 def to_markdown(table: PaperTable, outcomes: Sequence[Outcome], command: str) -> str:
     """The numbers side by side, then everything unmatched, and why rows were not run."""
-    arxiv = f" ([arXiv:{table.arxiv}](https://arxiv.org/abs/{table.arxiv}))" if table.arxiv else ""
-    lines = [f"# {table.paper}, {table.table}", ""]
-    lines += [f"{table.title or table.paper}{arxiv}, measured by `{command}`.", ""]
+    source = markdown_text(table.title or table.paper)
+    if table.arxiv:
+        address = f"https://arxiv.org/abs/{quote(visible(table.arxiv))}"
+        source = Markdown(f"{source} ([{markdown_text(f'arXiv:{table.arxiv}')}]({address}))")
+    lines = [f"# {markdown_text(f'{table.paper}, {table.table}')}", ""]
+    lines += [f"{source}, measured by {markdown_code(command)}.", ""]
     lines += [markdown_table(_HEADS, map(_row, outcomes)), ""]
     verdicts = [outcome.verdict for outcome in outcomes]
     lines += [", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS) + ".", ""]
@@ -51,7 +64,7 @@ def sentence(outcome: Outcome) -> str:
     """An outcome in one line, for a terminal."""
     value = NONE if outcome.value is None else _number(outcome.value.value)
     verdict = f"{outcome.verdict}: {outcome.why}" if outcome.why else outcome.verdict
-    return f"  {outcome.metric}: {value}, the table has {_paper(outcome)}: {verdict}"
+    return "  " + one_line(f"{outcome.metric}: {value}, the table has {_paper(outcome)}: {verdict}")
 
 
 def _row(outcome: Outcome) -> list[str]:
@@ -89,5 +102,5 @@ def _section(title: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
     names_of: dict[str, dict[str, None]] = {}
     for name, text in pairs:
         names_of.setdefault(text, {})[name] = None
-    lines = [f"- {text} ({', '.join(names)})" for text, names in names_of.items()]
+    lines = markdown_items(f"{text} ({', '.join(names)})" for text, names in names_of.items())
     return [f"## {title}", "", *lines, ""] if lines else []

@@ -11,17 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.result.uncertainty import block_bounds
 from eval.table.column import Cell
+from eval.table.formatting import short
 from eval.table.ranking import BEST, LEVEL, Rank, ranks
 from eval.table.table import Table
+from zoo.system.text import latex_text, one_line
 
 _ACROSS = 4  # metrics beside each other; further ones go below, to fit the page's width
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "\'\'",
-    "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
-    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "∞": r"$\infty$", "×": r"$\times$", "–": "--",
-}  # fmt: skip
 _TEMPLATE = Environment(  # delimiters that LaTeX does not use; every text is escaped here
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     variable_start_string="<<", variable_end_string=">>",
@@ -47,7 +42,7 @@ def to_latex(table: Table, title: str, command: str) -> str:
     ]
     bounds = block_bounds(len(indices), math.ceil(len(indices) / _ACROSS))  # of about one width
     return _TEMPLATE.render(
-        command=" ".join(command.split()),
+        command=one_line(command),
         caption=_caption(table, title),
         parts=[_part(table, indices[start:end]) for start, end in bounds],
     )
@@ -59,13 +54,13 @@ def _part(table: Table, indices: Sequence[int]) -> tuple[list[str], list[list[st
     keys = {column.key: i for i, column in enumerate(table.columns)}
     rows = []
     for row, (name, cells) in enumerate(table.rows):
-        texts = [escaped(name)]
+        texts = [latex_text(name)]
         for i in indices:
             low, high = (keys.get(f"{table.columns[i].key}_{end}") for end in ("low", "high"))
             ends = [cells[end] for end in (low, high) if end is not None]
             texts.append(_number(cells[i], ends, places[i][row]))
         rows.append(texts)
-    return ["model", *(_stacked(escaped(table.columns[i].title)) for i in indices)], rows
+    return ["model", *(_stacked(latex_text(table.columns[i].title)) for i in indices)], rows
 
 
 def _stacked(head: str) -> str:
@@ -81,14 +76,14 @@ def _stacked(head: str) -> str:
 
 def _number(cell: Cell, ends: Sequence[Cell], rank: Rank) -> str:
     if not isinstance(cell.value, int | float):
-        return escaped(cell.text)
+        return latex_text(cell.text)
     bounds = [end.value for end in ends if isinstance(end.value, int | float)]
     if len(bounds) < 2:
         return f"${_marked(cell.text, rank)}$"
     half = (bounds[1] - bounds[0]) / 2
     if abs(bounds[0] + bounds[1] - 2 * cell.value) > 0.02 * half or half <= 0:
         between = ", ".join(_math(end.text) for end in ends)
-        return f"${_marked(cell.text, rank)}{{}}_{{[{between}]}}$"
+        return f"${_marked(short(cell.value), rank)}{{}}_{{[{between}]}}$"
     digits = max(0, 1 - math.floor(math.log10(half)))  # two significant ones of the interval
     return f"${_marked(f'{cell.value:,.{digits}f}', rank)}{{}}_{{\\pm {half:,.{digits}f}}}$"
 
@@ -118,11 +113,11 @@ def _caption(table: Table, title: str) -> str:
         sentences.append(f"Subscript: half the 95 % interval, {over}.")
     places = {rank.place for i in range(len(keys)) for rank in ranks(table, i)}
     if BEST in places:
-        sentences.append("Bold: best.")
+        sentences.append("Bold: best, where another is distinguishable from it.")
     if LEVEL in places:
         of = dict.fromkeys(verdict.of for verdict in table.verdicts)
         sentences.append(f"Underlined: not distinguishable from the best ({', '.join(of)}; Holm).")
-    return escaped(" ".join(sentences)).replace(" \\%", "\\,\\%")
+    return latex_text(" ".join(sentences)).replace(" \\%", "\\,\\%")
 
 
 def _protocol(protocol: dict[str, Any]) -> str:
@@ -135,14 +130,3 @@ def _protocol(protocol: dict[str, Any]) -> str:
     parts += [str(protocol["labels"]), f"seed {protocol['seed']}", str(protocol["dtype"])]
     name = f"Protocol {protocol['name']}: " if protocol.get("name") else ""
     return name + "; ".join(parts) + "."
-
-
-def escaped(text: str) -> str:
-    r"""Text that LaTeX sets as it is.
-
-    >>> print(escaped("50 % of a_b & C:\\x"))
-    50 \% of a\_b \& C:\textbackslash{}x
-    """
-    words = " ".join(text.split())
-    letters = "".join(_SPECIAL.get(letter, letter) for letter in words.replace("--", "-\0-"))
-    return letters.replace("\0", "{}")  # or two hyphens would become a dash

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eval.report import charts
+from eval.report.drawing import charts
+from eval.report.drawing import curves as training_curves
 from eval.report.picture import fitted, size
 from eval.result.record import Result, Value
 from eval.table.column import Cell, Column
-from eval.table.formatting import NONE, has_ratio, short
+from eval.table.formatting import NONE, comparable_floor, has_ratio, short
 from eval.table.ranking import BEST, LEVEL, Rank, ranks
 from eval.table.table import Table
 from eval.table.verdict import sentences
@@ -56,6 +57,7 @@ def _head(table: Table, index: int) -> View:
     title = column.title.replace("-", "\u2011").replace(" = ", "\u00a0=\u00a0")
     return {  # a title breaks between words only, and not before the arrow
         "title": title.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓"),
+        "notes": [note for note in column.note.split(" · ") if note],
         "definition": column.definition,
         "first": "descending" if column.higher_is_better else "ascending",
         "number": all(not isinstance(cells[index].value, str) for _, cells in table.rows),
@@ -120,7 +122,7 @@ def _forest(table: Table, results: Sequence[Result], index: int) -> View:
 def floor(results: Sequence[Result]) -> View | None:
     """FID over its noise floor, where both have one count and no interval is drawn."""
     for name, first in results[0].values.items():
-        if has_ratio(first) and first.floor and first.floor_images == first.num_images:
+        if has_ratio(first) and first.floor and comparable_floor(first) is not None:
             rows = {result.subject.name: result.values.get(name) for result in results}
             if any(value and value.interval for value in rows.values()):
                 return None
@@ -139,11 +141,12 @@ def curves(results: Sequence[Result]) -> View:
         for result in results
     }
     rows = {name: row for row, name in enumerate(histories)}
+    ends = training_curves.ends(histories)
     return {
         "missing": ", ".join(name for name, curve in histories.items() if len(curve) < 2),
-        "legend": [(rows[name], name, end) for name, end in charts.ends(histories).items()],
-        "narrow": charts.curves(histories),
-        "wide": charts.curves(histories, charts.WIDE),
+        "legend": [(training_curves.key(rows[name]), name, end) for name, end in ends.items()],
+        "narrow": training_curves.curves(histories),
+        "wide": training_curves.curves(histories, charts.WIDE),
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from zoo.system.picture import image_grid, png
+from zoo.system.text import one_line
 
 
 def tile(images: Tensor, columns: int, gap: int = 1) -> Tensor:
@@ -55,8 +57,19 @@ def size(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
+PLAIN_TEXTS: Any = {"text.parse_math": False, "text.usetex": False}
+"""Settings of matplotlib in which a name with a $ is no formula."""
+
+
 def side_by_side(sheets: dict[str, bytes], subtitles: dict[str, str]) -> bytes:
     """One PNG with every model's sample grid under its name."""
+    import matplotlib
+
+    with matplotlib.rc_context(PLAIN_TEXTS):
+        return _side_by_side(sheets, subtitles)
+
+
+def _side_by_side(sheets: dict[str, bytes], subtitles: dict[str, str]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -67,7 +80,8 @@ def side_by_side(sheets: dict[str, bytes], subtitles: dict[str, str]) -> bytes:
     for index, (name, image) in enumerate(images.items()):
         axes = figure.add_subplot(1, len(images), index + 1)
         axes.imshow(image, interpolation="nearest")
-        axes.set_title(f"{name}\n{subtitles.get(name, '')}".rstrip(), fontsize=10)
+        title = one_line(name), one_line(subtitles.get(name, ""))
+        axes.set_title("\n".join(title).rstrip(), fontsize=10)
         axes.set_axis_off()
     figure.tight_layout()
     buffer = io.BytesIO()

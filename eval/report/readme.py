@@ -8,19 +8,24 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from eval.table.formatting import short
+from eval.report.legend import ARROWS, HALF, OF_WEIGHTS, below_floor, of_notes
+from eval.table.formatting import NONE, machine, plus_minus, short
 from zoo.system.files import write_atomically
-from zoo.system.text import markdown_table
+from zoo.system.text import csv_name, markdown_items, markdown_table
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 COLUMNS = {
     "model": "model",
-    "fid_small_1000": "FID ↓",
+    "fid_small_1000": "FID-1000 ↓",
+    "fid_small_360": "FID-360 ↓",
     "clip_score_small_clip": "CLIP score ↑",
     "network_evaluations": "network evaluations",
     "images_per_second": "images/s ↑",
 }
 """Columns of a comparison's CSV, and their names in the README."""
+
+_FIDS = ("fid_small_1000", "fid_small_360")
+_BASELINES = {"floor": "floor", "ceiling": "real"}  # columns beside a number's, and their words
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,8 +51,8 @@ def update(readme: Path, folder: Path) -> None:
         if not file.is_file():
             raise ValueError(f"{file}: no such file; `zoo compare experiment=digits` writes it")
     with files[0].open(encoding="utf-8", newline="") as lines:
-        table = five_columns(list(csv.DictReader(lines)))
-    block = [*table, "", *_BESIDE]
+        rows = list(csv.DictReader(lines))
+    block = [*table_of(rows), "", *markdown_items(legend_of(rows)), "", *_BESIDE]
     text = with_results(readme.read_text(encoding="utf-8"), "\n".join(block))
     for file in files[1:]:
         copy = readme.parent / "docs" / file.name
@@ -56,28 +61,72 @@ def update(readme: Path, folder: Path) -> None:
     write_atomically(readme, text)
 
 
-def five_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """The Markdown lines of the README's table: each number with half of its interval's width.
+def table_of(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The Markdown lines of the README's table: each number with half of its interval.
 
     Raises:
         ValueError: a column is missing.
     """
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    columns = _columns(rows)
+    missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
         raise ValueError(f"results.csv has no column {', '.join(missing)}")
-    cells = [[_cell(row, name) for name in COLUMNS] for row in rows]
-    return markdown_table(list(COLUMNS.values()), cells).splitlines()
+    notes = {name: _notes(rows, name) for name in columns}
+    heads = [f"{COLUMNS[n]} ({', '.join(notes[n])})" if notes[n] else COLUMNS[n] for n in columns]
+    cells = [[_cell(row, name) for name in columns] for row in rows]
+    return markdown_table(heads, cells).splitlines()
+
+
+def legend_of(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The sentences below the table."""
+    notes = [note for name in _columns(rows) for note in _notes(rows, name)]
+    sentences = [ARROWS, HALF.format(over=OF_WEIGHTS), *of_notes(notes)]
+    pairs = [(row[n], row[f"{n}_floor"]) for row in rows for n in _FIDS if _level(row, n)]
+    if any(float(number) < float(floor) for number, floor in pairs):
+        sentences.append(below_floor("balanced"))  # the labels of experiment=digits
+    return sentences
+
+
+def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The columns to show: speed only where its machine is known."""
+    optional = {"fid_small_360": "fid_small_360", "images_per_second": "machine"}
+    return [
+        name
+        for name in COLUMNS
+        if name not in optional or all(row.get(optional[name]) for row in rows)
+    ]
+
+
+def _notes(rows: Sequence[Mapping[str, str]], name: str) -> list[str]:
+    """What all rows of a column are read beside: floor, ceiling, machine."""
+    notes = []
+    for end, word in _BASELINES.items():
+        numbers = {row.get(f"{name}_{end}") or "" for row in rows if row[name]}
+        comparable = end != "floor" or all(_level(row, name) for row in rows if row[name])
+        if len(numbers) == 1 and "" not in numbers and comparable:
+            notes.append(f"{word} {short(float(numbers.pop()))}")
+    if name == "images_per_second":
+        machines = sorted({machine(csv_name(row["machine"])) for row in rows})
+        notes.append(f"on {' or '.join(machines)}")
+    return notes
+
+
+def _level(row: Mapping[str, str], name: str) -> bool:
+    """Whether a number has a floor of as many images."""
+    counts = [row.get(f"{name}_{end}") for end in ("num_images", "floor_images")]
+    return bool(row.get(name) and row.get(f"{name}_floor")) and counts[0] == counts[1]
 
 
 def _cell(row: Mapping[str, str], name: str) -> str:
     if name == "model":
-        return row[name]
+        return csv_name(row[name])
     if not row[name]:
-        return "–"
-    value, low, high = float(row[name]), row.get(f"{name}_low"), row.get(f"{name}_high")
-    if low and high:
-        return f"{short(value)} ± {short((float(high) - float(low)) / 2)}"
-    return f"{value:,.0f}" if value.is_integer() else short(value)
+        return NONE
+    value, *ends = (row.get(f"{name}{end}") or "" for end in ("", "_low", "_high"))
+    if all(ends):
+        return plus_minus(float(value), *map(float, ends))
+    number = float(value)
+    return f"{number:,g}" if name == "network_evaluations" else short(number)
 
 
 def with_results(text: str, block: str) -> str:

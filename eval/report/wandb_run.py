@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from eval.result.record import Result
 from eval.table.formatting import title_of
 from eval.table.table import Table
 from zoo.data.picture import picture
+from zoo.system.text import one_line, visible
 
 
 def log_to_wandb(
@@ -40,13 +42,25 @@ def log_to_wandb(
         logged["verdicts"] = _table(*verdicts_table(table))
     for kind, images in (("samples", samples), ("nearest", pairs or {})):
         for name, data in images.items():
-            logged[f"{kind}/{name}"] = wandb.Image(picture(data), caption=name)
+            key = f"{kind}/{file_name(name)}"
+            while key in logged:  # two names that differ in what files cannot be called
+                key += "_"
+            logged[key] = wandb.Image(picture(data), caption=visible(name))
     run = logger.experiment
     run.log(logged)
     for result in results:
         for name, value in result.values.items():
-            run.summary[f"{result.subject.name}/{name}"] = value.value
+            run.summary[f"{visible(result.subject.name)}/{name}"] = value.value
     run.finish()
+
+
+def file_name(name: str) -> str:
+    """A name of an image, which W&B makes a file's.
+
+    >>> file_name("../a:b")
+    '.._a_b'
+    """
+    return re.sub(r'[<>:"/\\|?*]', "_", one_line(name))
 
 
 def results_table(table: Table) -> tuple[list[str], list[list[Any]]]:
@@ -85,10 +99,12 @@ def _table(heads: list[str], rows: list[list[Any]]) -> Any:
 
     indices = [i for i in range(len(heads)) if any(row[i] is not None for row in rows)]
     return wandb.Table(
-        columns=[heads[i] for i in indices],
+        columns=[visible(heads[i]) for i in indices],
         data=[[_plain(row[i]) for i in indices] for row in rows],
     )
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return visible(value)
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -17,23 +17,24 @@ from eval.measure import Evaluation, Reference, Setting, measure_reference, reco
 from eval.measure import evaluate as measure
 from eval.measure.plan import plan
 from eval.report.picture import png, tile
-from eval.report.text import rows_markdown, to_csv, to_markdown
+from eval.report.text import rows_markdown, summary, to_csv, to_markdown
 from eval.source import ReferenceSet, open_images
 from eval.source.parallel import Parallel, devices
 from eval.study import loading, rows, saved
 from eval.study import protocol as protocols
 from eval.study.loading import is_pattern, plain_values
 from eval.table import compare as tabulate
-from eval.table.formatting import notes, short, title_of
 from zoo import checkpoint
 from zoo.checkpoint.name import folder_name, run_name
 from zoo.checkpoint.published import checkpoint_file
+from zoo.command.overrides import command_line
 from zoo.command.parts import exchanged
 from zoo.data import ImageData
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
+from zoo.system.text import one_line
 
 COLUMNS, ROWS = 10, 6
 """A grid shows the first 60 images: ten classes in a column each, where there are ten."""
@@ -123,8 +124,17 @@ def _evaluate_each(cfg: DictConfig) -> Path:
         save(one_evaluation, folder / folder_name(one.name))
         results.append(one_evaluation.result)
     table = tabulate(results, force=True)
-    print("\n".join(["", *rows_markdown(table), *map(str, table.mismatches), *table.warnings]))
-    command = f"zoo evaluate checkpoint=[{','.join(one.checkpoint for one in each)}]"
+    print(
+        "\n".join(
+            [
+                "",
+                *rows_markdown(table),
+                *map(one_line, (*map(str, table.mismatches), *table.warnings)),
+            ]
+        )
+    )
+    files = ",".join(one.checkpoint for one in each)
+    command = command_line("evaluate", [f"checkpoint=[{files}]"])
     title = f"{len(results)} models on {shared.data.name}"
     write_atomically(folder / "results.md", to_markdown(table, title, command))
     return write_atomically(folder / "results.csv", to_csv(table))
@@ -216,7 +226,7 @@ def save(evaluation: Evaluation, folder: Path) -> Path:
     """Writes result.json and samples.png, and prints the numbers."""
     path = evaluation.result.save(folder / "result.json")
     write_atomically(folder / "samples.png", sample_grid(evaluation))
-    print(summary(evaluation))
+    print(summary(evaluation.result))
     print(f"saved {path}")
     return path
 
@@ -236,13 +246,3 @@ def real_grid(data: ImageData) -> bytes:
         places = [of_class[i % classes][i // classes : i // classes + 1] for i in range(number)]
         order = [index for place in places for index in place]
     return png(tile(data.test.gather(torch.tensor(order)), COLUMNS))
-
-
-def summary(evaluation: Evaluation) -> str:
-    """The numbers in lines for a terminal."""
-    lines = [f"{evaluation.result.subject.name}:"]
-    for name, value in evaluation.result.values.items():
-        beside = f" ({', '.join(notes(value))})" if notes(value) else ""
-        lines.append(f"  {title_of(name, value)}: {short(value.value)}{beside}")
-    lines += [f"  {name}: {reason}" for name, reason in evaluation.result.absent.items()]
-    return "\n".join(lines)

@@ -17,9 +17,10 @@ from eval.result.record import Result
 from eval.study.evaluation import evaluation
 from zoo import entry, paths
 from zoo.checkpoint import published
-from zoo.command.overrides import key_of, quoted
+from zoo.command.overrides import command_line, key_of, quoted
 from zoo.system.errors import explain
 from zoo.system.files import write_atomically
+from zoo.system.text import one_line
 
 _OWN = ("table", "rows", "run_dir", "weights", "papers")  # keys that `zoo evaluate` does not have
 _NO_RECIPE = "no published weights that the zoo can load are known for this row"
@@ -41,7 +42,7 @@ def reproduce(cfg: DictConfig) -> Path:
     evaluate: Evaluate = lambda cfg: evaluation(cfg).result  # noqa: E731
     outcomes = run(rows, own, folder, evaluate, _path(cfg.weights))
     keys = [f"table={table.name}", *([f"rows=[{','.join(cfg.rows)}]"] if cfg.rows else [])]
-    write(folder, table, outcomes, " ".join(["zoo reproduce", *keys, *own]))
+    write(folder, table, outcomes, command_line("reproduce", [*keys, *own]))
     runnable = [o for o in outcomes if not lacking(o.row, own, _path(cfg.weights))]
     nothing = bool(runnable) and all(o.value is None for o in runnable)  # such as num_images=0
     if nothing or any(outcome.verdict == NOT_REPRODUCED for outcome in outcomes):
@@ -72,7 +73,7 @@ def run(
         if why := missing[row.name]:
             outcomes += judge.not_run(row, why)
             continue
-        print(f"{number + 1} of {len(rows)}: {row.name}", flush=True)
+        print(f"{number + 1} of {len(rows)}: {one_line(row.name)}", flush=True)
         try:
             result = evaluate(composed[row.name])
         except Exception as error:

@@ -23,7 +23,7 @@ from zoo.data.image_set import ImageSet
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.system.progress import track
-from zoo.system.text import markdown_table
+from zoo.system.text import markdown_items, markdown_table
 
 
 class Reading(NamedTuple):
@@ -149,5 +149,6 @@ def to_markdown(readings: Sequence[Reading], absent: dict[str, str]) -> str:
         "reference and count.",
     ]
     if absent:
-        lines += ["", "Not available:", ""] + [f"- {name}: {why}" for name, why in absent.items()]
+        reasons = [f"{name}: {why}" for name, why in absent.items()]
+        lines += ["", "Not available:", "", *markdown_items(reasons)]
     return "\n".join(lines) + "\n"

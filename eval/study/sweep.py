@@ -10,15 +10,18 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from eval.report.sweep_picture import Point, picture
+from eval.report.drawing.sweep_picture import Point, picture
+from eval.report.legend import HALF, OF_WEIGHTS, of_notes
+from eval.report.text import head
 from eval.result.record import Result
 from eval.study import loading
 from eval.study.evaluation import Shared, evaluation, shared_parts
 from eval.table.formatting import has_ratio, short, title_of
+from eval.table.metric_columns import columns_of
 from zoo import entry
 from zoo.command.overrides import command_line
 from zoo.system.files import write_atomically
-from zoo.system.text import csv_text, markdown_table
+from zoo.system.text import csv_text, markdown_code, markdown_items, markdown_table, one_line
 
 
 def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
@@ -45,7 +48,7 @@ def sweep(cfg: DictConfig, overrides: Sequence[str] | None = None) -> Path:
     folder, points = Path(cfg.run_dir), []
     for number, (values, point) in enumerate(zip(combinations, composed, strict=True)):
         settings = dict(override.split("=", 1) for override in values)
-        print(f"{number + 1} of {len(composed)}: {', '.join(values)}", flush=True)
+        print(f"{number + 1} of {len(composed)}: {one_line(', '.join(values))}", flush=True)
         result = evaluation(point, shared.parts(point)).result
         result.save(folder / f"{number:03d}.json")
         print(f"  {description(result)}", flush=True)
@@ -70,6 +73,8 @@ def to_csv(points: Sequence[Point]) -> str:
     rows = []
     for point in points:
         row: dict[str, Any] = {**point.settings, "network_evaluations": point.evaluations}
+        if any(value.column == "cost" for value in point.result.values.values()):
+            row["machine"] = point.result.environment.machine
         for name, value in point.result.values.items():
             row[name] = value.value
             if value.interval is not None:
@@ -80,26 +85,20 @@ def to_csv(points: Sequence[Point]) -> str:
 
 
 def to_markdown(points: Sequence[Point], command: str) -> str:
-    """The same as Markdown."""
-    titles = {
-        name: title_of(name, value)
-        for point in points
-        for name, value in point.result.values.items()
-        if value.column != "section"
-    }
-    heads = [*points[0].settings, "network evaluations", *titles.values()]
-    rows = []
-    for point in points:
-        texts = []
-        for name in titles:
-            value = point.result.values.get(name)
-            text = "–" if value is None else short(value.value)
-            if value is not None and value.interval is not None:
-                text += f" ({short(value.interval[0])} to {short(value.interval[1])})"
-            texts.append(text)
-        rows.append([*point.settings.values(), f"{point.evaluations:g}", *texts])
-    brackets = "In brackets: the 95 % interval, for these weights and this reference."
-    return f"Made by `{command}`.\n\n{markdown_table(heads, rows)}\n\n{brackets}\n"
+    """The same for people."""
+    results = [point.result for point in points]
+    measured = {name for result in results for name in (*result.values, *result.absent)}
+    columns = [c for c in columns_of(results) if c.key in measured and c.on_page]
+    heads = [*points[0].settings, "network evaluations", *map(head, columns)]
+    rows = [
+        [*p.settings.values(), f"{p.evaluations:g}", *(c.cell(p.result).text for c in columns)]
+        for p in points
+    ]
+    legend = of_notes([column.note for column in columns])
+    if any(value.interval for result in results for value in result.values.values()):
+        legend.insert(0, HALF.format(over=OF_WEIGHTS))
+    lines = [f"Made by {markdown_code(command)}.", "", markdown_table(heads, rows), ""]
+    return "\n".join([*lines, *markdown_items(legend)]) + "\n"
 
 
 def description(result: Result) -> str:

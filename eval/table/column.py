@@ -30,6 +30,7 @@ class Column:
         higher_is_better: the direction of quality, or None.
         of_cost: whether it is about a model's cost rather than its quality.
         in_section: whether a page shows it in a section of its own.
+        note: what all of its cells share, in small print below the title, separated by " · ".
     """
 
     key: str
@@ -40,3 +41,4 @@ class Column:
     higher_is_better: bool | None = None
     of_cost: bool = False
     in_section: bool = False
+    note: str = ""

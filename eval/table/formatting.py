@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from eval.result.record import Result, Value
 from eval.result.uncertainty import BLOCKS, estimable
 
 NONE = "–"
 NOT_ESTIMABLE = "not estimable at this count"
+_MONTHS = (  # whatever the locale
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
 
 
 def title_of(name: str, value: Value) -> str:
@@ -20,34 +27,41 @@ def title_of(name: str, value: Value) -> str:
     return value.title or plain(name)
 
 
+def measured(value: Value) -> str:
+    """A number with half of its 95 % interval, where it has one.
+
+    >>> measured(Value(0.2024, "", interval=[0.1117, 0.2931])), measured(Value(0.2024, ""))
+    ('0.202 ± 0.091', '0.202')
+    """
+    return plus_minus(value.value, *(value.interval or (None, None)))
+
+
+def plus_minus(number: float, low: float | None = None, high: float | None = None) -> str:
+    """A number with half of its interval, rounded to two digits of that half.
+
+    An end that was cut at a bound of the metric, such as 1 for a share, is nearer than the other;
+    the farther one is half of the interval.
+
+    >>> plus_minus(79.953, 79.766, 80.14), plus_minus(0.99, 0.968, 1.0), plus_minus(21.52)
+    ('79.95 ± 0.19', '0.990 ± 0.022', '21.5')
+    """
+    half = 0.0 if low is None or high is None else max(number - low, high - number)
+    if half <= 0:
+        return short(number)
+    digits = max(0, 1 - math.floor(math.log10(half)))
+    return f"{number:,.{digits}f} ± {half:,.{digits}f}"
+
+
 def notes(value: Value) -> list[str]:
     """What is needed to interpret a number, in short."""
-    notes = []
-    if value.interval is not None:
-        notes.append(f"95 %: {short(value.interval[0])} to {short(value.interval[1])}")
-    elif value.standard_error is not None:
-        notes.append(f"± {short(value.standard_error)}")
-    if value.trainings:
-        notes.append(f"mean of {len(value.trainings)} trainings")
-    if value.num_sets > 1:
-        notes.append(f"mean of {value.num_sets} sets")
-    notes += _of_its_count(value)
-    if value.floor is not None:
-        notes.append(_floor(value, value.floor))
-    if value.ceiling is not None:
-        notes.append(f"real {short(value.ceiling)}")
-    if value.chance is not None:
-        notes.append(f"chance {short(value.chance)}")
-    if "test_p50" in value.detail:
-        notes.append(f"test images {short(value.detail['test_p50'])}")
-    return notes
+    return [*own_notes(value), *count_notes(value), *baselines(value)]
 
 
-def _of_its_count(value: Value) -> list[str]:
-    """Notes on the bias of a Fréchet distance at its count."""
+def own_notes(value: Value) -> list[str]:
+    """Notes on the number itself."""
     notes = []
-    if rank_deficient(value):
-        notes.append(f"no more images than its {value.detail['dimensions']:,.0f} dimensions")
+    if value.interval is None and value.standard_error is not None:
+        notes.append(f"standard error {short(value.standard_error)}")
     if value.corrected is not None:
         notes.append(f"bias-corrected {short(value.corrected)}")
     elif not_estimable(value):
@@ -55,17 +69,44 @@ def _of_its_count(value: Value) -> list[str]:
     return notes
 
 
+def count_notes(value: Value) -> list[str]:
+    """Notes on what the number is made of."""
+    notes = []
+    if value.trainings:
+        notes.append(f"mean of {len(value.trainings)} trainings")
+    if value.num_sets > 1:
+        notes.append(f"mean of {value.num_sets} sets")
+    if rank_deficient(value):
+        notes.append(f"no more images than its {value.detail['dimensions']:,.0f} dimensions")
+    return notes
+
+
+def baselines(value: Value) -> list[str]:
+    """The numbers of real images that the number is read beside."""
+    floor = comparable_floor(value)
+    numbers = {
+        ("floor" if value.distance else "real"): floor,
+        "real": value.ceiling if floor is None or value.distance else floor,
+        "chance": value.chance,
+        "test images": value.detail.get("test_p50"),
+    }
+    return [f"{name} {short(number)}" for name, number in numbers.items() if number is not None]
+
+
+def comparable_floor(value: Value) -> float | None:
+    """The held-out images' number, if they are as many as the value's images."""
+    return value.floor if value.floor_images in (None, 0, value.num_images) else None
+
+
 def has_ratio(value: Value) -> bool:
     """Whether a value is compared with its floor as a ratio: a distance that falls with counts."""
     return value.distance and not value.unbiased
 
 
-def _floor(value: Value, floor: float) -> str:
-    if value.floor_images and value.floor_images != value.num_images:
-        return f"floor {short(floor)} at {value.floor_images:,} images"
-    if has_ratio(value) and floor > 0:
-        return f"{short(value.value / floor)}× floor {short(floor)}"
-    return f"floor {short(floor)}"
+def below_floor(values: Sequence[Value]) -> bool:
+    """Whether a distance lies below its floor."""
+    floors = ((v, comparable_floor(v)) for v in values if v.distance)
+    return any(floor is not None and v.value < floor for v, floor in floors)
 
 
 def rank_deficient(value: Value) -> bool:
@@ -136,6 +177,28 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def machine(name: str) -> str:
+    """A device without what its maker adds to its name.
+
+    >>> machine("Intel(R) Xeon(R) Processor, 1 threads")
+    'Intel Xeon, 1 thread'
+    """
+    return re.sub(r"\b1 threads", "1 thread", re.sub(r"\((R|TM|C)\)| (Processor|CPU)\b", "", name))
+
+
+def date(time: str) -> str:
+    """An ISO time for people; another text as it is.
+
+    >>> date("2025-11-20T12:05:09+00:00"), date("unknown")
+    ('20 November 2025, 12:05 UTC', 'unknown')
+    """
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        return time
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment:%Y, %H:%M %Z}".rstrip()
 
 
 def text_of(value: object) -> str:

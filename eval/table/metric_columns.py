@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from eval.result.record import Result, Value
 from eval.table.column import Cell, Column
-from eval.table.formatting import NONE, NOT_ESTIMABLE, not_estimable, notes, plain, short, title_of
+from eval.table.formatting import (
+    NONE,
+    NOT_ESTIMABLE,
+    baselines,
+    count_notes,
+    machine,
+    measured,
+    not_estimable,
+    own_notes,
+    plain,
+    short,
+    title_of,
+)
 from eval.table.subject_columns import SUBJECT_COLUMNS
 
 _ARROW = {True: " ↑", False: " ↓", None: ""}
@@ -28,7 +40,10 @@ def columns_of(results: list[Result]) -> list[Column]:
             quality += columns
     absent = {name for result in results for name in result.absent} - set(values)
     quality += [_empty_column(name) for name in sorted(absent)]
-    return [*SUBJECT_COLUMNS[:1], *quality, *SUBJECT_COLUMNS[1:], *cost]
+    if cost:
+        cost = _of_machine(cost, results)
+    subject = [_with_shared_notes(column, results) for column in SUBJECT_COLUMNS]
+    return [*subject[:1], *quality, *subject[1:], *cost]
 
 
 def _columns(name: str, values: list[Value]) -> list[Column]:
@@ -36,15 +51,17 @@ def _columns(name: str, values: list[Value]) -> list[Column]:
     value, title = values[0], title_of(name, values[0])
     in_section = value.column == "section"
     better = value.higher_is_better
+    shared = _shared(values)
     columns = [
         Column(
             name,
             title + _ARROW[better],
             value.definition,
-            _value(name),
+            _value(name, shared),
             on_page=not in_section,
             higher_is_better=better,
             in_section=in_section,
+            note=" · ".join(shared),
         ),
     ]
     if any(value.interval is not None for value in values):
@@ -64,6 +81,12 @@ def _columns(name: str, values: list[Value]) -> list[Column]:
         "ceiling": f"{title} of real held-out images with their own captions.",
         "chance": f"{title} of the same real images with shuffled captions.",
     }
+    if any(value.floor is not None for value in values):
+        definitions |= {
+            "num_images": f"How many images {title} is of.",
+            "floor_images": "How many held-out images its noise floor is of: only at equal counts "
+            "do the two compare.",
+        }
     for part, definition in definitions.items():
         present = any(getattr(value, part) is not None for value in values)
         if present or (part == "corrected" and any(map(not_estimable, values))):
@@ -77,12 +100,61 @@ def _held_out(values: list[Value]) -> str:
     return f" ({', '.join(f'{count:,}' for count in counts)} of them)" if counts else ""
 
 
-def _value(name: str) -> Callable[[Result], Cell]:
+def _context(value: Value) -> list[str]:
+    return [*count_notes(value), *baselines(value)]
+
+
+def _shared(values: list[Value]) -> list[str]:
+    """The notes that all values have: they stand once, in the head."""
+    return [note for note in _context(values[0]) if all(note in _context(v) for v in values[1:])]
+
+
+def _with_shared_notes(column: Column, results: list[Result]) -> Column:
+    """The column with the notes of all its cells in its head."""
+    cells = [column.cell(result) for result in results]
+    lists = [cell.note.split(" · ") for cell in cells if cell.value is not None and cell.note]
+    if len(lists) < len([cell for cell in cells if cell.value is not None]) or not lists:
+        return column
+    shared = [note for note in lists[0] if all(note in notes for notes in lists[1:])]
+
+    def cell(result: Result) -> Cell:
+        whole = column.cell(result)
+        own = [note for note in whole.note.split(" · ") if note not in shared]
+        return replace(whole, note=" · ".join(own))
+
+    return replace(column, cell=cell, note=" · ".join(shared))
+
+
+def _of_machine(columns: list[Column], results: list[Result]) -> list[Column]:
+    """Columns of speed, with the machine: once in the head, or in the cells where it differs."""
+    machines = {result.subject.name: machine(result.environment.machine) for result in results}
+    distinct = set(machines.values())
+    if len(distinct) == 1:
+        columns = [replace(column, note=f"on {machines.popitem()[1]}") for column in columns]
+    else:
+        columns = [replace(column, cell=_with_machine(column.cell)) for column in columns]
+    definition = "Where the speed was measured."
+    return [*columns, Column("machine", "machine", definition, _machine, False, of_cost=True)]
+
+
+def _with_machine(cell: Callable[[Result], Cell]) -> Callable[[Result], Cell]:
+    def with_machine(result: Result) -> Cell:
+        return replace(cell(result), note=f"on {machine(result.environment.machine)}")
+
+    return with_machine
+
+
+def _machine(result: Result) -> Cell:
+    return Cell(result.environment.machine, machine(result.environment.machine))
+
+
+def _value(name: str, shared: Sequence[str] = ()) -> Callable[[Result], Cell]:
     def cell(result: Result) -> Cell:
         value = result.values.get(name)
         if value is None:
             return Cell(None, NONE, result.absent.get(name, ""))
-        return Cell(value.value, short(value.value), " · ".join(notes(value)))
+        own = [*own_notes(value), *(note for note in _context(value) if note not in shared)]
+        return Cell(value.value, measured(value), " · ".join(own))
 
     return cell
 

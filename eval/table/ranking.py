@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eval.result.uncertainty import EQUAL
 from eval.table.table import Table
@@ -16,7 +16,8 @@ class Rank:
     """A row's rank in one column.
 
     Attributes:
-        place: ``BEST``; ``LEVEL`` where it is not distinguishable from the best; else "".
+        place: ``BEST``; ``LEVEL`` where it is not distinguishable from the best; else "". Where no
+            row is distinguishable from the best, there is none: all are "".
         note: the same in words, with p and what the verdict is about; "" where nothing was tested.
     """
 
@@ -27,7 +28,8 @@ class Rank:
 def ranks(table: Table, index: int) -> list[Rank]:
     """Every row's rank in the column of this index.
 
-    Nothing is best where the column has no direction, where all are equal, or where rows were
+    A row is best only where the column's verdicts say that it is better than another. There are
+    none of a column without a direction, of one whose chance is unknown, or of rows that were
     forced into one table: their numbers do not answer the same question.
     """
     column = table.columns[index]
@@ -38,9 +40,11 @@ def ranks(table: Table, index: int) -> list[Rank]:
     top = max(numbers) if column.higher_is_better else min(numbers)
     leader = table.rows[cells.index(top)][0]
     behind = _behind(table, column.key, leader)
+    decided = any(rank.place != LEVEL for rank in behind.values())
+    by_name = {leader: Rank(BEST, "best")} | behind if decided else behind
     return [
-        Rank(BEST, "best" if behind else "") if number == top else behind.get(name, Rank())
-        for (name, _), number in zip(table.rows, cells, strict=True)
+        replace(rank, place=rank.place if decided else "")
+        for rank in (by_name.get(name, Rank()) for name, _ in table.rows)
     ]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from eval.result.record import Budget, Result
 from eval.table.column import Cell, Column
-from eval.table.formatting import NONE, duration, large
+from eval.table.formatting import NONE, duration, large, machine
 
 
 def _with_first_stage(own: float | None, first: float | None, show: Callable[[float], str]) -> Cell:
@@ -44,8 +43,7 @@ def _training_time(result: Result) -> Cell:
     cell = _with_first_stage(
         result.subject.training_seconds, first.training_seconds if first else None, duration
     )
-    device = re.sub(r"\((R|TM|C)\)| (Processor|CPU)\b", "", result.budget.device or "")
-    notes = [note for note in (device, cell.note) if note]
+    notes = [note for note in (machine(result.budget.device or ""), cell.note) if note]
     return Cell(cell.value, cell.text, " · ".join(notes))
 
 
@@ -114,6 +112,14 @@ SUBJECT_COLUMNS = [
         "training time",
         "The duration of the training, and its device. The autoencoder's time is added.",
         _training_time,
+        of_cost=True,
+    ),
+    Column(
+        "training_device",
+        "training device",
+        "Where the model was trained.",
+        lambda r: Cell(r.budget.device, machine(r.budget.device or NONE)),
+        on_page=False,
         of_cost=True,
     ),
     Column(

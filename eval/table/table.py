@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from eval.result.parse import field_differences, leaves
-from eval.result.record import Budget, Protocol, Result
+from eval.result.record import Budget, Environment, Protocol, Result
+from eval.table.formatting import below_floor
 from eval.table.metric_columns import Cell, Column, columns_of
 from eval.table.verdict import Verdict, verdicts
 
@@ -51,6 +52,9 @@ class Table:
         verdicts: which differences between rows are more than chance.
         protocol: the first row's, by dotted field name.
         budget: the first row's, by dotted field name.
+        below_floor: whether a distance lies below its noise floor at the same count.
+        environment: where and when the last row was measured.
+        trainings: how many trainings a row is the mean over, at most; 0 for single ones.
         one_budget: whether all rows' trainings are known to have had the same.
     """
 
@@ -61,6 +65,9 @@ class Table:
     verdicts: list[Verdict]
     protocol: dict[str, Any]
     budget: dict[str, Any]
+    below_floor: bool = False
+    environment: Environment | None = None
+    trainings: int = 0
     one_budget: bool = True
 
 
@@ -100,6 +107,9 @@ def compare(results: list[Result], force: bool = False, within: Sequence[Mismatc
         budget=leaves(asdict((recorded or results)[0].budget)),
         one_budget=len(recorded) == len(results)
         and not any(mismatch.field.startswith("budget.") for mismatch in all_mismatches),
+        below_floor=below_floor([value for r in results for value in r.values.values()]),
+        trainings=max((len(v.trainings) for r in results for v in r.values.values()), default=0),
+        environment=max((r.environment for r in results), key=lambda e: e.time),
     )
 
 

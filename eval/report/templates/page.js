@@ -1,3 +1,13 @@
+const boxes = [...document.querySelectorAll('.scroll')];
+const hint = () => boxes.forEach(box => {
+  const words = box.nextElementSibling, wider = box.scrollWidth > box.clientWidth + 1;
+  if (!words || !words.classList.contains('hint')) return;
+  words.classList.toggle('needed', wider);
+  words.classList.toggle('unneeded', !wider);
+});
+hint();
+addEventListener('resize', hint);
+document.querySelectorAll('details').forEach(one => one.addEventListener('toggle', hint));
 for (const table of document.querySelectorAll('table.sortable')) {
   const heads = [...table.tHead.rows[0].cells];
   const other = {ascending: 'descending', descending: 'ascending'};

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from eval.report.charts import axis_of, bars, curves, ends, forest, lines_of
+from eval.report.drawing.charts import axis_of, bars, forest, lines_of
+from eval.report.drawing.curves import curves, ends, key
 from eval.result.record import Value
 
 
@@ -32,9 +33,10 @@ def drawn(svg):
 
 def scale(root):
     """The numbers below a chart and where they stand: number to x."""
-    centred = [text for text in root.iter("text") if "text-anchor: middle" in text.get("style")]
-    numbers = {text.text.replace(",", ""): float(text.get("x")) for text in centred}
-    return {float(text): x for text, x in numbers.items() if text != "training step"}
+    texts = [text for text in root.iter("text") if re.fullmatch(r"[-\d.,−]+", text.text)]
+    lowest = max(float(text.get("y")) for text in texts)
+    below = [text for text in texts if float(text.get("y")) > lowest - 1]
+    return {float(text.text.replace(",", "")): float(text.get("x")) for text in below}
 
 
 def test_an_axis_holds_every_interval_and_the_lines_that_leave_them_readable():
@@ -126,6 +128,51 @@ def test_a_curve_needs_two_points_and_its_steps_lie_on_the_axis():
     assert (left, right) == (steps[0.0], steps[100.0])
     height = 310  # from 10 below the upper edge
     assert top - 10 == pytest.approx(height - bottom)
+
+
+def test_curves_that_lie_on_one_another_are_told_apart():
+    """Along one and the same line every curve has ink that no later one covers."""
+    curve = [(float(step), 1.0 / step) for step in range(1, 200)]
+    svg = curves(dict.fromkeys("abcde", curve))
+    strokes = re.findall(r'<g class="curve">\s*<path[^>]*style="([^"]*)"', svg)
+    assert len(strokes) == 5
+    inks = []
+    for style in strokes:
+        dashes = re.search(r"stroke-dasharray: ([\d., ]+)", style)
+        offset = re.search(r"stroke-dashoffset: ([\d.]+)", style)
+        lengths = [float(n) for n in dashes[1].replace(",", " ").split()] if dashes else []
+        inks.append(ink(lengths, float(offset[1]) if offset else 0.0))
+    for index, own in enumerate(inks):
+        assert own - set().union(*inks[index + 1 :]), index
+    assert len({str(key(row)) for row in range(9)}) == 9
+
+
+def ink(lengths, offset, period=24.0, parts=240):
+    """The hundred-and-somethings of a pattern that a stroke inks."""
+    inked = set()
+    for part in range(parts):
+        at = (part + 0.5) * period / parts + offset
+        at %= sum(lengths) or 1.0
+        for index, length in enumerate(lengths or [1.0]):
+            if at < length:
+                inked |= {part} if index % 2 == 0 else set()
+                break
+            at -= length
+    return inked
+
+
+@pytest.mark.parametrize("high", [1.0, 1.04, 3.0, 900.0, 2e5])
+def test_axes_hold_their_curves_and_numbers(high):
+    curve = [(float(step), 1.0 + (high - 1.0) * (1 - step / 2000)) for step in range(0, 2001, 5)]
+    root, marks = drawn(curves({"a": curve}))
+    (line,) = marks["curve"]
+    width, height = (float(n) for n in root.get("viewBox").split()[2:])
+    assert min(line[::2]) >= 46 and max(line[::2]) <= width - 10 + 1e-3
+    assert min(line[1::2]) >= 10 and max(line[1::2]) <= height - 44
+    texts = {text.text: text for text in root.iter("text")}
+    assert "text-anchor: end" in texts["2,000"].get("style")  # within the card
+    numbers = [text for text in texts if re.fullmatch(r"[\d.e+]+", text) and text != "500"]
+    assert len(numbers) >= 2, texts.keys()
 
 
 def test_a_flat_curve_is_drawn():

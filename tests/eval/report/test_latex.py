@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from eval.report.latex import escaped, to_latex
+from eval.report.latex import to_latex
 from eval.table.table import compare
+from zoo.system.text import latex_text
 
 EVIL = "50 % of a_b & {c} $x$ #1 ~^ C:\\dir <i>|\"`'--"
 PDFLATEX = shutil.which("pdflatex")
@@ -56,6 +57,10 @@ def test_best_values_and_intervals(results):
     assert r"$\mathbf{2.40}{}_{[2.10, 2.90]}$" in to_latex(compare(uneven), "t", "c")
     level = [results[0], with_interval(results[1], 0.30, value=2.41, spread=0.1)]
     text = to_latex(compare(level), "t", "c")
+    assert "mathbf" not in text and "underline" not in text  # nothing is distinguishable
+    third = replace(results[1], subject=replace(results[1].subject, name="third"))
+    text = to_latex(compare([*level, with_interval(third, 0.30, value=5.0)]), "t", "c")
+    assert r"$\mathbf{2.40}{}_{\pm 0.30}$" in text and r"$5.00{}_{\pm 0.30}$" in text
     assert r"$\underline{2.41}{}_{\pm 0.30}$" in text
     assert "Underlined: not distinguishable from the best" in text
 
@@ -64,7 +69,7 @@ def test_forced_rows_say_so_and_none_is_the_best(results):
     other = replace(results[1], budget=replace(results[1].budget, seed=7))
     text = to_latex(compare([results[0], other], force=True), "t", "c")
     assert "Forced: the rows differ in budget.seed" in text
-    assert "mathbf" not in text and "Bold" not in text
+    assert "mathbf" not in text and "Bold:" not in text
 
 
 def test_every_text_is_escaped(results):
@@ -72,7 +77,7 @@ def test_every_text_is_escaped(results):
     text = to_latex(compare([replace(results[0], subject=subject), results[1]]), EVIL, f"a\n{EVIL}")
     lines = [line for line in text.splitlines() if not line.startswith("%")]
     body = "\n".join(lines)
-    assert escaped(EVIL) in body
+    assert latex_text(EVIL) in body
     assert EVIL not in body
     assert not re.search(r"(?<!\\)[%#]", body)
     assert body.count("{") == body.count("}")

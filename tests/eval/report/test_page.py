@@ -80,7 +80,8 @@ def test_too_few_images_for_the_features_are_warned_of(results, sure):
     assert "FID-1000 (small) is of 1,000 images with 2,048 dimensions" in text
     assert "no more images than its 2,048 dimensions" in text
     assert "not estimable at this count" in text
-    assert "dimensions" not in page(compare(results), results, {}, "t", "c").split("<pre")[0]
+    plain = page(compare(results), results, {}, "t", "c")
+    assert "dimensions" not in plain.split("<summary>Record of")[0]
 
 
 def test_results_of_earlier_versions_have_a_page(earlier, samples):
@@ -100,7 +101,7 @@ def test_protocol_and_records_are_folded_away(results):
 
 
 def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_result, sure):
-    weights = page(compare(results), results, {}, "t", "c").split("<pre")[0]
+    weights = page(compare(results), results, {}, "t", "c").split("<summary>Record of")[0]
     assert "these weights: worse than ddpm by 1" in weights
     assert "About these weights" in weights and "the method:" not in weights
     assert 'class="training"' not in weights
@@ -108,8 +109,30 @@ def test_methods_are_never_said_of_weights_nor_weights_of_methods(results, make_
         sure(make_result(name), centre, trainings=[centre - 0.1, centre, centre + 0.1])
         for name, centre in (("a", 2.0), ("b", 4.0))
     ]
-    methods = page(compare(rows), rows, {}, "t", "c").split("<pre")[0]
+    methods = page(compare(rows), rows, {}, "t", "c").split("<summary>Record of")[0]
     assert "the method: worse than a by 2" in methods and "About the methods" in methods
     assert "these weights" not in methods
     assert "mean of 3 trainings" in methods
     assert methods.count('class="training"') == 6
+
+
+def test_records_are_tables_and_dates_are_for_people(results):
+    text = page(compare(results), results, {}, "t", "c")
+    assert "<li>20 November 2025, 12:00 UTC</li>" in text.replace("\n", "")
+    assert "<pre" not in text and "{&#34;" not in text
+    record = text.split("<summary>Record of ddpm</summary>")[1].split("</details>")[0]
+    for within in (
+        '<tr><th scope="row">FID-1000 (small)</th>', "<dt>weights sha256</dt><dd>" + "34" * 32,
+        "<h3>environment</h3>", "<dt>versions.torch</dt><dd>2.15.0</dd>", "1.98 to 2.02",
+        "20 November 2025, 12:00 UTC (2025-11-20T12:00:00+00:00)",
+    ):  # fmt: skip
+        assert within in record, within
+    assert repr(results[0].values["fid_small_360"].value) in record  # unrounded
+    assert "history" not in record
+
+
+def test_the_floor_stands_once_in_the_head_and_where_counts_are_equal(results):
+    text = page(compare(results), results, {}, "t", "c")
+    table = text.partition("<tbody>")
+    assert table[0].count("floor 2.50") == 1 and "floor" not in table[2].partition("</tbody>")[0]
+    assert "2.00 ± 0.02" in table[2] or "2.000 ± 0.020" in table[2]

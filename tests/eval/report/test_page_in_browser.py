@@ -208,3 +208,15 @@ def luminance(colour):
 def contrast(one, other):
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def test_a_table_wider_than_its_box_has_a_hint(results, tmp_path):
+    text = page(compare(results), results, {}, "t", "c")
+    look = """w => [...w.document.querySelectorAll('section > .scroll')].map(box => [
+      box.scrollWidth > box.clientWidth + 1,
+      w.getComputedStyle(box.nextElementSibling).display === 'block'])"""
+    pages = {"phone": (text, 390), "screen": (text, 1400)}
+    seen = opened(tmp_path, pages, look)
+    assert seen["phone"][0] == [True, True]
+    assert all(wide == hinted for one in seen.values() for wide, hinted in one)
+    assert [False, False] in seen["screen"]

@@ -59,12 +59,79 @@ def test_the_csv_has_everything_a_number_is_read_beside(results):
     assert [second[f"fid_small_1000_{end}"] for end in ends] == ["", "", "", "", "2.5"]
 
 
-def test_the_best_is_bold_in_markdown_unless_rows_were_forced(results):
-    text = to_markdown(compare(results), "t", "c")
-    assert "| **4.00** (" in text and "**5.00**" not in text
-    other = replace(results[1], budget=replace(results[1].budget, seed=7))
-    forced = to_markdown(compare([results[0], other], force=True), "t", "c")
-    assert "**4.00**" not in forced and "budget.seed is 7" in forced
+def cells(text, title):
+    """A column of a Markdown table by the beginning of its head."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    head = next(row for row in table if any(cell.startswith(title) for cell in row))
+    index = next(i for i, cell in enumerate(head) if cell.startswith(title))
+    start = table.index(head)
+    return [row[index] for row in table[start : start + 2 + len(NAMES)]]
+
+
+def test_bold_are_the_best_and_those_level_with_it_where_another_is_behind(results, sure):
+    rows = list(map(sure, results, (2, 2.001, 3, 4), (1, 3, 7, 9)))
+    text = to_markdown(compare(rows), "t", "c")
+    assert cells(text, "FID-1000")[2:] == [
+        "**2.000 ± 0.020**", "**2.001 ± 0.020**", "3.000 ± 0.020", "4.000 ± 0.020",
+    ]  # fmt: skip
+    assert "Bold: the best number of a column, and every number that is not" in text
+    level = list(map(sure, results, (2, 2.001, 2.002, 2.003), (1, 3, 7, 9)))
+    for table in (compare(results), compare(level)):
+        text = to_markdown(table, "t", "c")
+        assert not re.search(r"^\|.*\*\*", text, re.MULTILINE)
+        assert "Nothing is bold: no row is shown to be better" in text
+    other = replace(rows[3], budget=replace(rows[3].budget, seed=7))
+    forced = to_markdown(compare([rows[0], other], force=True), "t", "c")
+    assert "**4.00" not in forced and "**2.00" not in forced and "budget.seed is 7" in forced
+
+
+NUMBER = re.compile(r"[-\d.,]+( [kMGT])?( ± [\d.,]+)?|–|(\d+ (s|min|h) ?)+")
+
+
+def test_a_cell_is_one_number_and_what_all_rows_share_is_in_the_head(results, sure):
+    rows = list(map(sure, results, (2, 2.001, 3, 4), (1, 3, 7, 9)))
+    text = to_markdown(compare(rows), "t", "c")
+    for title in (
+        "FID-360", "FID-1000", "CLIP score", "network evaluations", "parameters", "FLOPs",
+        "images seen", "training time", "images/s",
+    ):  # fmt: skip
+        for cell in cells(text, title)[2:]:
+            assert NUMBER.fullmatch(cell.strip("*")), (title, cell)
+    assert cells(text, "FID-360")[0] == "FID-360 (small) ↓ (mean of 3 sets, floor 2.50)"
+    assert cells(text, "FID-1000")[0] == "FID-1000 (small) ↓"  # its floor is of 360 images
+    assert cells(text, "CLIP")[0] == "CLIP score (small_clip) ↑ (real 33.0, chance 9.50)"
+    assert cells(text, "images/s")[0] == "images/s ↑ (on x86_64, 2 cores)"
+    assert cells(text, "training time")[0] == "training time (Intel Xeon, 2 threads)"
+    assert "floor 2.50" not in text.replace(cells(text, "FID-360")[0], "")
+
+
+def test_speeds_of_several_machines_stand_beside_their_machines(results):
+    away = replace(results[1], environment=replace(results[1].environment, machine="NVIDIA H200"))
+    table = compare([results[0], away])
+    text = to_markdown(table, "t", "c")
+    assert "- improved_ddpm: images/s: on NVIDIA H200" in text
+    assert "- ddpm: images/s: on x86_64, 2 cores" in text
+    first, second = csv.DictReader(io.StringIO(to_csv(table)))
+    assert (first["machine"], second["machine"]) == ("x86_64, 2 cores", "NVIDIA H200")
+    assert first["training_device"] == "Intel(R) Xeon(R) Processor, 2 threads"
+
+
+def test_why_a_model_can_lie_below_the_floor_is_said_where_one_does(results):
+    def below(labels):
+        rows = []
+        for result in results:
+            values = {
+                **result.values,
+                "fid_small_360": replace(result.values["fid_small_360"], value=2.0),
+            }
+            protocol = replace(result.protocol, labels=labels)
+            rows.append(replace(result, values=values, protocol=protocol))
+        return to_markdown(compare(rows), "t", "c").partition("## What each")[0]
+
+    assert "A model can lie below the floor" not in to_markdown(compare(results), "t", "c")
+    assert "below the floor: its labels are balanced" in below("balanced: image i has class i")
+    assert "below the floor: the floor is of one set" in below("random: drawn")
 
 
 def test_markdown_is_one_table_that_nothing_breaks_out_of(results):
@@ -72,8 +139,7 @@ def test_markdown_is_one_table_that_nothing_breaks_out_of(results):
     text = to_markdown(compare([replace(results[0], subject=evil), *results[1:]]), "t", "c")
     lines = [line for line in text.splitlines() if line.startswith("|")]
     bars = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
-    assert len(lines) == 6
-    assert len(bars) == 1
+    assert len(lines) == 12 and len(bars) == 2  # quality and cost
     assert "<script" not in text
 
 
@@ -134,6 +200,6 @@ def test_page_and_markdown_say_which_differences_are_more_than_chance(results, s
         assert "the weights of ddpm are better than those of latent_diffusion by 1 (p" in written
         assert "the weights of ddpm and of improved_ddpm are not distinguishable (p = 1)" in written
         assert "About these weights" in written
-    assert "95 %: 1.98 to 2.02" in markdown
+    assert "2.000 ± 0.020" in markdown
     assert 'href="#verdicts"' in text
     assert "verdicts" not in page(compare(results), results, samples, "t", "c")

@@ -101,7 +101,7 @@ def test_one_checkpoint_and_a_folder_are_evaluated(finished, tmp_path, capsys):
     assert result.subject.weights_sha256 == checkpoint.sha256(file)
     assert (tmp_path / "samples.png").is_file()
     printed = capsys.readouterr().out
-    assert "FID-8 (small)" in printed and "bits/dim: " in printed and " (± " in printed
+    assert "FID-8 (small)" in printed and "bits/dim: " in printed and " (standard error " in printed
 
     images = [f"images={run / 'ddpm'}", *common]
     with pytest.raises(ValueError, match="data are"):  # a sample grid is no 16x16 image

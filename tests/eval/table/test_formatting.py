@@ -6,9 +6,13 @@ import pytest
 
 from eval.result.record import Value
 from eval.table.formatting import (
+    below_floor,
+    date,
     has_ratio,
+    measured,
     not_estimable,
     notes,
+    plus_minus,
     rank_deficient,
     rank_warnings,
     title_of,
@@ -34,13 +38,51 @@ FID = Value(
 
 
 def test_a_distance_is_read_beside_its_floor_and_its_bias():
-    assert notes(FID) == ["95 %: 2.50 to 3.50", "2.00× floor 1.50"]
+    assert measured(FID) == "3.00 ± 0.50" and notes(FID) == ["floor 1.50"]
     corrected = replace(FID, corrected=2.0)
     assert "bias-corrected 2.00" in notes(corrected)
     other = replace(FID, floor_images=1000)
-    assert "floor 1.50 at 1,000 images" in notes(other)
-    kid = replace(FID, unbiased=True)
-    assert "floor 1.50" in notes(kid)  # a ratio of KIDs says nothing
+    assert notes(other) == []  # of another count, so that the two do not compare
+    kid = replace(FID, unbiased=True, floor_images=1000)
+    assert notes(kid) == []
+    share = replace(FID, distance=False, value=0.98, interval=[0.95, 1.0], floor=0.9)
+    assert measured(share) == "0.980 ± 0.030" and notes(share) == ["real 0.900"]
+    caption = replace(FID, floor=None, ceiling=80.0, chance=14.0, distance=False)
+    assert notes(caption) == ["real 80.0", "chance 14.0"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ends", "text"),
+    [
+        (0.2023, (0.1117, 0.2929), "0.202 ± 0.091"),
+        (0.0, (-0.5, 0.5), "0.00 ± 0.50"),
+        (1234.5, (1134.5, 1334.5), "1,234 ± 100"),
+        (3.0, (3.0, 3.0), "3.00"),
+        (3.0, (None, None), "3.00"),
+        (0.01, (0.0, 0.03), "0.010 ± 0.020"),  # cut at 0: the farther end counts
+    ],
+)
+def test_a_number_is_as_long_as_its_interval_allows(number, ends, text):
+    assert plus_minus(number, *ends) == text
+
+
+def test_only_a_distance_lies_below_a_floor_of_its_own_count():
+    assert below_floor([FID, replace(FID, value=1.4)])
+    assert not below_floor([FID, replace(FID, value=1.4, floor_images=1000)])
+    assert not below_floor([replace(FID, value=1.4, distance=False)])
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        ("2025-11-20T12:05:00+00:00", "20 November 2025, 12:05 UTC"),
+        ("2025-01-02T03:04:05.678901", "2 January 2025, 03:04"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_dates_are_for_people(time, text):
+    assert date(time) == text
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,18 @@ def test_level_is_not_distinguishable_from_the_best(make_result):
     assert [found.place for found in column(compare(upward))] == ["", "", BEST]
 
 
-def test_without_blocks_the_best_is_marked_and_nothing_said(make_result):
+def test_where_nothing_was_tested_nothing_is_best(make_result):
     places = column(compare([make_result("a", 4.0), make_result("b", 5.0)]))
-    assert [(found.place, found.note) for found in places] == [(BEST, ""), ("", "")]
+    assert [(found.place, found.note) for found in places] == [("", ""), ("", "")]
+
+
+def test_where_nothing_is_distinguishable_nothing_is_best(make_result):
+    results = [make_result(name) for name in "abc"]
+    rows = list(map(sure, results, (2.001, 2.0, 2.002), (1, 3, 7)))
+    first, leader, third = column(compare(rows))
+    assert {first.place, leader.place, third.place} == {""}
+    assert "not distinguishable from b" in first.note and "not distinguishable" in third.note
+    assert leader.note == ""
 
 
 def test_nothing_is_best_without_a_choice_or_a_direction_or_in_forced_rows(make_result):

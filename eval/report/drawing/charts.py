@@ -1,21 +1,18 @@
-"""The page's charts: intervals of a metric, distances over their floor, curves of training."""
+"""The page's charts of numbers: intervals of a metric, distances over their floor."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
-from eval.report.svg import canvas, inline, paint, series, styled
+from eval.report.drawing.svg import canvas, inline, labels_inside, paint, series, styled
 from eval.result.record import Value
 from eval.table.formatting import NONE, short
-
-Curve = list[tuple[float, float]]
-"""Pairs of step and loss."""
+from zoo.system.text import one_line
 
 NARROW, WIDE = 350, 900  # pixels of a chart: on a phone or in a card, and across the page
 _ROW, _TEXT, _MARK = 52, 10, 31  # pixels: the height of a row, where its text and its mark are
@@ -95,12 +92,8 @@ def forest(
     """A row per model on one axis: its number, its 95 % interval, its trainings' own numbers."""
     readings = {name: reading(value) for name, value in rows.items()}
     figure, axes = _rows(readings, axis, scale=24)
-    ticks = [tick for tick in axes.get_xticks() if axis.low <= tick <= axis.high]
-    axes.set_xticks(ticks)
-    for tick, label in zip(ticks, axes.get_xticklabels(), strict=True):
+    for tick in labels_inside(axes, *axis):
         _through(axes, tick, range(len(rows)), color=paint("line"), linewidth=1)
-        at = (tick - axis.low) / (axis.high - axis.low)
-        label.set_ha("left" if at < 0.03 else "right" if at > 0.97 else "center")  # inside the card
     for line in filter(axis.holds, lines):
         style = {"color": paint(line.kind), "linestyle": _DASHES[line.kind]}
         _through(axes, line.at, range(len(rows)), gid=f"class:{line.kind}", **style)
@@ -156,63 +149,6 @@ def bars(title: str, rows: Mapping[str, Value | None]) -> Markup:
     return inline(figure, f"{title}, times its noise floor", readings)
 
 
-@styled
-def curves(histories: Mapping[str, Curve], width: int = NARROW) -> Markup:
-    """Loss over training step, the loss on a logarithmic axis; empty where nothing is drawn.
-
-    Colours are the page's in the order of the names.
-
-    Args:
-        histories: name to its curve, which needs two points above 0 to be drawn.
-        width: in pixels.
-    """
-    lines = _drawn(histories)
-    if not lines:
-        return Markup()
-    figure, axes = canvas(width, 300, left=46, bottom=44)
-    for name, line in lines.items():
-        colour = series(list(histories).index(name))
-        axes.plot(
-            *zip(*line, strict=True), color=colour, linewidth=2, clip_on=False, gid="class:curve"
-        )
-    logs = [math.log10(loss) for line in lines.values() for _, loss in line]
-    low, high = min(logs), max(logs)
-    pad = 0.05 * max(high - low, 0.1)
-    axes.set_xlim(0, max(line[-1][0] for line in lines.values()))
-    axes.set_yscale("log")
-    axes.set_ylim(10 ** (low - pad), 10 ** (high + pad))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high - low < 3 else (1.0,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("training step", color=paint("quiet"), labelpad=6)
-    return inline(figure, "training loss over steps", ends(histories))
-
-
-def ends(histories: Mapping[str, Curve]) -> dict[str, str]:
-    """The last loss of every drawn curve, in words, by name."""
-    return {name: f"{line[-1][1]:.3g} at the end" for name, line in _drawn(histories).items()}
-
-
-def _drawn(histories: Mapping[str, Curve]) -> dict[str, Curve]:
-    lines = {name: smoothed([p for p in curve if p[1] > 0]) for name, curve in histories.items()}
-    return {name: line for name, line in lines.items() if len(line) > 1}
-
-
-def smoothed(curve: Curve, points: int = 160) -> Curve:
-    """Means over equal stretches of a curve, at most ``points`` of them; the steps' means too.
-
-    >>> smoothed([(1, 4.0), (2, 2.0), (3, 1.0), (4, 1.0)], points=2)
-    [(1.5, 3.0), (3.5, 1.0)]
-    """
-    curve = [(step, loss) for step, loss in curve if math.isfinite(loss)]
-    size = max(1, math.ceil(len(curve) / points))
-    groups = [curve[start : start + size] for start in range(0, len(curve), size)]
-    return [
-        (sum(step for step, _ in group) / len(group), sum(loss for _, loss in group) / len(group))
-        for group in groups
-    ]
-
-
 def _rows(readings: Mapping[str, str], axis: Axis, scale: int) -> tuple[Figure, Any]:
     """A figure with the name and the reading of every row, and room for a mark below them."""
     height = _ROW * len(readings)
@@ -240,6 +176,7 @@ def _through(axes: Any, at: float, rows: Sequence[int], **style: Any) -> None:
 
 def _fitted(name: str, text: str) -> str:
     """A name that leaves room for its row's reading: one too long loses its middle."""
+    name = one_line(name)
     most = int((310 - 6 * len(text)) / 8.3)  # pixels
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"

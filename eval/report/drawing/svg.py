@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from zoo.system.text import one_line
+
 _PAINTS = ["ink", "quiet", "line", "card", "floor", "ceiling", "chance"]
 _PAINTS += [f"series-{i}" for i in range(8)]
 _MARGIN = 10  # pixels above the axes and at their right
@@ -56,6 +58,16 @@ def canvas(width: int, height: int, left: int, bottom: int) -> tuple[Figure, Any
     return figure, axes
 
 
+def labels_inside(axes: Any, low: float, high: float) -> list[float]:
+    """The horizontal axis's ticks, after labels at its ends were moved within the card."""
+    ticks = [float(tick) for tick in axes.get_xticks() if low <= tick <= high]
+    axes.set_xticks(ticks)
+    for tick, label in zip(ticks, axes.get_xticklabels(), strict=True):
+        at = (tick - low) / (high - low)
+        label.set_ha("left" if at < 0.03 else "right" if at > 0.97 else "center")
+    return ticks
+
+
 def inline(figure: Figure, title: str, readings: Mapping[str, str]) -> Markup:
     """The figure as an ``svg`` element without identifiers that two figures could share.
 
@@ -64,7 +76,7 @@ def inline(figure: Figure, title: str, readings: Mapping[str, str]) -> Markup:
 
     A screen reader reads ``readings``, name to numbers in words, instead of the figure.
     """
-    label = f"{title}: " + "; ".join(f"{name} {text}" for name, text in readings.items())
+    label = one_line(f"{title}: " + "; ".join(f"{name} {text}" for name, text in readings.items()))
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": label}):

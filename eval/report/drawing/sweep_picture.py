@@ -7,15 +7,19 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.typing import ColorType
 
+from eval.report.picture import PLAIN_TEXTS
 from eval.result.record import Result, Value
 from eval.table.formatting import has_ratio, title_of
+from zoo.system.text import one_line
 
 _MOST = 5  # panels
+_MARKERS, _STROKES = "osD^vP", ("-", "--", ":", "-.")  # tell lines apart that lie on one another
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Point:
         return self.result.subject.network_evaluations
 
 
+@matplotlib.rc_context(PLAIN_TEXTS)
 def picture(points: Sequence[Point]) -> bytes:
     """PNG of at most five panels.
 
@@ -151,7 +156,7 @@ def _quantity(name: str, value: Value) -> Quantity:
         return None if measured is None else measured.interval
 
     better, logarithmic = bool(value.higher_is_better), has_ratio(value)
-    return Quantity(title_of(name, value), read, better, logarithmic, interval)
+    return Quantity(one_line(title_of(name, value)), read, better, logarithmic, interval)
 
 
 def _seconds(point: Point) -> float | None:
@@ -161,7 +166,7 @@ def _seconds(point: Point) -> float | None:
 
 def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: str | None) -> None:
     pairs: list[tuple[float, float]] = []
-    for label, group in _lines(points, along):
+    for number, (label, group) in enumerate(_lines(points, along)):
         by_point = []
         for point in group:
             a, b = x.read(point), y.read(point)
@@ -172,12 +177,13 @@ def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: 
         of_line = [pair for _, pair in by_point]
         pairs += of_line
         (line,) = axes.plot(
-            *zip(*of_line, strict=True), marker="o", markersize=5, linewidth=1.4, label=label
-        )
+            *zip(*of_line, strict=True), marker=_MARKERS[number % 6], markersize=5,
+            linestyle=_STROKES[number % 4], linewidth=1.4, label=label,
+        )  # fmt: skip
         for point, pair in by_point:
             _bars(axes, point, pair, x, y, line.get_color())
             axes.annotate(
-                "" if along is None else point.settings[along], pair,
+                "" if along is None else one_line(point.settings[along]), pair,
                 textcoords="offset points", xytext=(5, 4), fontsize=7, alpha=0.8,
             )  # fmt: skip
     best = front(pairs, (x.higher_is_better, y.higher_is_better))
@@ -192,7 +198,7 @@ def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: 
             _log(axes, axis)
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(  # below the axes, where it covers no points
-        fontsize=7, title="" if along is None else f"along {along}", title_fontsize=7,
+        fontsize=7, title="" if along is None else f"along {one_line(along)}", title_fontsize=7,
         loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False,
     )  # fmt: skip
 
@@ -225,7 +231,7 @@ def _lines(points: Sequence[Point], along: str | None) -> list[tuple[str, list[P
 
     def rest(point: Point) -> str:
         others = ((key, value) for key, value in point.settings.items() if key != along)
-        return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in others)
+        return one_line(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in others))
 
     groups: dict[str, list[Point]] = {}
     for point in points:
