@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from zoo.conditioner import is_conditional
+from zoo.denoiser.check_input import check_call
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.first_stage import FirstStage
 from zoo.generation import Model
 from zoo.guidance import Guidance, networks, num_classes
-from zoo.records import Condition
+from zoo.records import Condition, check_image_shape
 from zoo.schedule import NoiseSchedule
 
 _LEVELS = 9  # of two schedules that are compared
@@ -38,6 +39,8 @@ class Network(Protocol):
 
 def check_parts(module: Model) -> None:
     """Raises ValueError where the parts of ``module`` cannot work together."""
+    check_image_shape(module.image_shape)
+    check_call(module.denoiser)
     _check_latents(module)
     _check_conditions(module)
     check_own_guidance(module.guidance)
@@ -57,10 +60,7 @@ def check_own_guidance(guidance: Guidance) -> None:
 def check_guidance(module: Model, guidance: Guidance, negative: bool = False) -> None:
     """Raises ValueError where ``guidance`` needs what the model, or another network, lacks.
 
-    Args:
-        module: the model that is guided.
-        guidance: how predictions are mixed.
-        negative: whether conditions stand in place of the null condition.
+    ``negative`` says whether conditions stand in place of the null condition.
     """
     kind, scale = type(module).__name__, getattr(guidance, "scale", "?")
     reads = is_conditional(module.conditioner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -14,6 +14,17 @@ N = TypeVar("N", float, Tensor)
 
 Raw = Tensor | list[str] | None
 """A user's condition: labels (B,) int64, captions, or nothing."""
+
+
+_LARGEST = 16_384  # channels or pixels a side
+
+
+def check_image_shape(shape: Sequence[int]) -> None:
+    """Raises ValueError where ``shape`` is not (C, H, W) of images that there may be."""
+    if len(shape) != 3 or not all(1 <= side <= _LARGEST for side in shape):
+        raise ValueError(
+            f"image_shape is (C, H, W), each from 1 to {_LARGEST:,}, got {tuple(shape)}"
+        )
 
 
 class Batch(NamedTuple):

@@ -11,10 +11,12 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from zoo.checkpoint.arguments import check_arguments
 from zoo.part import Part
 
 _MOVED = {"zoo.diffusion.weighting": "zoo.diffusion.objective"}
@@ -66,6 +68,8 @@ def _check(config: object, trust: Sequence[str] | None) -> None:
     elif isinstance(config, list):
         for value in config:
             _check(value, trust)
+    elif isinstance(config, float) and math.isnan(config):
+        raise ValueError("the config has a number that is NaN")
     elif isinstance(config, str) and "${" in config:
         raise ValueError(f"the config's interpolation '{config}' is refused: it is not resolved")
 
@@ -80,9 +84,11 @@ def _object(config: object, objects: Mapping[str, object] = MappingProxyType({})
     if "_target_" not in config:
         return arguments
     target = _look_up(_current(config["_target_"]))
-    if config.get("_partial_", False):
-        return functools.partial(target, **arguments) if arguments else target
+    check_arguments(target, arguments)
     try:
+        if config.get("_partial_", False):
+            inspect.signature(target).bind_partial(**arguments)
+            return functools.partial(target, **arguments) if arguments else target
         return target(**arguments)
     except TypeError as error:
         raise ValueError(

@@ -7,14 +7,17 @@ a file's header in milliseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.checkpoint.build import build, check_config, current
-from zoo.checkpoint.fit import check_fit
+from zoo.checkpoint.fit import check_finite, check_fit, refuse_misfits, wrong_shapes
 from zoo.checkpoint.header import read_header
+from zoo.checkpoint.outline import outline
+from zoo.checkpoint.published import checkpoint_file
 from zoo.part import config_of
 from zoo.system.files import replacing
 from zoo.system.versions import git_commit, versions
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = "diffusion-zoo"
 VERSION = 1
+_LONGEST = 1000  # characters of an error
+_SMALL = 10_000_000  # numbers that may be built before they are compared
 
 
 def save(
@@ -69,10 +74,11 @@ def save(
 def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
     """The module that was saved, on the CPU and in evaluation mode. Nothing is unpickled.
 
-    Its ``loaded_from`` is the path.
+    Its ``loaded_from`` is the path. What the config describes is compared with the file before
+    anything of its size is built.
 
     Args:
-        path: a file that ``save`` wrote.
+        path: a file that ``save`` wrote, or the name of one that ships, such as ``digits/ddpm``.
         trust: packages, beside ``zoo`` and ``torch.nn``, whose classes the config may name.
 
     Raises:
@@ -80,25 +86,21 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Any:
             or its weights do not fit.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    path = checkpoint_file(path)
     saved_config = config(path)
+    shapes = read_header(path).tensors
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
+            _compare(lambda: build(saved_config, trust), shapes, trust)
             module = build(saved_config, trust)
-    except (ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
-        # a changed number or name may break a constructor anywhere
-        raise ValueError(f"{path}: {_one_line(error)}") from error
-    if not isinstance(module, torch.nn.Module):
-        raise ValueError(f"{path}: its config describes a {type(module).__name__}, not a module")
-    try:
         weights = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: {error}") from error
-    _fit(module, weights, path)
+        _fit(module, weights)
+    except Exception as error:  # a changed number or name may break a constructor anywhere
+        raise ValueError(f"{path}: {_one_line(error)}") from error
     loaded: Any = module.eval()
-    loaded.loaded_from = Path(path)
+    loaded.loaded_from = path
     return loaded
 
 
@@ -161,18 +163,45 @@ def _owners(state: dict[str, Tensor]) -> dict[str, list[str]]:
     return names
 
 
-def _fit(module: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
+def _compare(
+    make: Callable[[], object], shapes: Mapping[str, tuple[int, ...]], trust: Sequence[str]
+) -> None:
+    """Refuses a module whose weights have other names or shapes, before it takes memory."""
+    import torch
+
+    try:
+        module = outline(make, len(shapes))
+    except (NotImplementedError, RuntimeError, TypeError):
+        if not trust:
+            raise
+        return  # a class that is trusted may read numbers while it is built
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError(f"its config describes a {type(module).__name__}, not a module")
+    # without numbers there is no memory to share: parameters are one where they are one object
+    state = module.state_dict(keep_vars=True)
+    first = {id(value): key for key, value in reversed(state.items())}
+    ours = {key: tuple(state[key].shape) for key in first.values()}
+    missing = {key: shape for key, shape in ours.items() if key not in shapes}
+    surplus, wrong = shapes.keys() - state.keys(), wrong_shapes(ours, shapes)
+    numbers = sum(math.prod(shape) for shape in missing.values())
+    if wrong or surplus or numbers > _SMALL:  # few may be parts of one memory: see below
+        refuse_misfits(missing, surplus, wrong, "")
+
+
+def _fit(module: nn.Module, weights: dict[str, Tensor]) -> None:
     """Copies ``weights`` into ``module``; every key and shape has to match."""
     state = module.state_dict()
     owners = _owners(state)
-    check_fit({name: state[name] for name in owners}, weights, str(path))
+    check_fit({name: state[name] for name in owners}, weights)
+    check_finite(weights)
     module.load_state_dict(
         {alias: weights[name] for name, aliases in owners.items() for alias in aliases}
     )
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _json(path: str | Path, name: str) -> dict[str, Any]:
@@ -188,7 +217,8 @@ def _json(path: str | Path, name: str) -> dict[str, Any]:
 
 def _metadata(path: str | Path) -> dict[str, str]:
     """The header's metadata; the file's size is checked against the header."""
-    metadata, expected = read_header(path)
+    path = checkpoint_file(path)
+    metadata, expected, _ = read_header(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: a safetensors file, but not one that this zoo's save() wrote")
     if metadata.get("version") != str(VERSION):

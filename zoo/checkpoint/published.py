@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from zoo import paths
 from zoo.checkpoint.name import MODEL_FILE
@@ -49,30 +48,48 @@ def checkpoint_file(name: object) -> Path:
     """The file itself, that of a run's folder, or of a checkpoint that ships, as ``digits/ddpm``.
 
     Raises:
-        ValueError: there is none of them, or the run has not finished; or several are named.
+        ValueError: there is none of them, or the run has not finished; or several are named, or a
+            published one, which has to be converted.
     """
-    if not isinstance(name, str):
+    if not isinstance(name, str | Path):
         raise ValueError(f"checkpoint is one file here, got {name}")
     place = Path(name).expanduser()
-    shipped = paths.checkpoints() / f"{name.removesuffix('.safetensors')}.safetensors"
-    for path in (place, place / MODEL_FILE, shipped):
-        if path.is_file():
+    root, stem = paths.checkpoints(), str(name).removesuffix(".safetensors")
+    for path in (place, place / MODEL_FILE, root / f"{stem}.safetensors"):
+        if _holds(path.is_file):
             return path
-    if (place / "last.ckpt").is_file():
+    if _holds((place / "last.ckpt").is_file):
         raise ValueError(
             f"{name} has no {MODEL_FILE}: its training has not finished; its `zoo train` with "
             f"run_dir={name} ckpt_path=last resumes it"
         )
-    if place.is_dir():
+    if _holds(place.is_dir):
         raise ValueError(f"{name} has no {MODEL_FILE}: it is not the folder of a finished run")
-    root = paths.checkpoints()
+    if _holds(place.exists):
+        raise ValueError(f"{name}: not a file")
+    if (known := published().get(str(name))) is not None:
+        raise ValueError(
+            f"there is no file {name}: it is a published checkpoint, to be downloaded and "
+            f"converted first: zoo convert source=FILE name={name}, with FILE from "
+            f"{known['source']}"
+        )
     names = sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.safetensors"))
     shipped_names = f"; those that ship are {', '.join(names)}" if names else ""
-    raise ValueError(f"there is no checkpoint {name}{shipped_names}")
+    raise ValueError(f"{name}: no such file; there is no checkpoint {name}{shipped_names}")
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """The answer; no for a name that no file can have."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 @functools.cache
 def _read(path: str) -> dict[str, dict[str, Any]]:
+    import yaml  # only for this file: headers are read in milliseconds without it
+
     try:
         with open(path, encoding="utf-8") as file:
             manifest = yaml.safe_load(file)

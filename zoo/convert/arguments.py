@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from zoo.system.errors import suggestion
 
 T = TypeVar("T")
+
+_LONGEST = 500  # characters of an error
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Within, an error that a stranger's config causes anywhere becomes one of one line.
+
+    Args:
+        what: begins the message: the file or folder, or what is converted.
+
+    Raises:
+        ValueError: in place of a wrong type, a missing entry or an impossible size.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError, ArithmeticError, LookupError, RuntimeError) as error:
+        line = " ".join(str(error).split())
+        kind = type(error).__name__
+        raise ValueError(
+            f"{what}: the config does not describe a model: {kind}: {line[:_LONGEST]}"
+        ) from error
 
 
 def with_defaults(
@@ -73,12 +96,19 @@ def numbers(text: Any, kind: type = int) -> tuple[Any, ...]:
 
     >>> numbers("32,16,8"), numbers([1, 2]), numbers("0.5,1", float)
     ((32, 16, 8), (1, 2), (0.5, 1.0))
+
+    Raises:
+        ValueError: there is something else among them.
     """
+    given = text
     if isinstance(text, str):
         text = [word for word in text.split(",") if word.strip()]
     elif isinstance(text, int | float):
         text = [text]
-    return tuple(kind(word) for word in text)
+    try:
+        return tuple(kind(word) for word in text)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{given!r:.100} is no list of numbers") from None
 
 
 def factors(side: int, resolutions: Iterable[int], num_levels: int) -> tuple[int, ...]:

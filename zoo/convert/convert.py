@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from zoo.checkpoint import published
+from zoo.checkpoint import published, save
 from zoo.convert.compvis import from_compvis
 from zoo.convert.diffusers import from_diffusers
 from zoo.convert.family import FAMILIES, family_of
 from zoo.convert.openai import from_openai
+from zoo.convert.text import merged, read_arguments
 from zoo.convert.weights import read
 
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -50,8 +50,11 @@ def convert(cfg: DictConfig) -> Path:
     if entry:
         origin |= {"name": cfg.name, "published": entry["source"], "licence": entry["licence"]}
     dtype = None if cfg.dtype == "float32" else getattr(torch, cfg.dtype)
-    path = module.save(out, {"converted": origin}, dtype=dtype)
+    choice = dict(getattr(module, "origin", {}))
+    path = save(module, out, {**choice, "converted": origin}, dtype=dtype)
     count = sum(parameter.numel() for parameter in module.parameters())
+    for name, value in choice.items():
+        print(f"{name}: {value}")
     print(f"{type(module).__name__}, {count:,} parameters: {path}")
     return path
 
@@ -66,8 +69,10 @@ def _model(source: Path, cfg: DictConfig, entry: Mapping[str, Any]) -> tuple[str
     if family == "diffusers":
         if cfg.config is not None:
             raise ValueError("a diffusers folder has its own configs: leave config=null")
-        return family, from_diffusers(source)
-    state = read(source)
+        return family, from_diffusers(source, weights=cfg.weights, variant=cfg.variant)
+    if cfg.variant is not None:
+        raise ValueError(f"variant={cfg.variant} chooses among the files of a diffusers folder")
+    state = read(source, cfg.weights)
     try:
         family = family or family_of(state)
         if family not in ("openai", "compvis"):
@@ -86,23 +91,10 @@ def _config(choice: Any, published_config: Any) -> dict[str, Any]:
             "or config=FILE.yaml in the words of the repository that trained them"
         )
     if isinstance(choice, str):
-        choice = _file(Path(choice))
-    merged = OmegaConf.merge(published_config or {}, choice or {})
-    plain = OmegaConf.to_container(merged, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def _file(path: Path) -> Any:
-    if not path.is_file():
-        raise ValueError(f"there is no config file {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds no arguments but a {type(content).__name__}")
-    return content
+        choice = read_arguments(Path(choice))
+    elif choice is not None:
+        choice = OmegaConf.to_container(choice, resolve=True)
+    return merged(dict(published_config or {}), choice or {})
 
 
 def _digests(source: Path, entry: Mapping[str, Any]) -> dict[str, str]:

@@ -110,16 +110,17 @@ def resemblance(keys: Iterable[str]) -> tuple[Layout, list[str]]:
     ]
     best = max(range(len(_LAYOUTS)), key=lambda index: len(matches[index]))
     if not matches[best]:
-        inside = {name.partition(".")[2] for name in names if name.startswith("module.")}
-        hint = "; take 'module.' off the keys first" if inside and _have_layout(inside) else ""
         got = name_list(names) if names else "no keys at all"
-        raise ValueError(f"these keys are of no known layout ({', '.join(FAMILIES)}): {got}{hint}")
+        raise ValueError(f"these keys are of no known layout ({', '.join(FAMILIES)}): {got}")
     return _LAYOUTS[best], matches[best]
 
 
-def _have_layout(keys: Iterable[str]) -> bool:
-    """Whether the keys have any known layout's names."""
-    return any(re.match(s, name) for name in keys for layout in _LAYOUTS for s in layout.signs)
+def known(keys: Iterable[str]) -> bool:
+    """Whether the keys have the names of a layout that is converted, or our own."""
+    try:
+        return family_of(keys) in (*FAMILIES, "zoo")
+    except ValueError:
+        return False
 
 
 def expect(keys: Iterable[str], family: str) -> None:

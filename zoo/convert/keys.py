@@ -9,7 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from zoo.checkpoint.fit import check_fit, refuse_misfits
+from zoo.checkpoint.fit import check_finite, check_fit, refuse_misfits
+from zoo.checkpoint.outline import materialised
 
 Layers = Mapping[str, str | Sequence[str]]
 """Our layer to their layer, or to several whose rows ours joins in this order."""
@@ -82,7 +83,7 @@ def load_state(module: M, state: Mapping[str, Tensor], what: str) -> M:
     """Copies ``state`` (our keys) into ``module`` and returns it in evaluation mode.
 
     Args:
-        module: where every key has its place.
+        module: where every key has its place; may lie on the meta device.
         state: exactly the keys of ``module.state_dict()``; of any floating dtype.
         what: begins the message: the file, or what is converted.
 
@@ -91,6 +92,8 @@ def load_state(module: M, state: Mapping[str, Tensor], what: str) -> M:
             are named.
     """
     check_fit(module.state_dict(), state, what)
+    check_finite(state, what)
+    materialised(module)
     module.load_state_dict(dict(state))
     return module.eval()
 
@@ -106,18 +109,21 @@ def fill(
     """Translates their weights and loads them; see ``translate`` and ``load_state``.
 
     Args:
-        module: where they go.
+        module: where they go; may lie on the meta device.
         state: their keys and tensors, all of which must be used.
         names: our keys to theirs.
         what: begins the message: the file, or what is converted.
         arrange: changes the order of rows, under our keys.
-        own: our keys that files of this kind lack; they stay as they are.
+        own: our keys that files of this kind lack; they stay as they are, or become zero where the
+            module lies on the meta device.
     """
     tensors = translate(module, state, names, what)
     if arrange is not None:
         tensors = arrange(module, tensors)
     ours = module.state_dict()
-    return load_state(module, tensors | {key: ours[key] for key in own}, what)
+    kept = {key: ours[key] for key in own}
+    kept = {key: torch.zeros_like(t, device="cpu") if t.is_meta else t for key, t in kept.items()}
+    return load_state(module, tensors | kept, what)
 
 
 def rename(name: str, rules: Iterable[tuple[str, str]]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.layers.stage import check_sides
 from zoo.records import Condition
@@ -55,3 +56,14 @@ def _check_vector(vector: Tensor | None, num_classes: int | None, embedding_dim:
             raise ValueError(
                 f"labels must lie in [0, {num_classes - 1}], got {int(low)} to {int(high)}"
             )
+
+
+def check_call(denoiser: nn.Module) -> None:
+    """Raises ValueError where a module cannot be called as a denoiser is."""
+    try:
+        inspect.signature(denoiser.forward).bind("x", "t", "condition")
+    except TypeError as error:
+        raise ValueError(
+            f"a denoiser is called as denoiser(x, t, condition), which {type(denoiser).__name__} "
+            f"does not take: {error}"
+        ) from None

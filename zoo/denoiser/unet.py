@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo.denoiser.check_input import check_input
 from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, time_network, zero
 from zoo.layers.attention import AttentionBlock, SpatialTransformer, head_count
-from zoo.layers.stage import Stage, check_attention_at, stages
+from zoo.layers.stage import Stage, block_attention, check_attention_at, stages
 from zoo.part import Part
 from zoo.records import Condition
 
@@ -47,6 +47,9 @@ class UNet(Part, nn.Module):
         sine_first: the time embedding is [sin, cos] (DDPM), not [cos, sin].
         frequency_shift: 1 for DDPM's time embedding, 0 for the others'.
         mid_attention: attention at the lowest resolution, between two residual blocks.
+        num_heads_up: attention heads on the way up, where they are not ``num_heads``.
+        mid_norm_groups: groups of the norm of the attention in the middle, where they are not
+            ``norm_groups``; 0 has no norm there.
 
     Attributes:
         downsampling: x's sides must be multiples of it.
@@ -78,6 +81,8 @@ class UNet(Part, nn.Module):
         sine_first: bool = False,
         frequency_shift: float = 0.0,
         mid_attention: bool = True,
+        num_heads_up: int | None = None,
+        mid_norm_groups: int | None = None,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.channels = in_channels, out_channels, channels
@@ -91,11 +96,12 @@ class UNet(Part, nn.Module):
         self.asymmetric_padding = asymmetric_padding
         self.sine_first, self.frequency_shift = sine_first, frequency_shift
         self.mid_attention = mid_attention
+        self.num_heads_up, self.mid_norm_groups = num_heads_up, mid_norm_groups
 
         self.downsampling = 2 ** (len(self.channel_mult) - 1)
         self.embedding_dim = 4 * channels
-        if not self.channel_mult:
-            raise ValueError("channel_mult is empty: a U-Net needs at least one level")
+        if not self.channel_mult or min(self.channel_mult) <= 0:
+            raise ValueError("channel_mult is empty or not positive: a U-Net has a level or more")
         check_attention_at(self.attention_at, len(self.channel_mult))
         self._build(
             partial(
@@ -125,7 +131,8 @@ class UNet(Part, nn.Module):
         for level, level_width in enumerate(widths):
             stage = Stage()
             for _ in range(self.num_res_blocks):
-                stage.append(block(width, level_width), self._attention(level_width, level))
+                attention = self._attention(level_width, level, self.num_heads)
+                stage.append(block(width, level_width), attention)
                 width = level_width
                 skips.append(width)
             if level < last:
@@ -138,15 +145,16 @@ class UNet(Part, nn.Module):
             self.down.append(stage)
 
         self.mid = Stage()
-        attention = self._attention(width) if self.mid_attention else None
+        attention = self._mid_attention(width) if self.mid_attention else None
         self.mid.append(block(width, width), attention)
         self.mid.append(block(width, width))
 
+        heads_up = self.num_heads if self.num_heads_up is None else self.num_heads_up
         for level in range(last, -1, -1):
             stage = Stage()
             for _ in range(self.num_res_blocks + 1):
                 layer = block(width + skips.pop(), widths[level])
-                stage.append(layer, self._attention(widths[level], level))
+                stage.append(layer, self._attention(widths[level], level, heads_up))
                 width = widths[level]
             if level > 0:
                 updown = self.resblock_updown
@@ -156,15 +164,20 @@ class UNet(Part, nn.Module):
         self.norm_out = GroupNorm(self.norm_groups, width, self.norm_eps)
         self.conv_out = nn.Conv2d(width, self.out_channels, 3, padding=1)
 
-    def _attention(self, width: int, level: int | None = None) -> nn.Module | None:
-        if level is not None and 2**level not in self.attention_at:
+    def _attention(self, width: int, level: int, num_heads: int) -> nn.Module | None:
+        if 2**level not in self.attention_at:
             return None
-        num_heads = head_count(width, self.num_heads, self.head_channels)
+        return self._attend(width, num_heads, self.norm_groups)
+
+    def _mid_attention(self, width: int) -> nn.Module:
+        groups = self.norm_groups if self.mid_norm_groups is None else self.mid_norm_groups
+        return self._attend(width, self.num_heads, groups)
+
+    def _attend(self, width: int, num_heads: int, groups: int) -> nn.Module:
+        heads = head_count(width, num_heads, self.head_channels)
         if self.context_dim is None:
-            return AttentionBlock(width, num_heads, self.norm_groups, self.norm_eps)
-        return SpatialTransformer(
-            width, num_heads, self.context_dim, self.transformer_depth, self.norm_groups
-        )
+            return AttentionBlock(width, heads, groups, self.norm_eps)
+        return SpatialTransformer(width, heads, self.context_dim, self.transformer_depth, groups)
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """The raw output at noisy x.
@@ -229,18 +242,6 @@ class UNet(Part, nn.Module):
     ) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return checkpoint(
-                _block_attention, block, attention, h, embedding, tokens, mask, use_reentrant=False
+                block_attention, block, attention, h, embedding, tokens, mask, use_reentrant=False
             )
-        return _block_attention(block, attention, h, embedding, tokens, mask)
-
-
-def _block_attention(
-    block: nn.Module,
-    attention: nn.Module | None,
-    h: Tensor,
-    embedding: Tensor,
-    tokens: Tensor | None,
-    mask: Tensor | None,
-) -> Tensor:
-    h = block(h, embedding)
-    return h if attention is None else attention(h, tokens, mask)
+        return block_attention(block, attention, h, embedding, tokens, mask)

@@ -66,13 +66,20 @@ class Attention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention over the pixels of an image, added to it (DDPM, appendix B)."""
+    """Self-attention over the pixels of an image, added to it (DDPM, appendix B).
+
+    Args:
+        channels: width of the image.
+        num_heads: must divide ``channels``.
+        norm_groups: groups of the norm in front; 0 has none.
+        norm_eps: of that norm.
+    """
 
     def __init__(
         self, channels: int, num_heads: int = 1, norm_groups: int = 32, norm_eps: float = 1e-5
     ) -> None:
         super().__init__()
-        self.norm = GroupNorm(norm_groups, channels, norm_eps)
+        self.norm = GroupNorm(norm_groups, channels, norm_eps) if norm_groups else nn.Identity()
         self.attention = Attention(channels, num_heads)
 
     def zero_output(self) -> None:

@@ -38,9 +38,9 @@ def time_network(channels: int, embedding_dim: int) -> nn.Sequential:
     """From the time embedding (B, ``channels``) to what residual blocks read (B, D), inactivated.
 
     Raises:
-        ValueError: ``channels`` are odd.
+        ValueError: ``channels`` are odd or not positive.
     """
-    if channels % 2:
+    if channels % 2 or channels < 1:
         raise ValueError(f"channels must be even for the time embedding, got {channels}")
     return nn.Sequential(
         nn.Linear(channels, embedding_dim), nn.SiLU(), nn.Linear(embedding_dim, embedding_dim)
@@ -51,10 +51,12 @@ class GroupNorm(nn.GroupNorm):
     """Group normalisation that stays in the input's precision under autocast.
 
     Raises:
-        ValueError: the groups do not divide the channels.
+        ValueError: there are no groups, or they do not divide the channels.
     """
 
     def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
+        if groups < 1:
+            raise ValueError(f"norm_groups must be positive, got {groups}")
         if channels % groups:
             raise ValueError(
                 f"norm_groups={groups} does not divide a width of {channels} channels: "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Stage(nn.Module):
@@ -33,6 +33,19 @@ class Stage(nn.Module):
 def stages(modules: nn.ModuleList) -> Iterable[Stage]:
     """The stages of a list of nothing else, for the type checker."""
     return cast("Iterable[Stage]", modules)
+
+
+def block_attention(
+    block: nn.Module,
+    attention: nn.Module | None,
+    h: Tensor,
+    embedding: Tensor,
+    tokens: Tensor | None,
+    mask: Tensor | None,
+) -> Tensor:
+    """h (B, C, H, W) through a block, then through its attention, if it has one."""
+    h = block(h, embedding)
+    return h if attention is None else attention(h, tokens, mask)
 
 
 def check_attention_at(attention_at: Sequence[int], num_levels: int) -> None:

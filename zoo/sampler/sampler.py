@@ -16,6 +16,7 @@ from zoo.records import Level, Predict
 from zoo.sampler.grid import Grid, trailing
 from zoo.schedule import NoiseSchedule
 
+MOST_STEPS = 1_000_000
 _PURE = 0.01
 """The share of an image in x up to which a walk may start from pure noise."""
 
@@ -28,7 +29,7 @@ class Sampler(Part, ABC):
         grid: which times are visited.
 
     Raises:
-        ValueError: fewer than one step.
+        ValueError: fewer than one step, or more than a million.
     """
 
     order: int = 1
@@ -36,6 +37,8 @@ class Sampler(Part, ABC):
     is deterministic."""
 
     def __init__(self, num_steps: int = 50, grid: Grid = trailing) -> None:
+        if num_steps > MOST_STEPS:
+            raise ValueError(f"a sampler has at most {MOST_STEPS:,} steps, got {num_steps}")
         if num_steps < 1:
             raise ValueError(f"a sampler needs at least 1 step, got num_steps={num_steps}")
         self.num_steps = num_steps

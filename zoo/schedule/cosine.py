@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.schedule.noise_schedule import NoiseSchedule
+from zoo.schedule.noise_schedule import NoiseSchedule, check_num_timesteps
 
 
 class Cosine(NoiseSchedule):
@@ -19,6 +19,7 @@ class Cosine(NoiseSchedule):
     def __init__(
         self, num_timesteps: int = 1000, offset: float = 0.008, max_beta: float = 0.999
     ) -> None:
+        check_num_timesteps(num_timesteps)
         self.num_timesteps, self.offset, self.max_beta = num_timesteps, offset, max_beta
         t = np.arange(num_timesteps + 1) / num_timesteps
         alpha2 = np.cos((t + offset) / (1 + offset) * np.pi / 2) ** 2

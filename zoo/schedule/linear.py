@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.schedule.noise_schedule import NoiseSchedule
+from zoo.schedule.noise_schedule import NoiseSchedule, check_num_timesteps
 
 
 class Linear(NoiseSchedule):
@@ -19,6 +19,7 @@ class Linear(NoiseSchedule):
     def __init__(
         self, num_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
     ) -> None:
+        check_num_timesteps(num_timesteps)
         self.num_timesteps, self.beta_start, self.beta_end = num_timesteps, beta_start, beta_end
         scale = 1000 / num_timesteps
         super().__init__(np.linspace(scale * beta_start, scale * beta_end, num_timesteps))

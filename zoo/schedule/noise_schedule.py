@@ -13,6 +13,14 @@ from torch import Tensor
 from zoo.part import Part
 from zoo.records import Level, N
 
+MOST_TIMESTEPS = 1_000_000
+
+
+def check_num_timesteps(num_timesteps: int) -> None:
+    """Raises ValueError where a table cannot have so many entries."""
+    if not 1 <= num_timesteps <= MOST_TIMESTEPS:
+        raise ValueError(f"num_timesteps is 1 to {MOST_TIMESTEPS:,}, got {num_timesteps}")
+
 
 class NoiseSchedule(Part):
     """Noise levels over time, from a table of betas.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.schedule.noise_schedule import NoiseSchedule
+from zoo.schedule.noise_schedule import NoiseSchedule, check_num_timesteps
 
 
 class ScaledLinear(NoiseSchedule):
@@ -19,5 +19,6 @@ class ScaledLinear(NoiseSchedule):
     def __init__(
         self, num_timesteps: int = 1000, beta_start: float = 0.0015, beta_end: float = 0.0195
     ) -> None:
+        check_num_timesteps(num_timesteps)
         self.num_timesteps, self.beta_start, self.beta_end = num_timesteps, beta_start, beta_end
         super().__init__(np.linspace(beta_start**0.5, beta_end**0.5, num_timesteps) ** 2)

@@ -151,6 +151,7 @@ def test_a_diffusers_folder_goes_there_and_back(
             ["source=model.pt", "+config.image_size=64", "dtype=int8"],
             "dtype=int8: expected",
         ),
+        (["source=model.pt", "+config.image_size=64", "dtype=float64"], "possible are float32"),
         (["source=model.pt", "+config.image_size=64"], "model.pt: openai U-Net: the weights"),
     ],
 )

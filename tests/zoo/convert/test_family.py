@@ -53,7 +53,7 @@ def test_another_familys_weights_are_refused_by_name(name: str, words: list[str]
     [
         (["embed.weight", "head.bias"], "no known layout (openai, compvis, diffusers): 'embed.w"),
         ([], "no keys at all"),
-        (["module.input_blocks.0.0.weight"], "take 'module.' off the keys first"),
+        (["module.input_blocks.0.0.weight"], "decided by 'input_blocks.0.0.weight'"),
     ],
 )
 def test_names_of_no_layout_are_shown(keys: list[str], words: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.checkpoint.outline import outline
 from zoo.convert import keys
 from zoo.convert.arguments import factors, need, numbers, refuse, with_defaults
 from zoo.first_stage import KLAutoencoder, VQAutoencoder
@@ -113,7 +114,7 @@ def load_autoencoder(
     params: Mapping[str, Any], state: Mapping[str, Tensor], scale: Tensor | float = 1.0
 ) -> KLAutoencoder | VQAutoencoder:
     """An autoencoder with weights (the reference's keys, without prefix) and a scale factor."""
-    module = autoencoder(params)
+    module = outline(lambda: autoencoder(params), len(state))
     keys.fill(module, state, names(module), "compvis autoencoder", own=SCALE)
     module.set_scale(0.0, scale)
     return module

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from zoo.checkpoint.fit import name_list
+from zoo.checkpoint.outline import outline
 from zoo.conditioner import BERTText, ClassToken, CLIPText, Unconditional
 from zoo.convert import keys
 from zoo.convert.arguments import need, with_defaults
@@ -70,7 +71,8 @@ def _classes(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> ClassTok
     if dropout is None:
         dropout = DROPPED if rows == _WITH_NULL else 0.0
     null = dropout > 0
-    module = ClassToken(rows - null, arguments["embed_dim"], float(dropout), null_row=null)
+    width, classes = arguments["embed_dim"], rows - null
+    module = outline(lambda: ClassToken(classes, width, float(dropout), null_row=null), len(state))
     return keys.fill(module, state, {"embedding.weight": ["embedding.weight"]}, "ClassEmbedder")
 
 
@@ -84,15 +86,16 @@ def _bert(params: Mapping[str, Any], state: Mapping[str, Tensor], trainable: boo
     }
     arguments = with_defaults(params, defaults, "BERTEmbedder", ("device", "use_tokenizer"))
     need(arguments, ("n_embed", "n_layer"), "BERTEmbedder")
-    module = BERTText(
-        vocab_size=arguments["vocab_size"],
-        width=arguments["n_embed"],
-        layers=arguments["n_layer"],
-        max_length=arguments["max_seq_len"],
-        embedding_dropout=float(arguments["embedding_dropout"]),
-        dropout=DROPPED,
-        trainable=trainable,
-    )
+    sizes: dict[str, Any] = {
+        "vocab_size": arguments["vocab_size"],
+        "width": arguments["n_embed"],
+        "layers": arguments["n_layer"],
+        "max_length": arguments["max_seq_len"],
+        "embedding_dropout": float(arguments["embedding_dropout"]),
+        "dropout": DROPPED,
+        "trainable": trainable,
+    }
+    module = outline(lambda: BERTText(**sizes), len(state))
     layers = below("network", "transformer", _BERT_LAYERS)
     for index in range(arguments["n_layer"]):
         ours, theirs = f"network.layers.{index}", "transformer.attn_layers.layers"
@@ -113,15 +116,16 @@ def _clip(params: Mapping[str, Any], state: Mapping[str, Tensor]) -> CLIPText:
         raise ValueError(f"FrozenCLIPEmbedder: the weights lack {name_list(missing)}")
     layers = {key.split(".")[3] for key in weights if key.startswith("text_model.encoder.layers.")}
     width = weights[table].shape[1]
-    module = CLIPText(
-        vocab_size=weights[table].shape[0],
-        width=width,
-        layers=len(layers),
-        heads=max(1, width // 64),  # every CLIP's heads are 64 wide
-        max_length=weights[places].shape[0],
-        feed_forward=weights[inner].shape[0],
-        dropout=DROPPED,
-    )
+    sizes: dict[str, Any] = {
+        "vocab_size": weights[table].shape[0],
+        "width": width,
+        "layers": len(layers),
+        "heads": max(1, width // 64),  # every CLIP's heads are 64 wide
+        "max_length": weights[places].shape[0],
+        "feed_forward": weights[inner].shape[0],
+        "dropout": DROPPED,
+    }
+    module = outline(lambda: CLIPText(**sizes), len(weights))
     names = {
         key: [key.removeprefix("network.")] for key in module.state_dict() if key != "tokenizer"
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zoo.checkpoint.outline import outline
 from zoo.convert import keys
 from zoo.convert.arguments import choose, factors, need, numbers, refuse, with_defaults
 from zoo.convert.compvis.autoencoder import CONVOLUTIONAL, FIXED, names
@@ -58,7 +59,7 @@ def ddpm_unet(config: Mapping[str, Any]) -> UNet:
 
 def load_ddpm_unet(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> UNet:
     """The U-Net with the weights of ``state``."""
-    module = ddpm_unet(config)
+    module = outline(lambda: ddpm_unet(config), len(state))
     return keys.fill(module, state, names(module), "DDPM U-Net")
 
 

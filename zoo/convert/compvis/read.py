@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from zoo.checkpoint.fit import name_list
-from zoo.convert.arguments import need, numbers, with_defaults
+from zoo.checkpoint.outline import outline
+from zoo.convert.arguments import need, numbers, readable, with_defaults
 from zoo.convert.compvis.autoencoder import autoencoder, load_autoencoder, scale_of
 from zoo.convert.compvis.conditioner import conditioner
 from zoo.convert.compvis.ddpm import ddpm, ddpm_unet, load_ddpm_unet
@@ -26,6 +27,7 @@ from zoo.convert.compvis.options import (
 from zoo.convert.compvis.state import UNET, autoencoder_weights, check_schedule, parts
 from zoo.convert.family import expect
 from zoo.convert.openai.unet import load_unet, unet
+from zoo.convert.weights import Weights, choose
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.variance import FixedVariance
@@ -35,16 +37,19 @@ from zoo.models.guided_latent_diffusion import GuidedLatentDiffusion
 from zoo.models.latent_diffusion import LatentDiffusion
 
 
-def from_compvis(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
+def from_compvis(
+    state_dict: Mapping[str, Any], config: Mapping[str, Any], weights: str | None = None
+) -> Any:
     """A published checkpoint as a model of the zoo.
 
     Averaged weights (``model_ema.``) are taken where the file has them; ``origin`` of the model,
     which ``save`` writes into the provenance, says which they are.
 
     Args:
-        state_dict: the file's ``state_dict``, for instance by ``zoo.convert.read``.
+        state_dict: of the file, for instance by ``zoo.convert.read``, or all that the file holds.
         config: the reference's yaml, or its ``model`` node (``target`` and ``params``), or the
             parameters alone; for the port of DDPM the arguments of its Model and its Diffusion.
+        weights: "ema" or "raw"; see ``zoo.convert.read``.
 
     Returns:
         ``GuidedLatentDiffusion`` where the conditioner has a null condition, else
@@ -54,22 +59,28 @@ def from_compvis(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) ->
         ValueError: the keys are of another layout, the weights do not fit the config, or the
             config asks for what the zoo lacks.
     """
-    expect(state_dict, "compvis")
-    kind, params = model_node(config)
-    if kind == "autoencoder":
-        weights, origin = autoencoder_weights(state_dict)
-        module: Any = Autoencoder(load_autoencoder(params, weights))
-    elif kind == "ddpm":
-        module, origin = ddpm(params, state_dict), {}
-    elif kind == "diffusion":
-        module, origin = _diffusion(state_dict, params)
-    else:
-        raise ValueError(
-            "these are a U-Net's arguments, which say nothing of the diffusion: give the whole "
-            "model node, or take the U-Net alone by zoo.convert.compvis.denoiser"
-        )
+    state = choose(state_dict, weights, "the checkpoint")
+    expect(state, "compvis")
+    with readable("the checkpoint"):
+        module, origin = _model(state, config)
     module.origin = origin
     return module.eval()
+
+
+def _model(state: Weights, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The model, and which weights it has."""
+    kind, params = model_node(config)
+    if kind == "autoencoder":
+        own, origin = autoencoder_weights(state)
+        return Autoencoder(load_autoencoder(params, own)), origin
+    if kind == "ddpm":
+        return ddpm(params, state), state.origin
+    if kind == "diffusion":
+        return _diffusion(state, params)
+    raise ValueError(
+        "these are a U-Net's arguments, which say nothing of the diffusion: give the whole "
+        "model node, or take the U-Net alone by zoo.convert.compvis.denoiser"
+    )
 
 
 def network(config: Mapping[str, Any]) -> nn.Module:
@@ -93,14 +104,20 @@ def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNe
             where there are any.
         config: as for ``from_compvis``, or the U-Net's node or arguments.
     """
+    state_dict = choose(state_dict, None, "the checkpoint")
     if any(key.startswith(UNET) for key in state_dict):
         state_dict = parts(state_dict).unet
+    return _unet(state_dict, config)
+
+
+def _unet(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet:
+    """The U-Net with its own weights, without prefix; see ``denoiser``."""
     kind, params = model_node(config)
     if kind == "diffusion":
         kind, params = model_node(params["unet_config"])
     if kind == "ddpm":
         return load_ddpm_unet(params, state_dict)
-    module = unet(params)
+    module = outline(lambda: unet(params), len(state_dict))
     load_unet(module, state_dict, params, "compvis U-Net")
     return module
 
@@ -130,7 +147,7 @@ def model_node(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     )
 
 
-def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[Any, dict]:
+def _diffusion(state: Weights, params: Mapping[str, Any]) -> tuple[Any, dict]:
     arguments = with_defaults(params, LATENT_DIFFUSION, "latent diffusion", UNREAD)
     need(arguments, ("unet_config",), "latent diffusion")
     weights = parts(state)
@@ -141,7 +158,7 @@ def _diffusion(state: Mapping[str, Tensor], params: Mapping[str, Any]) -> tuple[
         objective=objective(arguments["loss_type"]),
     )
     check_schedule(process.schedule, weights.buffers)
-    net = denoiser(weights.unet, arguments["unet_config"])
+    net = _unet(weights.unet, arguments["unet_config"])
     condition = conditioner(
         arguments["cond_stage_config"], weights.conditioner, bool(arguments["cond_stage_trainable"])
     )

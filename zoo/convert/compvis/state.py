@@ -1,4 +1,4 @@
-"""The parts of a latent-diffusion checkpoint, and averaged weights in place of the last ones."""
+"""The parts of a latent-diffusion checkpoint."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from torch import Tensor
 
 from zoo.checkpoint.fit import name_list
 from zoo.convert.keys import without
+from zoo.convert.weights import Weights
 from zoo.schedule import NoiseSchedule
 
 UNET, FIRST, CONDITION = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
-_EMA = "model_ema."
-_EMA_COUNTERS = {f"{_EMA}decay", f"{_EMA}num_updates"}
 _BUFFERS = {
     "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
     "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
@@ -28,7 +27,7 @@ class Parts(NamedTuple):
     """A checkpoint taken apart; each part's keys without its prefix.
 
     Attributes:
-        unet: of ``model.diffusion_model.``, averaged where the file has averages.
+        unet: of ``model.diffusion_model.``.
         first_stage: of ``first_stage_model.``, without a loss's weights.
         conditioner: of ``cond_stage_model.``.
         buffers: the schedule's tables and the scale factor.
@@ -42,13 +41,12 @@ class Parts(NamedTuple):
     origin: dict[str, Any]
 
 
-def parts(state: Mapping[str, Tensor]) -> Parts:
+def parts(weights: Weights) -> Parts:
     """Takes a checkpoint apart.
 
     Raises:
-        ValueError: averages are missing or surplus, or there are keys of no part.
+        ValueError: there are keys of no part.
     """
-    weights, origin = with_averages(state, "model.")
     buffers = {key: value for key, value in weights.items() if key in _BUFFERS}
     strays = [
         key
@@ -62,49 +60,14 @@ def parts(state: Mapping[str, Tensor]) -> Parts:
         without(weights, FIRST, drop=(_LOSS,)),
         without(weights, CONDITION),
         buffers,
-        origin,
+        weights.origin,
     )
 
 
-def autoencoder_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def autoencoder_weights(state: Weights) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """An autoencoder's own weights, without those of its loss, and which they are."""
-    weights, origin = with_averages(state, "")
-    own = without(weights, "", drop=(_LOSS,))
-    return own, origin | {"left_out": "the loss"} if len(own) < len(weights) else origin
-
-
-def with_averages(
-    state: Mapping[str, Tensor], prefix: str
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state with averages in place of the weights below ``prefix`` that they are averages of.
-
-    An average is called ``model_ema.`` and the weight's name below ``prefix`` without its dots.
-
-    Returns:
-        The state without averages, and a note for the provenance.
-
-    Raises:
-        ValueError: a weight has no average though others do, or an average has no weight.
-    """
-    averages = {key for key in state if key.startswith(_EMA)} - _EMA_COUNTERS
-    current = {key: value for key, value in state.items() if not key.startswith(_EMA)}
-    if not averages:
-        return current, {"weights": "as in the file, which has no averages (model_ema)"}
-    missing = []
-    for key in current:
-        if key.startswith(prefix) and not key.startswith(_LOSS):
-            name = _EMA + key.removeprefix(prefix).replace(".", "")
-            if name in averages:
-                current[key] = state[name]
-                averages.discard(name)
-            else:
-                missing.append(name)
-    surplus = [key for key in averages if not key.startswith(f"{_EMA}loss")]
-    if missing or surplus:
-        problems = [f"missing {name_list(missing)}"] if missing else []
-        problems += [f"surplus {name_list(surplus)}"] if surplus else []
-        raise ValueError(f"compvis checkpoint: averages are {'; '.join(problems)}")
-    return current, {"weights": "the averages (model_ema)"}
+    own, origin = without(state, "", drop=(_LOSS,)), dict(state.origin)
+    return own, origin | {"left_out": "the loss"} if len(own) < len(state) else origin
 
 
 def check_schedule(schedule: NoiseSchedule, buffers: Mapping[str, Tensor]) -> None:

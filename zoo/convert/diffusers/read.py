@@ -6,15 +6,16 @@ loads computes what diffusers computes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
+from zoo.checkpoint.arguments import check_arguments
+from zoo.checkpoint.outline import materialised, outline
 from zoo.conditioner import ClassLabel, Unconditional
+from zoo.convert.arguments import readable
 from zoo.convert.diffusers.autoencoder import (
     Autoencoder,
     kl_autoencoder,
@@ -23,12 +24,13 @@ from zoo.convert.diffusers.autoencoder import (
     with_quant_convs,
 )
 from zoo.convert.diffusers.fold import read_unfolded
-from zoo.convert.diffusers.folder import read_conditioner, read_json, read_weights
+from zoo.convert.diffusers.folder import Files, read_conditioner, scheduler_config_of
 from zoo.convert.diffusers.keys import our_weights
 from zoo.convert.diffusers.scheduler import Scheduled, read_scheduler
 from zoo.convert.diffusers.text import read_text_encoder
-from zoo.convert.diffusers.unet import pixel_unet, text_unet
+from zoo.convert.diffusers.unet import diffused_sides, pixel_unet, text_unet
 from zoo.convert.keys import load_state
+from zoo.convert.text import read_json
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.objective import Hybrid, Simple
@@ -60,6 +62,18 @@ _AFTERWARDS = ("safety_checker", "feature_extractor")  # look at finished images
 _SCALE = 7.5  # StableDiffusionPipeline's guidance_scale
 
 
+class _Options(NamedTuple):
+    """The caller's choices of the whole model; see ``from_diffusers``."""
+
+    sampler: Sampler | None
+    num_steps: int | None
+    image_size: int | None
+
+    def scheduled(self, config: dict[str, Any], pipeline: str | None) -> Scheduled:
+        """What a scheduler's config says, with the pipeline's number of steps."""
+        return read_scheduler(config, self.num_steps or _STEPS.get(str(pipeline), 50), self.sampler)
+
+
 def network(config: Mapping[str, Any]) -> nn.Module:
     """The bare network of a component's ``config.json``, with random weights.
 
@@ -70,13 +84,15 @@ def network(config: Mapping[str, Any]) -> nn.Module:
         ValueError: the class is unknown, or an option cannot be reproduced.
     """
     name = config.get("_class_name")
-    if name not in _NETWORKS:
+    if not isinstance(name, str) or name not in _NETWORKS:
         raise ValueError(
             f"diffusers' network {name!r} is not known (the config's _class_name): possible are "
             f"{', '.join(_NETWORKS)}"
         )
-    kind, arguments = _NETWORKS[name]
-    return kind(**arguments(config))
+    kind, translate = _NETWORKS[name]
+    arguments = translate(config)
+    check_arguments(kind, arguments)
+    return kind(**arguments)
 
 
 def from_diffusers(
@@ -84,6 +100,8 @@ def from_diffusers(
     sampler: Sampler | None = None,
     num_steps: int | None = None,
     image_size: int | None = None,
+    weights: str | None = None,
+    variant: str | None = None,
 ) -> nn.Module:
     """Reads a local folder that diffusers' ``save_pretrained`` wrote.
 
@@ -95,33 +113,40 @@ def from_diffusers(
         sampler: the model's default walk; the scheduler's own when None.
         num_steps: of the scheduler's walk; the pipeline's default when None.
         image_size: in place of the size that follows from the U-Net's ``sample_size``.
+        weights: "ema" or "raw"; None takes the averages where there are any (``unet_ema``).
+        variant: of the files, such as "fp16"; None takes those without, or the only one.
+
+    Returns:
+        The model; its ``origin`` says which weights were taken.
 
     Raises:
         ValueError: something in the folder is missing, unknown or cannot be reproduced exactly; the
             message names the option and its value, or the weights.
     """
-    folder = Path(folder)
+    folder, files = Path(folder), Files(weights, variant)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: {'not a' if folder.exists() else 'no such'} folder")
+    options = _Options(sampler, num_steps, image_size)
+    with readable(str(folder)):
+        module = _model_of(folder, files, options)
+    files.finish(folder)
+    module.origin = files.origin  # type: ignore[assignment]
+    return module
+
+
+def _model_of(folder: Path, files: Files, options: _Options) -> nn.Module:
     if (folder / "model_index.json").is_file():
-        index = read_json(folder / "model_index.json")
-    elif (folder / "unet" / "config.json").is_file():
+        return _pipeline(folder, read_json(folder / "model_index.json"), files, options)
+    if (folder / "scheduler").is_dir() and (folder / "unet" / "config.json").is_file():
         index = {"_class_name": None, **{part.name: part.name for part in folder.iterdir()}}
-    elif (folder / "config.json").is_file():
-        return _component(folder, sampler, num_steps, image_size)
-    else:
-        raise ValueError(
-            f"{folder}: not a diffusers folder: there is neither model_index.json nor config.json"
-        )
-    return _pipeline(folder, index, sampler, num_steps, image_size)
+        return _pipeline(folder, index, files, options)
+    # a component's folder, or a training state of accelerate's, which has no scheduler
+    whole = (folder / "config.json").is_file()
+    return _component(folder if whole else files.unet(folder), files, options)
 
 
-def _pipeline(
-    folder: Path,
-    index: dict[str, Any],
-    sampler: Sampler | None,
-    num_steps: int | None,
-    image_size: int | None,
-) -> nn.Module:
-    name = index["_class_name"]
+def _pipeline(folder: Path, index: dict[str, Any], files: Files, options: _Options) -> nn.Module:
+    name = index.get("_class_name")
     if name is not None and name not in _STEPS:
         pipelines = ", ".join(_STEPS)
         raise ValueError(f"{folder}: the pipeline {name} is not known: possible are {pipelines}")
@@ -130,45 +155,48 @@ def _pipeline(
     if surplus and name is not None:
         raise ValueError(f"{folder}: {name}'s {', '.join(sorted(surplus))} cannot be reproduced")
 
-    unet_config = read_json(folder / "unet" / "config.json")
-    unet = _network(folder / "unet", unet_config)
+    unet_folder = files.unet(folder)
+    unet_config = read_json(unet_folder / "config.json")
+    unet = _network(unet_folder, unet_config, files, main=True)
     first_stage: Any = Identity()
     for part in ("vae", "vqvae"):
         if part in parts:
-            first_stage = _network(folder / part, read_json(folder / part / "config.json"))
-    conditioner = _conditioner(folder, parts, unet)
-    config = _scheduler_config(folder, name)
-    scheduled = read_scheduler(config, num_steps or _STEPS.get(name, 50), sampler)
-    size = _image_size(unet_config, first_stage, image_size, name)
-    return _model(unet, first_stage, conditioner, scheduled, size)
+            first_config = read_json(folder / part / "config.json")
+            first_stage = _network(folder / part, first_config, files)
+    conditioner = _conditioner(folder, parts, unet, files)
+    scheduled = options.scheduled(scheduler_config_of(folder, name), name)
+    size = diffused_sides(unet_config, options.image_size, name)
+    factor = 1 if options.image_size is not None else first_stage.downsampling
+    return _model(unet, first_stage, conditioner, scheduled, [side * factor for side in size])
 
 
-def _component(
-    folder: Path, sampler: Sampler | None, num_steps: int | None, image_size: int | None
-) -> nn.Module:
+def _component(folder: Path, files: Files, options: _Options) -> nn.Module:
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder}: not a diffusers folder: there is neither model_index.json nor config.json"
+        )
     config = read_json(folder / "config.json")
-    component = _network(folder, config)
+    component = _network(folder, config, files, main=True)
     if config["_class_name"] != "UNet2DModel":
         return component
     learned = config.get("out_channels", 3) == 2 * config.get("in_channels", 3)
-    scheduler = {
-        "_class_name": "DDPMScheduler",
-        "variance_type": "learned_range" if learned else "fixed_small",
-    }
-    scheduled = read_scheduler(scheduler, num_steps or _STEPS["DDPMPipeline"], sampler)
-    size = _image_size(config, Identity(), image_size, None)
+    variance = "learned_range" if learned else "fixed_small"
+    scheduler = {"_class_name": "DDPMScheduler", "variance_type": variance}
+    scheduled = options.scheduled(scheduler, "DDPMPipeline")
+    size = diffused_sides(config, options.image_size, None)
     return _model(component, Identity(), _labels(component), scheduled, size)
 
 
-def _network(folder: Path, config: Mapping[str, Any]) -> Any:
+def _network(folder: Path, config: dict[str, Any], files: Files, main: bool = False) -> Any:
     """A component with its weights; no initial weights are drawn."""
-    with torch.device("meta"):
-        module = network(config)
-    weights = read_weights(folder)
+    if main:
+        files.check_network(folder, config)
+    weights = files.read(folder)
+    module = outline(lambda: network(config), len(weights))
     if isinstance(module, KLAutoencoder):
         weights = with_quant_convs(weights, config, module.latent_channels)
     state = our_weights(module, weights, str(folder))
-    module.to_empty(device="cpu")
+    materialised(module)
     if isinstance(module, Autoencoder):
         set_scale(module, config)
         state |= {"shift": module.shift, "scale": module.scale}
@@ -176,47 +204,16 @@ def _network(folder: Path, config: Mapping[str, Any]) -> Any:
     return load_state(module, state, str(folder))
 
 
-def _conditioner(folder: Path, parts: list[str], unet: UNet) -> Any:
+def _conditioner(folder: Path, parts: list[str], unet: UNet, files: Files) -> Any:
     if "text_encoder" in parts:
-        return read_text_encoder(folder / "text_encoder", folder / "tokenizer")
+        return read_text_encoder(folder / "text_encoder", folder / "tokenizer", files)
     if "conditioner" in parts:
-        return read_conditioner(folder / "conditioner")
+        return read_conditioner(folder / "conditioner", files)
     return _labels(unet)
 
 
 def _labels(unet: UNet) -> Any:
     return Unconditional() if unet.num_classes is None else ClassLabel(unet.num_classes)
-
-
-def _scheduler_config(folder: Path, name: str | None) -> dict[str, Any]:
-    """The scheduler's config as the pipeline sees it: some pipelines change it."""
-    config = read_json(folder / "scheduler" / "scheduler_config.json")
-    if name == "DDIMPipeline":
-        config = {k: v for k, v in config.items() if k != "variance_type"}
-        config["_class_name"] = "DDIMScheduler"
-    if name == "StableDiffusionPipeline":
-        config["steps_offset"] = 1
-        config["clip_sample"] = False
-    return config
-
-
-def _image_size(
-    config: Mapping[str, Any], first_stage: Any, image_size: int | None, pipeline: str | None
-) -> list[int]:
-    if image_size is not None:
-        return [image_size, image_size]
-    size = config.get("sample_size")
-    if size is None:
-        raise ValueError("the U-Net's config has no sample_size: give image_size")
-    sides = [size, size] if isinstance(size, int) else list(size)
-    if pipeline == "StableDiffusionPipeline" and _is_old(config) and sides[0] < 64:
-        sides = [64, 64]  # as the pipeline corrects configs of that time
-    return [side * first_stage.downsampling for side in sides]
-
-
-def _is_old(config: Mapping[str, Any]) -> bool:
-    numbers = re.findall(r"\d+", str(config.get("_diffusers_version", "")))[:2]
-    return bool(numbers) and tuple(map(int, numbers)) < (0, 9)
 
 
 def _model(

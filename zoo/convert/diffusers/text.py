@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.checkpoint.outline import materialised, outline
 from zoo.conditioner import CLIPText
 from zoo.conditioner.tokenizer import clip_tokenizer
-from zoo.convert.diffusers.folder import read_json, read_weights
+from zoo.convert.diffusers.folder import Files
 from zoo.convert.diffusers.options import Options
 from zoo.convert.keys import load_state
+from zoo.convert.text import read_json
 
 DROPOUT = 0.1  # the share of captions dropped since v1-3; guidance by "" is what pipelines do
 _PREFIX = "text_model."  # which transformers 5 leaves out
@@ -37,7 +39,7 @@ _NAMES = {  # ours to theirs
 }
 
 
-def read_text_encoder(encoder: Path, tokenizer: Path) -> CLIPText:
+def read_text_encoder(encoder: Path, tokenizer: Path, files: Files) -> CLIPText:
     """The conditioner that encodes captions as the folders' CLIPTextModel and CLIPTokenizer do.
 
     The options that shape the network are read; a transformers config has some fifty others, for
@@ -56,8 +58,12 @@ def read_text_encoder(encoder: Path, tokenizer: Path) -> CLIPText:
     sizes = {ours: options.take(theirs) for ours, theirs in _NAMES.items()}
     inner = options.take("intermediate_size")
     inner = None if inner == 4 * sizes["width"] else inner
-    conditioner = CLIPText(**sizes, feed_forward=inner, dropout=DROPOUT)
-    load_state(conditioner.network, _ours(read_weights(encoder)), str(encoder))
+    weights = _ours(files.read(encoder))
+    conditioner = outline(
+        lambda: CLIPText(**sizes, feed_forward=inner, dropout=DROPOUT), len(weights)
+    )
+    materialised(conditioner)
+    load_state(conditioner.network, weights, str(encoder))
     conditioner.set_tokenizer(_tokenizer(tokenizer))
     return conditioner.eval()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,10 @@ TEXT_DEFAULTS = PIXEL_DEFAULTS | {
     "cross_attention_dim": 1280,
     "transformer_layers_per_block": 1,
 }
+EMA_FACTS = (  # of diffusers' EMAModel, in the config of the averages that it saves
+    "decay", "min_decay", "optimization_step", "update_after_step", "use_ema_warmup", "inv_gamma",
+    "power",
+)  # fmt: skip
 NAMES = {  # ours to theirs, of options that mean the same
     "in_channels": "in_channels",
     "out_channels": "out_channels",
@@ -84,14 +89,16 @@ def pixel_unet(config: Mapping[str, Any], what: str = "UNet2DModel") -> dict[str
     options = Options(config, what, PIXEL_DEFAULTS)
     for name, possible in _PIXEL_FIXED.items():
         options.must_be(name, *possible)
-    options.ignore("sample_size", "num_train_timesteps")
+    options.ignore("sample_size", "num_train_timesteps", *EMA_FACTS)
     arguments = _common(options, "Attn", resample=True)
     head_dim = options.take("attention_head_dim")
     if head_dim is not None:
         arguments["head_channels"] = head_dim
     if not options.take("add_attention"):
         arguments["mid_attention"] = False
-    _check_mid_norm(options, arguments)
+    norm = _mid_norm(options, arguments)
+    if arguments.get("mid_attention", True):
+        arguments |= norm
     options.finish()
     return arguments
 
@@ -109,6 +116,7 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
         options.must_be(name, *possible)
     options.ignore(
         "sample_size",
+        *EMA_FACTS,
         "upcast_attention",  # precision only
         "use_linear_projection",  # a linear layer or a 1x1 convolution: the same product
         "addition_embed_type_num_heads",  # of an embedding that is refused above
@@ -123,6 +131,32 @@ def text_unet(config: Mapping[str, Any], what: str = "UNet2DConditionModel") -> 
     arguments |= _heads(options, arguments)
     options.finish()
     return arguments
+
+
+def diffused_sides(
+    config: Mapping[str, Any], image_size: int | None, pipeline: str | None
+) -> list[int]:
+    """Height and width of what a U-Net diffuses; ``image_size`` goes before.
+
+    Raises:
+        ValueError: the config has no ``sample_size``.
+    """
+    if image_size is not None:
+        return [image_size, image_size]
+    size = config.get("sample_size")
+    if size is None:
+        raise ValueError("the U-Net's config has no sample_size: give image_size")
+    sides = [size, size] if isinstance(size, int) else size
+    if not isinstance(sides, list) or len(sides) != 2 or not all(type(s) is int for s in sides):
+        raise ValueError(f"the U-Net's sample_size is a number or two, got {size!r}")
+    if pipeline == "StableDiffusionPipeline" and _is_old(config) and sides[0] < 64:
+        sides = [64, 64]  # as the pipeline corrects configs of that time
+    return sides
+
+
+def _is_old(config: Mapping[str, Any]) -> bool:
+    numbers = re.findall(r"\d+", str(config.get("_diffusers_version", "")))[:2]
+    return bool(numbers) and tuple(map(int, numbers)) < (0, 9)
 
 
 def _common(options: Options, attention: str, resample: bool) -> dict[str, Any]:
@@ -181,17 +215,14 @@ def _kinds(
     return [kinds[block][0] for block in blocks], [kinds[block][1] for block in blocks]
 
 
-def _check_mid_norm(options: Options, arguments: dict[str, Any]) -> None:
-    """The middle attention has its own norm groups, and no norm without that option."""
+def _mid_norm(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The norm of the middle's attention; without that option a scaled and shifted one has none."""
     groups = options.take("attn_norm_num_groups")
-    if groups is None and not arguments["scale_shift_norm"]:
-        groups = arguments["norm_groups"]
-    if arguments.get("mid_attention", True) and groups != arguments["norm_groups"]:
-        raise options.refusal(
-            "attn_norm_num_groups",
-            f"the middle's attention has a norm of norm_num_groups={arguments['norm_groups']} "
-            "groups here (in diffusers none where resnet_time_scale_shift is not 'default')",
-        )
+    if groups is None:
+        return {"mid_norm_groups": 0} if arguments["scale_shift_norm"] else {}
+    if not isinstance(groups, int) or groups < 1:
+        raise options.refusal("attn_norm_num_groups", "possible is a number of groups")
+    return {} if groups == arguments["norm_groups"] else {"mid_norm_groups": groups}
 
 
 def _heads(options: Options, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -25,9 +25,16 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
             f"diffusers' U-Nets embed time as widely as the first level ({widths[0]}), "
             f"this one has channels={unet.channels}"
         )
+    if text and unet.mid_norm_groups not in (None, unet.norm_groups):
+        raise ValueError("UNet2DConditionModel has no mid_norm_groups of their own")
     if text and (unet.resblock_updown or not unet.mid_attention):
         what = "resblock_updown=True" if unet.resblock_updown else "mid_attention=False"
         raise ValueError(f"UNet2DConditionModel has no {what} beside cross-attention")
+    if unet.num_heads_up not in (None, unet.num_heads) and unet.head_channels is None:
+        raise ValueError(
+            f"diffusers' U-Nets have as many heads up as down ({unet.num_heads}), this one has "
+            f"num_heads_up={unet.num_heads_up}"
+        )
     height, width = sample_size
     shift = unet.frequency_shift
     config: dict[str, Any] = {
@@ -47,9 +54,20 @@ def unet_config(unet: UNet, sample_size: list[int]) -> dict[str, Any]:
         return config | _text_options(unet, widths)
     return config | {
         "attention_head_dim": _head_dim(unet, widths, attention),
-        "attn_norm_num_groups": unet.norm_groups,
+        "attn_norm_num_groups": _mid_norm(unet),
         "add_attention": unet.mid_attention,
     }
+
+
+def _mid_norm(unet: UNet) -> int | None:
+    """``attn_norm_num_groups``, whose absence means no norm beside a scaled and shifted one."""
+    groups = unet.norm_groups if unet.mid_norm_groups is None else unet.mid_norm_groups
+    if groups == 0 and unet.mid_attention and not unet.scale_shift_norm:
+        raise ValueError(
+            "diffusers leaves out the norm of the middle's attention (mid_norm_groups=0) only "
+            "beside scale_shift_norm=True"
+        )
+    return groups or None
 
 
 def _block_types(attends: list[bool], attention: str, resnet: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zoo.checkpoint.outline import outline
 from zoo.classifier import EncoderUNet
 from zoo.convert import keys
 from zoo.convert.arguments import choose, factors, numbers, with_defaults
@@ -58,7 +59,8 @@ def classifier_network(config: Mapping[str, Any]) -> EncoderUNet:
 def classifier(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> EncoderUNet:
     """The classifier's network with the weights of ``state_dict``."""
     pool = _pool(config)
-    module = classifier_network(_with_classes(state_dict, config))
+    complete = _with_classes(state_dict, config)
+    module = outline(lambda: classifier_network(complete), len(state_dict))
     names = keys.table(module, layers(module) | below("pool", "out", _POOLS[pool]))
     state = dict(state_dict)
     if pool == "attention":

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from zoo.checkpoint.outline import outline
 from zoo.conditioner import ClassLabel, LowResolution
-from zoo.convert.arguments import factors, numbers, with_defaults
+from zoo.convert.arguments import factors, numbers, readable, with_defaults
 from zoo.convert.family import expect
 from zoo.convert.openai.classifier import classifier_network, from_openai_classifier
 from zoo.convert.openai.options import (
@@ -25,6 +26,7 @@ from zoo.convert.openai.options import (
 )
 from zoo.convert.openai.unet import DEFAULTS as UNET_DEFAULTS
 from zoo.convert.openai.unet import load_unet, unet
+from zoo.convert.weights import choose
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.diffusion.parameterization import X0, Epsilon
@@ -33,7 +35,9 @@ from zoo.models.ddpm import DDPM
 from zoo.models.improved_ddpm import ImprovedDDPM
 
 
-def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
+def from_openai(
+    state_dict: Mapping[str, Any], config: Mapping[str, Any], weights: str | None = None
+) -> Any:
     """A published U-Net as a model that draws images, or a noisy classifier as one that guides.
 
     Two defaults differ between the repositories and matter where ``diffusion_steps`` is not 1000:
@@ -42,8 +46,9 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
     the latter; any other gets improved-diffusion's.
 
     Args:
-        state_dict: of the file, for instance by ``zoo.convert.read``.
+        state_dict: of the file, for instance by ``zoo.convert.read``, or all that the file holds.
         config: ``script_util``'s arguments; those left out have its defaults.
+        weights: "ema" or "raw"; see ``zoo.convert.read``.
 
     Returns:
         ``ImprovedDDPM`` where sigma is learned, else ``DDPM``, upsamplers included, whose
@@ -53,7 +58,15 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
         ValueError: the keys are of another layout, the weights do not fit the config, or the
             config asks for what the zoo lacks.
     """
-    expect(state_dict, "openai")
+    state = choose(state_dict, weights, "the checkpoint")
+    expect(state, "openai")
+    with readable("the checkpoint"):
+        module: Any = _model(state, config)
+    module.origin = state.origin
+    return module.eval()
+
+
+def _model(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
     if not any(key.startswith("output_blocks.") for key in state_dict):
         return from_openai_classifier(state_dict, config)
     arguments = _complete(_with_classes(state_dict, config))
@@ -66,7 +79,7 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
         conditioner = LowResolution(size, 3, net.num_classes)
     elif net.num_classes is not None:
         conditioner = ClassLabel(net.num_classes)
-    module: Any = (ImprovedDDPM if arguments["learn_sigma"] else DDPM)(
+    return (ImprovedDDPM if arguments["learn_sigma"] else DDPM)(
         denoiser=net,
         diffusion=GaussianDiffusion(
             schedule=schedule(arguments["noise_schedule"], steps),
@@ -79,7 +92,6 @@ def from_openai(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
         conditioner=conditioner,
         clock=clock(arguments, config),
     )
-    return module.eval()
 
 
 def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet:
@@ -88,7 +100,7 @@ def denoiser(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNe
     An upsampler takes the low-resolution image, enlarged bilinearly, as a condition's ``image``.
     """
     config = _with_classes(state_dict, config)
-    module: Any = network(config)
+    module: Any = outline(lambda: network(config), len(state_dict))
     load_unet(module, state_dict, config, "openai U-Net")
     return module
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.checkpoint.arguments import check_arguments
 from zoo.convert import keys
 from zoo.convert.arguments import need, numbers, refuse, with_defaults
 from zoo.convert.keys import below
@@ -80,7 +81,7 @@ def unet(config: Mapping[str, Any]) -> UNet:
     refuse(arguments, _FIXED, what)
     mult = numbers(arguments["channel_mult"], float)
     levels = {2**level for level in range(len(mult))}
-    return UNet(
+    own: dict[str, Any] = dict(
         in_channels=arguments["in_channels"],
         out_channels=arguments["out_channels"],
         channels=arguments["model_channels"],
@@ -96,21 +97,19 @@ def unet(config: Mapping[str, Any]) -> UNet:
         resblock_updown=bool(arguments["resblock_updown"]),
         gradient_checkpointing=bool(arguments["use_checkpoint"]),
     )
+    check_arguments(UNet, own)
+    return UNet(**own)
 
 
 def _heads(arguments: Mapping[str, Any], what: str) -> dict[str, Any]:
     width = arguments["num_head_channels"]
     if width not in (None, -1):
         return {"head_channels": width}
-    above = arguments["num_heads_upsample"]
-    if above not in (None, -1, arguments["num_heads"]):
-        raise ValueError(
-            f"{what}: num_heads_upsample={above} beside num_heads={arguments['num_heads']} has no "
-            "counterpart here: one number of heads serves both ways"
-        )
     if arguments["num_heads"] in (None, -1):
         raise ValueError(f"{what} needs num_heads or num_head_channels")
-    return {"num_heads": arguments["num_heads"]}
+    heads = {"num_heads": arguments["num_heads"]}
+    above = arguments["num_heads_upsample"]
+    return heads if above in (None, -1, *heads.values()) else heads | {"num_heads_up": above}
 
 
 def _context(arguments: Mapping[str, Any], what: str) -> int | None:

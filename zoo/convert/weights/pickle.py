@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_SNAPSHOT = b"_reconstruct_persistent_obj"
 _UNDER_WAY = object()
 
 
@@ -38,8 +39,9 @@ def read_pickle(path: str | Path) -> object:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise ValueError(f"{path}: {'not a' if path.exists() else 'no such'} file")
     try:
+        _refuse_network_snapshot(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other versions of pickle, which fail below
             names = _archive_names(path) if zipfile.is_zipfile(path) else _legacy_names(path)
@@ -47,6 +49,16 @@ def read_pickle(path: str | Path) -> object:
                 return _plain(torch.load(path, map_location="cpu", weights_only=True), {})
     except Exception as error:  # a broken file can raise anything
         raise ValueError(f"{path}: torn, or not a file that torch wrote: {_line(error)}") from None
+
+
+def _refuse_network_snapshot(path: Path) -> None:
+    """Names what EDM and StyleGAN publish: a pickle that holds the network's source code."""
+    with open(path, "rb") as file:
+        if _SNAPSHOT in file.read(2**20):
+            raise ValueError(
+                "a network snapshot of EDM or StyleGAN (network-snapshot.pkl), which is a program "
+                "that holds its network's source; there is no counterpart of these networks here"
+            )
 
 
 def _archive_names(path: Path) -> list[str]:
@@ -59,9 +71,12 @@ def _archive_names(path: Path) -> list[str]:
             raise ValueError(f"the archive is not one of torch's{hint}")
         if any(Path(file).name == "constants.pkl" for file in files):
             raise ValueError("a TorchScript archive, which is a program: take the state dict")
-        names = get_unsafe_globals_in_checkpoint(path)
-        if names and any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        entries = archive.infolist()  # before torch unpacks them into memory
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("the archive is compressed, which torch's are not")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("the archive claims to hold more than its own size")
+        names = get_unsafe_globals_in_checkpoint(path)
         if names and (damaged := archive.testzip()):  # torch does not look at checksums
             raise ValueError(f"'{damaged}' in the archive is damaged")
     return names

@@ -101,6 +101,8 @@ PIXEL: dict[str, dict[str, Any]] = {
         num_class_embeds=7,
     ),
     "adm": _PIXEL | _ADM,
+    "middle_attention_without_norm": _PIXEL | _ADM | dict(attn_norm_num_groups=None),
+    "middle_attention_of_other_groups": _PIXEL | dict(attn_norm_num_groups=4),
     "ldm": _PIXEL | dict(attention_head_dim=8, dropout=0.1, sample_size=(16, 8)),
     "without_middle_attention": _PIXEL | dict(add_attention=False, act_fn="swish"),
     "old_block_names": _PIXEL

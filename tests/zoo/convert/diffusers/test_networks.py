@@ -12,6 +12,9 @@ import torch
 
 from zoo.convert import network
 from zoo.convert.diffusers.keys import our_weights, their_weights
+from zoo.convert.diffusers.unet_config import unet_config
+from zoo.denoiser import UNet
+from zoo.part import config_of
 from zoo.records import Condition
 
 _spec = importlib.util.spec_from_file_location("pairs", Path(__file__).with_name("pairs.py"))
@@ -172,7 +175,7 @@ def test_vq_autoencoder(name: str, dtype: torch.dtype, tolerance: float) -> None
         assert difference(ours.decode(latents), theirs.decode(latents).sample) <= tolerance
 
 
-@pytest.mark.parametrize("name", ["ddpm", "adm", "improved_ddpm"])
+@pytest.mark.parametrize("name", PIXEL)
 def test_weights_go_back_bit_for_bit(name: str) -> None:
     theirs = draw_weights(diffusers.UNet2DModel(**PIXEL[name]))
     back = their_weights(ours_of(theirs))
@@ -235,7 +238,7 @@ def test_parameter_counts_of_published_configs(name: str) -> None:
         ("UNet2DModel", "mid_block_scale_factor", 2),
         ("UNet2DModel", "act_fn", "gelu"),
         ("UNet2DModel", "down_block_types", ["SkipDownBlock2D"] * 4),
-        ("UNet2DModel", "attn_norm_num_groups", 4),
+        ("UNet2DModel", "attn_norm_num_groups", 0),
         ("UNet2DModel", "resnet_time_scale_shift", "spatial"),
         ("UNet2DModel", "upsample_type", "resnet"),
         ("UNet2DConditionModel", "only_cross_attention", True),
@@ -254,10 +257,32 @@ def test_what_cannot_be_reproduced_is_refused(kind: str, option: str, value: Any
     assert kind in str(caught.value) and f"{option}=" in str(caught.value)
 
 
-def test_a_norm_that_is_not_there_is_refused() -> None:
-    config = {"_class_name": "UNet2DModel", "resnet_time_scale_shift": "scale_shift"}
-    with torch.device("meta"), pytest.raises(ValueError, match="attn_norm_num_groups=None"):
-        network("diffusers", config)
+@pytest.mark.parametrize("name", PIXEL)
+def test_a_config_there_and_back_is_the_same_network(name: str) -> None:
+    theirs: Any = diffusers.UNet2DModel(**PIXEL[name])
+    ours = network("diffusers", {**theirs.config, "_class_name": "UNet2DModel"})
+    again = network("diffusers", unet_config(ours, [16, 16]))
+    for key in ("attention_at", "channel_mult"):
+        assert list(config_of(ours)[key]) == list(config_of(again)[key])
+    shapes = [{k: v.shape for k, v in net.state_dict().items()} for net in (ours, again)]
+    assert shapes[0] == shapes[1]
+    assert ours.scale_shift_norm == again.scale_shift_norm
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mid_norm_groups": 0}, "only beside scale_shift_norm=True"),
+        ({"num_heads_up": 2}, "num_heads_up=2"),
+        ({"context_dim": 8, "mid_norm_groups": 4}, "no mid_norm_groups"),
+    ],
+)
+def test_what_diffusers_does_not_have_is_not_written(options: dict[str, Any], words: str) -> None:
+    sizes: dict[str, Any] = dict(channels=32, channel_mult=(1, 2), norm_groups=8)
+    with torch.device("meta"):
+        ours = UNet(3, 3, **sizes, **options)
+    with pytest.raises(ValueError, match=words):
+        unet_config(ours, [16, 16])
 
 
 def test_unknown_options_and_classes_are_refused() -> None:
@@ -276,6 +301,4 @@ def test_every_option_of_diffusers_is_known_with_its_default(kind: str) -> None:
     with torch.device("meta"):
         ours = network("diffusers", {"_class_name": kind, **defaults})
         implied = network("diffusers", {"_class_name": kind})
-    from zoo.part import config_of
-
     assert config_of(ours) == config_of(implied)

@@ -400,19 +400,19 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
 
 def test_old_stable_diffusion_folders(tmp_path: Path) -> None:
     """What diffusers' pipeline corrects in configs and files of before 2023."""
-    from zoo.convert.diffusers.read import _image_size, _scheduler_config
+    from zoo.convert.diffusers.folder import scheduler_config_of
     from zoo.convert.diffusers.text import _ours
+    from zoo.convert.diffusers.unet import diffused_sides
 
     (tmp_path / "scheduler").mkdir()
     config = {"_class_name": "DDIMScheduler", "steps_offset": 0, "clip_sample": True}
     (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
-    read = _scheduler_config(tmp_path, "StableDiffusionPipeline")
+    read = scheduler_config_of(tmp_path, "StableDiffusionPipeline")
     assert (read["steps_offset"], read["clip_sample"]) == (1, False)
-    stage = KLAutoencoder(3, 4, 8, (1, 1, 1, 1), 1, norm_groups=8)
     old = {"sample_size": 32, "_diffusers_version": "0.6.0"}
-    assert _image_size(old, stage, None, "StableDiffusionPipeline") == [512, 512]
+    assert diffused_sides(old, None, "StableDiffusionPipeline") == [64, 64]
     new = old | {"_diffusers_version": "0.32.0"}
-    assert _image_size(new, stage, None, "StableDiffusionPipeline") == [256, 256]
+    assert diffused_sides(new, None, "StableDiffusionPipeline") == [32, 32]
     weights = {"text_model.embeddings.position_ids": torch.arange(3), "final_layer_norm.bias": 0}
     assert _ours(weights) == {"text_model.final_layer_norm.bias": 0}
 

@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import zoo
-from zoo.convert import from_openai, network
+from zoo.convert import from_openai, keys, network
 from zoo.convert.openai import read as openai
 from zoo.convert.openai.classifier import classifier
+from zoo.convert.openai.unet import layers
 from zoo.diffusion.objective import Hybrid, Simple, Vlb
 from zoo.diffusion.parameterization import X0, Epsilon
 from zoo.diffusion.variance import FixedVariance
+from zoo.layers import AttentionBlock
 from zoo.models.noisy_classifier import NoisyClassifier
 from zoo.records import Condition
 from zoo.sampler import DDIM
@@ -70,6 +72,50 @@ def test_the_rows_of_an_attention_come_in_the_order_that_the_config_says() -> No
         }
     )
     assert golden.difference(output(case, torch.float64), case.output) > 1e-2
+
+
+def legacy_attention(block: Any, qkv: Tensor, out: Any, heads: int, x: Tensor) -> Tensor:
+    """improved-diffusion's AttentionBlock: rows of ``qkv`` are heads first, then q, k and v."""
+    size, channels = x.shape[:2]
+    tokens = block.norm(x).reshape(size, channels, -1)
+    rows = torch.einsum("oc,bct->bot", qkv.weight, tokens) + qkv.bias[:, None]
+    q, k, v = rows.reshape(size * heads, 3 * channels // heads, -1).chunk(3, dim=1)
+    scale = (channels // heads) ** -0.25
+    weight = torch.einsum("bct,bcs->bts", q * scale, k * scale).softmax(dim=-1)
+    read = torch.einsum("bts,bcs->bct", weight, v).reshape(size, channels, -1)
+    return x + (torch.einsum("oc,bct->bot", out.weight, read) + out.bias[:, None]).view_as(x)
+
+
+@pytest.mark.parametrize(("heads", "heads_upsample"), [(1, 4), (4, 2), (2, 2), (4, -1)])
+def test_other_heads_on_the_way_up(heads: int, heads_upsample: int) -> None:
+    arguments = dict(
+        image_size=16, in_channels=3, model_channels=32, out_channels=3, num_res_blocks=1,
+        attention_resolutions=(1, 2), channel_mult=(1, 2), num_heads=heads,
+        num_heads_upsample=heads_upsample,
+    )  # fmt: skip
+    theirs: Any = network("openai", arguments)  # only its order of rows is theirs
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for ours, (name,) in keys.table(theirs, layers(theirs)).items():
+        value = theirs.state_dict()[ours]
+        state[name] = value + 0.2 * torch.randn(value.shape, generator=generator)
+    converted = openai.denoiser(state, arguments)
+    keys.load_state(
+        theirs, keys.translate(theirs, state, keys.table(theirs, layers(theirs)), ""), ""
+    )
+    up = heads if heads_upsample == -1 else heads_upsample
+    for way, count in (("down", heads), ("mid", heads), ("up", up)):
+        for block in getattr(theirs, way).modules():
+            if isinstance(block, AttentionBlock):
+                inner = block.attention
+                block.forward = lambda x, *_, b=block, a=inner, n=count: legacy_attention(  # type: ignore[method-assign,misc]
+                    b, a.qkv, a.out, n, x
+                )
+    x, t = torch.randn(2, 3, 16, 16, generator=generator), torch.tensor([3.0, 700.0])
+    with torch.no_grad():
+        expected, output = theirs(x, t), converted(x, t)
+    assert golden.difference(output, expected) < 1e-5
+    assert (converted.num_heads_up is None) == (up == heads)
 
 
 PUBLISHED = {  # parameters that the papers' configs have
@@ -186,7 +232,11 @@ def test_respacing_is_the_references() -> None:
         ("guided_adm", dict(noise_schedule="sigmoid"), "possible are linear, cosine"),
         ("guided_adm", dict(channel_mult=""), "no widths for image_size=16"),
         ("guided_adm", dict(class_cond=False), "surplus 'label_emb.weight'"),
-        ("guided_legacy_order_heads", dict(num_heads_upsample=2), "num_heads_upsample=2"),
+        (
+            "guided_legacy_order_heads",
+            dict(num_heads_upsample=3),
+            "3 attention heads do not divide",
+        ),
     ],
 )
 def test_what_does_not_go_is_said_in_one_line(name: str, changes: dict, words: str) -> None:
