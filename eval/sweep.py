@@ -9,6 +9,15 @@ from zoo import entry
 from zoo.command.arguments import is_prose
 from zoo.command.overrides import key_of, quoted, split_list
 
+_FIXED = (
+    "run_dir",
+    "name",
+    "cache",
+    "device",
+    "devices",
+    "batch_size",
+)  # no numbers depend on them
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb: comma lists among the overrides are its axes, which hydra does not see."""
@@ -29,15 +38,17 @@ def axes_of(arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     (['fid_counts=[8,9]'], [['sampler.num_steps=5', 'sampler.num_steps=10']])
     >>> axes_of(["condition=a cat, asleep"])
     (['condition=a cat, asleep'], [])
+    >>> axes_of(["seed=1,1,2"])
+    ([], [['seed=1', 'seed=2']])
     """
     fixed, axes = [], []
     for argument in arguments:
         key, sign, value = argument.partition("=")
         parts = split_list(value) if sign and not argument.startswith("-") else []
-        if len(parts) < 2 or is_prose(key, value):
+        if len(parts) < 2 or is_prose(key, value) or key in _FIXED:
             fixed.append(argument)
         else:
-            axes.append([f"{key}={part}" for part in parts])
+            axes.append([f"{key}={part}" for part in dict.fromkeys(parts)])
     return fixed, axes
 
 

@@ -158,7 +158,7 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         name = run_name(path)
     protocols.check(protocol, shared.data)
     if path is not None and not isinstance(subject, DiffusionModule):
-        _check_unused(cfg, f"a {type(subject).__name__}")
+        _check_unused(cfg, f"images of {type(subject).__name__}")
     if path is not None and isinstance(subject, DiffusionModule):
         parts = chosen_parts(cfg, subject)
         if cfg.devices != 1:

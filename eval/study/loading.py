@@ -106,6 +106,20 @@ def check_subject(cfg: DictConfig) -> None:
         path = one_file(cfg.checkpoint)
         if cfg.reference in SPLITS:
             check_shape(path, cfg.data)
+        return
+    for key, unset in {"devices": 1, "reconstruct": "mean"}.items():
+        _check_unset(cfg, key, unset)
+    for key in ("num_images", "labels", "dtype"):
+        _check_unset(cfg, key, cfg.protocol[key])
+
+
+def _check_unset(cfg: DictConfig, key: str, unset: Any) -> None:
+    """Refuses a setting of generated images beside stored ones."""
+    if cfg[key] != unset:
+        raise ValueError(
+            f"{key}={cfg[key]}: the images of images={cfg.images} are measured as they are, all of "
+            "them, so it would do nothing"
+        )
 
 
 def one_file(name: object) -> Path:

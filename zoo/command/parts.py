@@ -10,6 +10,7 @@ import torch
 from zoo.checkpoint.build import build
 from zoo.checkpoint.file import load
 from zoo.checkpoint.published import checkpoint_file
+from zoo.command.check import written
 from zoo.generation import Model
 from zoo.guidance import Guidance, num_classes
 from zoo.part import Part, config_of
@@ -79,7 +80,8 @@ def repeated(
         what: the option's name, for messages.
 
     Raises:
-        ValueError: there are more values than images, or the model does not know a label.
+        ValueError: there are more values than images, labels among captions, or the model does not
+            know a label.
     """
     if condition is None:
         return None
@@ -87,6 +89,8 @@ def repeated(
     if len(values) > num_images:
         raise ValueError(f"{what} has {len(values)} values for {num_images} images")
     labels = [value for value in values if isinstance(value, int)]
+    if 0 < len(labels) < len(values) and isinstance(condition, list | tuple):
+        raise ValueError(f"{what}={written(list(values))}: labels or captions, not both")
     if len(labels) < len(values):
         return [str(values[index % len(values)]) for index in range(num_images)]
     classes = getattr(module.conditioner, "num_classes", None) or num_classes(guidance)

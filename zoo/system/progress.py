@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LINE_EVERY = 30.0  # seconds between lines where there is no terminal to draw a bar on
+# Between lines where there is no terminal to draw a bar on: soon at first, then seldom, in seconds.
+_FIRST_LINE, _LINE_EVERY = 1.5, 30.0
 
 
 def track(
@@ -43,7 +44,7 @@ def track(
 
 
 class Meter:
-    """A bar on a terminal; elsewhere a line every half minute; nothing under pytest.
+    """A bar on a terminal; elsewhere lines, soon at first, then seldom; nothing under pytest.
 
     rich draws the bar. The text is made here: it also serves the lines, which rich has none of.
 
@@ -60,7 +61,7 @@ class Meter:
         self.total, self.description, self.unit, self.done = total, description, unit, done
         self.note = ""
         self._first, self._started = done, time.monotonic()
-        self._next_line = self._started + _LINE_EVERY
+        self._next_line = self._started + _FIRST_LINE
         self._task: TaskID | None = None
 
     def __enter__(self) -> Meter:
@@ -94,7 +95,8 @@ class Meter:
         if self._task is not None:
             self._refresh(self._task)
         elif time.monotonic() >= self._next_line and not _quiet():
-            self._next_line = time.monotonic() + _LINE_EVERY
+            now = time.monotonic()
+            self._next_line = now + min(_LINE_EVERY, max(_FIRST_LINE, (now - self._started) / 2))
             print(f"{self.description}: {self.text()}", file=sys.stderr, flush=True)
 
     @property

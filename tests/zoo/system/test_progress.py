@@ -1,4 +1,5 @@
 import io
+import itertools
 import sys
 
 import pytest
@@ -59,17 +60,20 @@ def test_quiet_under_pytest(capsys, time):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_line_every_half_minute_where_there_is_no_terminal(monkeypatch, time):
+def test_lines_come_soon_and_then_seldom_where_there_is_no_terminal(monkeypatch, time):
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     lines = io.StringIO()
     monkeypatch.setattr(sys, "stderr", lines)
-    for _ in track(range(10), description="work", unit="steps"):
-        time[0] += 10
-    assert lines.getvalue().splitlines() == [
-        "work: 3/10, 10.0 s/steps, 1:10 left",
-        "work: 6/10, 10.0 s/steps, 0:40 left",
-        "work: 9/10, 10.0 s/steps, 0:10 left",
-    ]
+    seconds = []
+    for _ in track(range(400), description="work", unit="steps"):
+        time[0] += 0.5
+        if len(lines.getvalue().splitlines()) > len(seconds):
+            seconds.append(time[0])
+    assert lines.getvalue().splitlines()[0] == "work: 3/400, 2.0 steps/s, 3:18 left"
+    gaps = [after - before for before, after in itertools.pairwise([0.0, *seconds])]
+    assert gaps[:3] == [2.0, 1.5, 1.5]
+    assert gaps[1:] == sorted(gaps[1:])
+    assert max(gaps) == 30.0
 
 
 def test_a_bar_within_a_bar(monkeypatch):
