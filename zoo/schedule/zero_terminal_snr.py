@@ -23,7 +23,7 @@ class ZeroTerminalSNR(NoiseSchedule):
     """
 
     def __init__(self, schedule: NoiseSchedule) -> None:
-        level = schedule(torch.arange(1, int(schedule.end) + 1, dtype=torch.float64))
+        level = schedule(torch.arange(1, int(schedule.end) + 1, dtype=torch.float64, device="cpu"))
         alpha = level.alpha.numpy()
         if not alpha[0] > alpha[-1]:
             raise ValueError(

@@ -174,11 +174,11 @@ def test_a_table_shows_the_error_and_the_reason_for_a_missing_cell(make_result) 
     value = Value(3.125, "Bits.", False, num_images=20, standard_error=0.021, title="bits/dim")
     pixel.values["bits_per_dim"] = value
     latent.absent["bits_per_dim"] = "latents"
-    assert notes(value) == ["± 0.0210"]
+    assert notes(value) == ["standard error 0.0210"]
     table = compare([pixel, latent])
     keys = [column.key for column in columns_of([pixel, latent])]
     first, second = (dict(zip(keys, cells, strict=True)) for _, cells in table.rows)
-    assert first["bits_per_dim"].note == "± 0.0210"
+    assert first["bits_per_dim"].note == "standard error 0.0210"
     assert first["bits_per_dim_standard_error"].value == 0.021
     assert (second["bits_per_dim"].text, second["bits_per_dim"].note) == ("–", "latents")
     assert Result.from_json(latent.to_json()) == latent
