@@ -53,6 +53,14 @@ def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
     )
 
 
+def found(name: str | Path) -> Path:
+    """A path as it is, or below ``ZOO_DATA`` where only that exists."""
+    path, root = Path(name).expanduser(), data_root()
+    if root is not None and not path.is_absolute() and not path.exists():
+        return root / path if (root / path).exists() else path
+    return path
+
+
 def _folder(name: str) -> Path:
     in_wheel, in_checkout = _PACKAGE / name, _PACKAGE.parent / name
     return in_wheel if in_wheel.is_dir() else in_checkout

@@ -75,7 +75,9 @@ class SmallClip:
 def _loaded(path: str | Path, kind: type, model: str) -> Any:
     if not Path(path).is_file():
         raise ValueError(
-            f"{path}: no such file; `zoo train model={model} data=...` makes it for a data set"
+            f"{path}: no such file; `zoo train model={model} data=...` makes it for a data set, "
+            f"and extractor.{model.removesuffix('_extractor')}.path=FILE names it; extractor=[...] "
+            "chooses others"
         )
     network = checkpoint.load(path)
     if not isinstance(network, kind):

@@ -16,6 +16,7 @@ import torch
 
 from eval.moments.npz import mapped_array, npz_names
 from eval.source.decoders import AsStored, of_array
+from zoo import paths
 from zoo.data.decode import OnDemand
 from zoo.data.image_set import ImageSet
 from zoo.data.rows import Rows
@@ -47,7 +48,7 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
     Raises:
         ValueError: there are no images, a file is broken, or of another shape; it is named.
     """
-    path = Path(path).expanduser()
+    path = paths.found(path)
     kind = "folder" if path.is_dir() else path.suffix.lower() if path.is_file() else "absent"
     channels = None if shape is None else shape[0]
     if kind == ".npz":

@@ -420,3 +420,22 @@ def test_channels_last_and_compile_change_nothing_that_is_saved(config, tmp_path
     ):
         assert name == other_name
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("recipe.optimizer.lr=0.5", "recipe.optimizer.lr was 0.0002, now 0.5"),
+        ("schedule=cosine", "model.diffusion.schedule"),
+        ("parameterization=velocity", "model.diffusion.parameterization"),
+        ("model.denoiser.channels=64", "model.denoiser.channels was 32, now 64"),
+        ("trainer.gradient_clip_val=null", "trainer.gradient_clip_val was 1.0, now None"),
+    ],
+)
+def test_a_run_is_not_resumed_under_other_settings(config, tmp_path, change, said):
+    run_dir = tmp_path / "run"
+    train(config(run_dir, "trainer.max_steps=1", "callbacks.sample_grid=null"))
+    before = (run_dir / "config.yaml").read_bytes(), (run_dir / "last.ckpt").read_bytes()
+    with pytest.raises(ValueError, match=f"cannot be resumed: {said}"):
+        train(config(run_dir, "trainer.max_steps=2", "ckpt_path=last", change))
+    assert ((run_dir / "config.yaml").read_bytes(), (run_dir / "last.ckpt").read_bytes()) == before

@@ -193,7 +193,10 @@ def register_resolvers() -> None:
 def _label_rows(num_classes: int | None, dropout: float) -> int:
     """Rows of a label table: one for each class, and the null label's where labels are dropped."""
     if num_classes is None:
-        raise ValueError("the data has no classes (num_classes is null): conditioner=unconditional")
+        raise ValueError(
+            "data.num_classes is null: for labels set data.num_classes=N data.condition=label, "
+            "or train without them with conditioner=unconditional"
+        )
     return num_classes + (dropout > 0)
 
 

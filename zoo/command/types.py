@@ -41,9 +41,14 @@ def _exists(path: str) -> None:
         raise ValueError(f"{path}: no such file or folder")
 
 
+def _images_exist(path: str) -> None:
+    if not paths.found(path).exists():
+        raise ValueError(f"{path}: no such file or folder, nor below ZOO_DATA")
+
+
 def _split_or_exists(name: str) -> None:
-    if name not in ("train", "test") and not Path(name).exists():
-        raise ValueError("neither train nor test, nor a file or folder")
+    if name not in ("train", "test") and not paths.found(name).exists():
+        raise ValueError("neither train nor test, nor a file or folder here or below ZOO_DATA")
 
 
 def _data_exists(name: str) -> None:
@@ -94,6 +99,7 @@ Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
+Images = Annotated[Text, _here(_images_exist)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
 Checkpoints = Annotated[Text, _here(_checkpoints_exist)]
@@ -128,7 +134,7 @@ KEYS: dict[str, Any] = {
     "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
-    "images": Existing | None,
+    "images": Images | None,
     "reference": Split,
     "held_out": Split | None,
     "ckpt_path": Text | None,

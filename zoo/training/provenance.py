@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from zoo import checkpoint
 from zoo.callbacks import EMA, Loss, Throughput
+from zoo.checkpoint.published import checkpoint_file
 from zoo.system.device import accelerator, device_name
 from zoo.trainable import Trainable
 from zoo.training.parts import wants_autoencoder
@@ -53,10 +54,8 @@ def training_provenance(
 
 
 def _autoencoder(cfg: DictConfig) -> dict[str, Any]:
-    return {
-        "sha256": checkpoint.sha256(cfg.autoencoder),
-        "provenance": checkpoint.provenance(cfg.autoencoder),
-    }
+    file = checkpoint_file(cfg.autoencoder)
+    return {"sha256": checkpoint.sha256(file), "provenance": checkpoint.provenance(file)}
 
 
 def _devices(trainer: Trainer, device: str) -> str:

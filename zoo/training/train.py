@@ -28,6 +28,8 @@ def train(cfg: DictConfig) -> Path:
     setup.quiet()
     run_dir = Path(cfg.run_dir)
     ckpt_path = setup.checkpoint_to_resume(cfg.ckpt_path, run_dir)
+    if ckpt_path is not None:
+        setup.check_resumed(cfg, run_dir, ckpt_path)
     seed_everything(cfg.seed, verbose=False)
     data = parts.data_module(cfg)
     module = parts.module(cfg, data)

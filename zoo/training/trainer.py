@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
 from hydra.utils import instantiate
@@ -48,6 +49,58 @@ def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
     if not is_zipfile(path):
         raise ValueError(f"ckpt_path={ckpt_path}: {path} is no training state, or it is torn")
     return path
+
+
+def check_resumed(cfg: DictConfig, run_dir: Path, state: Path) -> None:
+    """Refuses to resume a run of ``run_dir`` under settings that shape its result, changed.
+
+    Its config.yaml has what it was started with; steps, trackers, callbacks, devices and paths may
+    change.
+
+    Raises:
+        ValueError: naming the first setting that differs.
+    """
+    file = run_dir / "config.yaml"
+    if state.parent != run_dir or not file.is_file():
+        return
+    before, now = (
+        OmegaConf.to_container(OmegaConf.load(file)),
+        OmegaConf.to_container(cfg, resolve=True),
+    )
+    for key in _SHAPING:
+        if difference := _difference(key, _at(before, key), _at(now, key)):
+            raise ValueError(
+                f"{state} cannot be resumed: {difference}; repeat the settings that are in {file}, "
+                "or start another run_dir"
+            )
+
+
+_SHAPING = (
+    *("model", "recipe", "seed", "data._target_", "data.name", "data.batch_size"),
+    *("data.condition", "data.flip", "trainer.accumulate_grad_batches"),
+    *("trainer.gradient_clip_val", "trainer.precision"),
+)
+_FREE = {"sampler", "guidance"}  # of the model: how it is drawn from later
+_ABSENT = object()
+
+
+def _at(config: Any, key: str) -> Any:
+    """The value at a dotted key of plain values."""
+    for part in key.split("."):
+        config = config.get(part, _ABSENT) if isinstance(config, dict) else _ABSENT
+    return config
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    """The first difference of two plain values in words; empty where there is none."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in (n for n in now if n not in _FREE):
+            if text := _difference(f"{key}.{name}", before.get(name, _ABSENT), now[name]):
+                return text
+        return ""
+    if before is _ABSENT or now is _ABSENT or before == now:  # other versions have other keys
+        return ""
+    return f"{key} was {before}, now {now}"
 
 
 def set_aside(run_dir: Path) -> None:

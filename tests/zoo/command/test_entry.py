@@ -239,7 +239,7 @@ def test_a_label_table_has_a_row_for_the_null_label(
     compose.register_resolvers()
     cfg = OmegaConf.create({"n": classes, "p": dropout, "rows": "${label_rows:${n},${p}}"})
     if rows is None:
-        with pytest.raises(InterpolationResolutionError, match="no classes"):
+        with pytest.raises(InterpolationResolutionError, match="num_classes is null"):
             _ = cfg.rows
     else:
         assert cfg.rows == rows
