@@ -84,8 +84,8 @@ def read(text: str, key: str) -> list[SavedModel]:
             f"{key}={text}: none of {', '.join(shown(matches))} is a finished run, a folder with "
             f"{MODEL_FILE}"
         )
-    if left_out:
-        print(f"{key}={text}: left out {', '.join(shown(left_out))}: no finished run")
+    if folders := [match for match in left_out if Path(match).is_dir()]:
+        print(f"{key}={text}: left out {', '.join(shown(folders))}: no finished run")
     paths = {path.resolve(): path for path in files.values() if path is not None}
     return [_read(path) for path in paths.values()]
 
