@@ -184,7 +184,7 @@ def _written(line: Line, config: Mapping[str, Any], stdout: str, folder: Path) -
     if line.verb == "sample":
         said = stdout.strip().rpartition(" images: ")[2]
         out = folder / (config["out"] or said or "nothing")
-        if str(out).startswith("/dev/") or line.streams:
+        if str(config["out"]).startswith(("/dev/", "~")) or line.streams:
             return ""
         if not out.exists():
             return f"wrote no {out.name}"
