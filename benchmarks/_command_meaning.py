@@ -46,7 +46,7 @@ def reason(
         return "" if stdout.strip() or line.streams else "shows nothing"
     if not configs:
         return "its task was not run"
-    if not {"-m", "--multirun"} & set(line.arguments):
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(line.arguments):
         if wrong := _values(line, configs[-1]):
             return wrong
         return _written(line, configs[-1], stdout, folder)
