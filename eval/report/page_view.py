@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eval.report import charts
-from eval.report import curves as training_curves
+from eval.report.drawing import charts
+from eval.report.drawing import curves as training_curves
 from eval.report.picture import fitted, size
 from eval.result.record import Result, Value
 from eval.table.column import Cell, Column

@@ -10,8 +10,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from eval.report.drawing.sweep_picture import Point, picture
 from eval.report.legend import HALF, OF_WEIGHTS, of_notes
-from eval.report.sweep_picture import Point, picture
 from eval.report.text import head
 from eval.result.record import Result
 from eval.study import loading

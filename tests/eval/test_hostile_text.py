@@ -18,8 +18,9 @@ from eval.papers import report as papers
 from eval.papers.judge import NOT_RUN, REPRODUCED, Outcome
 from eval.papers.table import PaperRow, PaperTable
 from eval.report import wandb_run
-from eval.report.charts import axis_of, bars, forest, lines_of
-from eval.report.curves import curves
+from eval.report.drawing.charts import axis_of, bars, forest, lines_of
+from eval.report.drawing.curves import curves
+from eval.report.drawing.sweep_picture import Point, picture
 from eval.report.latex import to_latex
 from eval.report.page import page
 from eval.report.picture import png, side_by_side

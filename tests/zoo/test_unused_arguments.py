@@ -21,6 +21,7 @@ from zoo.models.noisy_classifier import NoisyClassifier
 from zoo.records import Condition
 from zoo.sampler import DDIM, Ancestral
 from zoo.schedule import Linear
+from zoo.system.picture import save_png
 from zoo.training import parts
 
 LABELS = torch.tensor([0, 1])
@@ -149,10 +150,8 @@ def test_labels_that_are_not_read_are_said_in_a_line(capsys: pytest.CaptureFixtu
 def test_stored_images_and_autoencoders_have_no_sampler(tmp_path: Path, override: str) -> None:
     group = override.partition("=")[0].partition(".")[0]
     common = ["data=digits", "cache=false", "metric=[fid]", "extractor=[small]", override]
-    image = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
-    from zoo.command.sample import write_images
-
-    write_images(image.expand(3, -1, -1, -1), tmp_path / "images")
-    for subject in (f"images={tmp_path}/images/images", "checkpoint=digits/autoencoder"):
+    for index in range(3):
+        save_png(torch.zeros(1, 16, 16, dtype=torch.uint8), tmp_path / f"{index}.png")
+    for subject in (f"images={tmp_path}", "checkpoint=digits/autoencoder"):
         with pytest.raises(ValueError, match=f"{group}.*are not generated, so it would do nothing"):
             evaluation(entry.compose("evaluate", [subject, *common]))

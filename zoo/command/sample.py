@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from zoo.checkpoint.file import load
+from zoo.checkpoint.name import MODEL_FILE, folder_name, run_name
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.parts import exchanged, repeated
 from zoo.generation import Model, random_condition, sampling
@@ -126,9 +126,9 @@ def checkpoint_name(name: str, file: Path) -> str:
     >>> checkpoint_name("runs/a-seed0/model.safetensors", Path("runs/a-seed0/model.safetensors"))
     'a-seed0'
     """
-    if not Path(name).is_file():  # one that ships
-        return re.sub(r"[^\w.-]+", "-", name.removesuffix(".safetensors"))
-    return file.absolute().parent.name if file.stem == "model" else file.stem
+    if file.name == MODEL_FILE or Path(name).exists():
+        return folder_name(run_name(file))
+    return folder_name(name.removesuffix(".safetensors"))  # one that ships
 
 
 def _conditions(plain: dict[str, Any], module: Model, guidance: Guidance) -> _Conditions:

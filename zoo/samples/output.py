@@ -111,7 +111,7 @@ def output_at(out: str, columns: int | None = None) -> Output:
         )
     output = Output(path, is_folder, columns)
     if not output.is_free:
-        taken = path if path.exists() else output.sidecar
+        taken = "it" if path.exists() else output.sidecar
         raise ValueError(
             f"out={out}: {taken} is there already, and nothing is overwritten: give another name, "
             "or leave out= away, which takes the next free one"

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from eval.report.charts import axis_of, bars, forest, lines_of
-from eval.report.curves import curves, ends, key
+from eval.report.drawing.charts import axis_of, bars, forest, lines_of
+from eval.report.drawing.curves import curves, ends, key
 from eval.result.record import Value
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
-from eval.report.sweep_picture import Point, _draw, _panels, picture
+from eval.report.drawing.sweep_picture import Point, _draw, _panels, picture
 from eval.result.record import Value
 
 

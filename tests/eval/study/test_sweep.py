@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eval.measure import evaluation
-from eval.report.sweep_picture import Point, front, picture
+from eval.report.drawing.sweep_picture import Point, front, picture
 from eval.result.record import Result
 from eval.study.sweep import to_csv, to_markdown
 from eval.sweep import axes_of, main

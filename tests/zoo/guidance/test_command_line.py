@@ -69,11 +69,9 @@ def files(tmp_path):
 
 
 def drawn(files, tmp_path, *overrides, of="model"):
+    out = tmp_path / f"{len(list(tmp_path.iterdir()))}.npz"
     path = sample(
-        compose(
-            "sample",
-            [f"checkpoint={files[of]}", "num_images=3", f"out={tmp_path}/x.npz", *overrides],
-        )
+        compose("sample", [f"checkpoint={files[of]}", "num_images=3", f"out={out}", *overrides])
     )
     return torch.from_numpy(np.load(path)["arr_0"]).permute(0, 3, 1, 2)
 

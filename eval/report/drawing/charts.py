@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from eval.report.svg import canvas, inline, labels_inside, paint, series, styled
+from eval.report.drawing.svg import canvas, inline, labels_inside, paint, series, styled
 from eval.result.record import Value
 from eval.table.formatting import NONE, short
 from zoo.system.text import one_line

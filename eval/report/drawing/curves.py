@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from eval.report.charts import NARROW
-from eval.report.svg import canvas, inline, labels_inside, paint, series, styled
+from eval.report.drawing.charts import NARROW
+from eval.report.drawing.svg import canvas, inline, labels_inside, paint, series, styled
 
 Curve = list[tuple[float, float]]
 """Pairs of step and loss."""
