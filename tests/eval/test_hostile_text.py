@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from eval.study.sweep_picture import Point, picture
 from markdown_it import MarkdownIt
 
 from eval.papers import report as papers
