@@ -46,7 +46,7 @@ def reason(
         return "" if stdout.strip() or line.streams else "shows nothing"
     if not configs:
         return "its task was not run"
-    if not {"-m", "--multirun"} & set(line.arguments):
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(line.arguments):
         if wrong := _values(line, configs[-1]):
             return wrong
         return _written(line, configs[-1], stdout, folder)
@@ -184,7 +184,7 @@ def _written(line: Line, config: Mapping[str, Any], stdout: str, folder: Path) -
     if line.verb == "sample":
         said = stdout.strip().rpartition(" images: ")[2]
         out = folder / (config["out"] or said or "nothing")
-        if str(out).startswith("/dev/") or line.streams:
+        if str(config["out"]).startswith(("/dev/", "~")) or line.streams:
             return ""
         if not out.exists():
             return f"wrote no {out.name}"

@@ -221,3 +221,23 @@ def test_shipped_checkpoints_are_listed_and_broken_ones_named(
     listed = listing.entries("checkpoints")
     assert list(listed) == ["digits/torn"]
     assert "torn" in listed["digits/torn"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "said"),
+    [
+        ("{zoo} list | head -1", 0, ""),
+        ("{zoo} list > /dev/full", 2, "zoo list: [Errno 28] No space left on device\n"),
+        ("{zoo} list samplers >&-", 0, ""),
+        ("{zoo} list nothing 2>&-", 2, ""),
+        ("PYTHONIOENCODING=ascii {zoo} list papers > /dev/null", 0, ""),
+        ("ZOO_DATA='~nobody-here/x' {zoo} doctor > /dev/null", 2, "zoo doctor: a path begins"),
+        ("{zoo} list '\x1b[31m' 2>&1 | head -c 24", 0, ""),
+    ],
+)
+def test_streams_of_every_kind_get_one_line_or_none(shell: str, code: int, said: str) -> None:
+    command = shell.format(zoo=f"{sys.executable} -m zoo.cli")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") <= 1

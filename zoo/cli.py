@@ -47,13 +47,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _run(arguments)
         sys.stdout.flush()
-    except OSError as error:  # of stdout: what a verb's task meets, the verb explains
+    except BrokenPipeError:  # whoever read has read enough
         _close_stdout()
-        if isinstance(error, BrokenPipeError):  # whoever read has read enough
-            raise SystemExit(141) from None
-        from zoo.system.errors import leave
+        raise SystemExit(141) from None
+    except Exception as error:  # of verbs without a config, and of stdout itself
+        from zoo.system.errors import explain, leave
 
-        leave("zoo", str(error))
+        line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, list)
+        if line is None:
+            raise
+        if isinstance(error, OSError):
+            _close_stdout()
+        leave(" ".join(["zoo", *arguments[:1]]), line)
 
 
 def _run(arguments: list[str]) -> None:

@@ -217,7 +217,7 @@ class Experiment:
         command = command_line("compare", self.overrides)
         title = comparison_title(data.name, table, [len(members) for members in by_row.values()])
         written = write_report(self.run_dir, table, results, samples, title, command, pairs)
-        if "wandb" in (self.cfg.logger or {}):
+        if "wandb" in (self.cfg.get("logger") or {}):
             folder = str(self.run_dir)
             logger = instantiate(self.cfg.logger.wandb, folder=folder, _convert_="all")
             log_to_wandb(logger, loading.plain_values(self.cfg), table, results, samples, pairs)

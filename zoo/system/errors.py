@@ -70,6 +70,8 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
         return _one_line(str(error)) or kind
     if isinstance(error, OverflowError):
         return f"a number is too large: {_one_line(str(error))}"
+    if isinstance(error, RuntimeError) and "determine home directory" in str(error):
+        return "a path begins with ~ and the name of nobody here"
     if _is_out_of_memory(error):
         reason = _one_line(str(error)).partition(". ")[0]
         return f"not enough memory: {reason}" if reason else "not enough memory"

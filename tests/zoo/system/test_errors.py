@@ -99,6 +99,7 @@ def removed_key() -> None:
         (too_large, "not enough memory"),
         (lambda: bytearray(2**62), "^not enough memory$"),
         (lambda: list(range(10**30)), "^a number is too large: "),
+        (lambda: Path("~nobody-here/x").expanduser(), "the name of nobody here"),
         (removed_key, "^device is missing: `~` removed it"),
         (lambda: Path("/proc/nowhere/x").write_text(""), "No such file"),
         (lambda: json.loads("{"), "Expecting property name"),
