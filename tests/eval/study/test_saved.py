@@ -95,7 +95,7 @@ def test_a_multirun_is_a_table_of_methods(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(["compare", "models=runs/m/*", "run_dir=table", *MEASURED])
-    assert "left out runs/m/0.1, runs/m/4, runs/m/multirun.yaml" in capsys.readouterr().out
+    assert "left out runs/m/0.1, runs/m/4: no finished run" in capsys.readouterr().out
     table = _table("table/results.csv")
     assert [row["model"] for row in table] == ["ddpm schedule=linear", "ddpm schedule=cosine"]
     for row, runs in zip(table, ((0, 1), (2, 3)), strict=True):
@@ -288,7 +288,7 @@ def test_stored_images_are_not_their_own_reference(
 ) -> None:
     for name, part in (("A", range(20)), ("B", range(20, 40)), ("one", range(1))):
         write_images(name, part)
-    asked = ["evaluate", *MEASURED]
+    asked = ["evaluate", *MEASURED[1:]]
     assert "are the very images" in _line(capsys, *asked, "images=A", "reference=A")
     same = _line(capsys, *asked, "images=A", "reference=B", "held_out=B")
     assert "reference and held-out images are the same" in same
@@ -311,3 +311,21 @@ def write_images(project: Path) -> Callable[[str, range], None]:
 
 def _slow(*arguments: object, **named: object) -> None:
     raise AssertionError("something slow began before the mistake was seen")
+
+
+def test_models_with_and_without_a_condition_are_refused_before_they_are_measured(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, model = project / "runs" / "unlabelled", project / "runs" / "m" / "0"
+    if not folder.exists():
+        shutil.copytree(model, folder)
+        plain = instantiate(
+            compose("train", [*TINY, "model=ddpm", "conditioner=unconditional"]).model,
+            _convert_="all",
+        )
+        facts = checkpoint.provenance(model / "model.safetensors")
+        checkpoint.save(plain, folder / "model.safetensors", facts)
+    monkeypatch.setattr(comparison, "evaluate", _slow)
+    line = _line(capsys, "compare", "models=runs/m/0,runs/unlabelled", *MEASURED)
+    assert "protocol.labels is 'unconditional' for" in line
+    assert "but 'conditional' for" in line
