@@ -45,8 +45,8 @@ def clip_weights(
         target = paths.cache() / f"{model}-{pretrained}.safetensors"
         raise ValueError(
             f"the weights '{name}' are missing ({path or 'no path was given'}): put "
-            f"{_published(model, pretrained)} (sha256 {UNKNOWN}) at {target}, or name their path; "
-            "download=true lets open_clip fetch them"
+            f"{_published(model, pretrained)} (sha256 {UNKNOWN}) at {target}, or name it by "
+            "extractor.NAME.path=FILE; extractor.NAME.download=true lets open_clip fetch it"
         )
     return own(file, sha256)
 

@@ -52,8 +52,8 @@ def find(
     if place is None:
         raise ValueError(
             f"the weights '{name}' are missing: put {_described(weights)} at "
-            f"{paths.cache() / weights.file}, or name their path; download=true fetches them from "
-            f"{weights.address}"
+            f"{paths.cache() / weights.file}, or name it by extractor.NAME.path=FILE; "
+            f"extractor.NAME.download=true fetches it from {weights.address}"
         )
     _check(place[0], (place[1],), sha256)
     return place[0]

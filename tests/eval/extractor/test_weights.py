@@ -71,7 +71,7 @@ def test_cache_then_torch_hub(published: Weights, no_weights: Path, tmp_path: Pa
 
 
 def test_downloads_only_when_allowed(published: Weights, no_weights: Path) -> None:
-    with pytest.raises(ValueError, match="download=true fetches"):
+    with pytest.raises(ValueError, match="extractor.NAME.download=true fetches"):
         find("toy")
     assert not no_weights.exists()
     assert find("toy", download=True).read_bytes() == CONTENT
