@@ -100,14 +100,21 @@ def remove(entry: Entry) -> None:
 def _of_kind(folder: Path, kind: Kind) -> Iterator[Entry]:
     if folder.is_symlink() or not folder.is_dir():
         return
-    for path in folder.iterdir():
+    for path in _within(folder):
         if path.is_symlink():
             continue
         if kind.files is None:
             if _KEY.fullmatch(path.stem) and path.suffix == ".json":
                 yield from _entry(kind, [path])
         elif _KEY.fullmatch(path.name) and path.is_dir():
-            yield from _entry(kind, [file for file in path.iterdir() if _ours(file, kind.files)])
+            yield from _entry(kind, [file for file in _within(path) if _ours(file, kind.files)])
+
+
+def _within(folder: Path) -> list[Path]:
+    """The contents of a folder; of one that another process just removed, none."""
+    with suppress(FileNotFoundError):
+        return list(folder.iterdir())
+    return []
 
 
 def _ours(file: Path, pattern: re.Pattern[str]) -> bool:
