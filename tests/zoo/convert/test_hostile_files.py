@@ -22,13 +22,21 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from zoo.conditioner import ClassToken, CLIPText
 from zoo.convert import from_compvis, from_diffusers, from_openai, read
 from zoo.convert.__main__ import main
+from zoo.convert.diffusers.folder import Files, read_conditioner
 from zoo.convert.diffusers.keys import their_weights
+from zoo.convert.diffusers.text import (
+    read_text_encoder,
+    text_encoder_config,
+    text_encoder_weights,
+)
 from zoo.convert.diffusers.unet_config import unet_config
 from zoo.convert.keys import table
 from zoo.convert.openai.unet import layers
 from zoo.denoiser import UNet
+from zoo.part import config_of
 
 SIZES: dict[str, Any] = dict(channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_at=())
 ARGUMENTS: dict[str, Any] = dict(
@@ -292,6 +300,21 @@ def component(folder: Path, config: str, weights: dict[str, torch.Tensor] = DIFF
 def test_a_config_of_diffusers(name: str, folder: Path) -> None:
     component(folder / "unet", CONFIGS[name])
     refused(lambda: from_diffusers("unet"), folder)
+
+
+def test_what_reads_captions_and_labels_is_compared_before_it_takes_memory(folder: Path) -> None:
+    files = Files()
+    config = config_of(ClassToken(2, 4)) | {"num_classes": 10**12}
+    component(folder / "conditioner", json.dumps(config), ClassToken(2, 4).state_dict())
+    line = refused(lambda: read_conditioner(Path("conditioner"), files), folder)
+    assert "do not fit the config: 'embedding.weight' is (3, 4), not (10000000000" in line
+    text = CLIPText(vocab_size=80, width=8, layers=1, heads=1, max_length=16)
+    sizes = text_encoder_config(text) | {"vocab_size": 10**12}
+    component(folder / "text", json.dumps(sizes), text_encoder_weights(text))
+    line = refused(lambda: read_text_encoder(Path("text"), Path("tokenizer"), files), folder)
+    assert (
+        "do not fit the config: 'text_model.embeddings.token_embedding.weight' is (80, 8)" in line
+    )
 
 
 PLACES: dict[str, tuple[Callable[[Path], None], str]] = {

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from zoo.checkpoint.build import build
+from zoo.checkpoint.outline import outline
 from zoo.convert.keys import load_state
 from zoo.convert.text import read_json
 from zoo.convert.weights.choice import CHOICES, choose
@@ -145,7 +146,8 @@ def read_conditioner(folder: Path, files: Files) -> Any:
     Raises:
         ValueError: its config names something else than a conditioner, or its weights do not fit.
     """
-    part = build(read_json(folder / "config.json"))
+    config = read_json(folder / "config.json")
+    part = outline(lambda: build(config), 0)  # the largest, BERTText, has some 600 layers
     if not hasattr(part, "null") or not hasattr(part, "dropout"):
         raise ValueError(f"{folder}: its config describes a {type(part).__name__}")
     return (

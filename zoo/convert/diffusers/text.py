@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.checkpoint.outline import materialised, outline
+from zoo.checkpoint.outline import outline
 from zoo.conditioner import CLIPText
 from zoo.conditioner.tokenizer import clip_tokenizer
+from zoo.convert import keys
 from zoo.convert.diffusers.folder import Files
 from zoo.convert.diffusers.options import Options
-from zoo.convert.keys import load_state
 from zoo.convert.text import read_json
 
 DROPOUT = 0.1  # the share of captions dropped since v1-3; guidance by "" is what pipelines do
@@ -62,8 +62,8 @@ def read_text_encoder(encoder: Path, tokenizer: Path, files: Files) -> CLIPText:
     conditioner = outline(
         lambda: CLIPText(**sizes, feed_forward=inner, dropout=DROPOUT), len(weights)
     )
-    materialised(conditioner)
-    load_state(conditioner.network, weights, str(encoder))
+    names = {f"network.{key}": [key] for key in conditioner.network.state_dict()}
+    keys.fill(conditioner, weights, names, str(encoder), own=("tokenizer",))
     conditioner.set_tokenizer(_tokenizer(tokenizer))
     return conditioner.eval()
 
