@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -13,17 +12,17 @@ _EMA, _LOSS = "model_ema.", "loss."
 _COUNTERS = {f"{_EMA}decay", f"{_EMA}num_updates"}
 
 
-def has_averages(content: Mapping[Any, object]) -> bool:
+def has_averages(content: Mapping[str, Tensor]) -> bool:
     """Whether a state dict has averages under mangled names."""
     return any(_is_average(key) for key in content)
 
 
-def last(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+def last(content: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights without the averages."""
-    return {key: value for key, value in content.items() if not str(key).startswith(_EMA)}
+    return {key: value for key, value in content.items() if not key.startswith(_EMA)}
 
 
-def averages(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+def averages(content: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state with averages in place of the weights that they are averages of.
 
     A latent diffusion averages what is below ``model.``, an autoencoder all of itself; the losses'
@@ -51,6 +50,5 @@ def averages(content: Mapping[Any, Any]) -> dict[str, Tensor]:
     return state
 
 
-def _is_average(key: object) -> bool:
-    text = str(key)
-    return text.startswith(_EMA) and text not in _COUNTERS and "." not in text.removeprefix(_EMA)
+def _is_average(key: str) -> bool:
+    return key.startswith(_EMA) and key not in _COUNTERS and "." not in key.removeprefix(_EMA)
