@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from zoo.system.errors import printable
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -21,7 +23,7 @@ def name_list(names: Iterable[str], most: int = MOST) -> str:
 
 def _printable(name: str) -> str:
     """A name in one line of bounded length: a stranger's may hold anything."""
-    shown = name if name.isprintable() else name.encode("unicode_escape").decode()
+    shown = printable(name)
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
