@@ -359,7 +359,7 @@ def test_a_finished_run_that_lacks_its_file_gets_it_by_resuming(config, tmp_path
             ["conditioner=class_label", "conditioner.num_classes=7"],
             "set conditioner.num_classes=10",
         ),
-        (["trainer.accelerator=gpu"], "use trainer=auto or trainer=cpu"),
+        (["trainer.accelerator=gpu"], "use auto or cpu"),
         (["callbacks.sample_grid.every_n_steps=0"], "every_n_steps"),
         (["recipe.ema.decay=1.0"], r"EMA decay must be in \[0, 1\)"),
         (["schedule=zero_terminal_snr"], "Epsilon cannot be read .* use parameterization=velocity"),
