@@ -48,7 +48,7 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
     Raises:
         ValueError: there are no images, a file is broken, or of another shape; it is named.
     """
-    path = paths.found(path)
+    path = paths.resolve(path)
     kind = "folder" if path.is_dir() else path.suffix.lower() if path.is_file() else "absent"
     channels = None if shape is None else shape[0]
     if kind == ".npz":
