@@ -8,14 +8,8 @@ import pytest
 
 from eval.source.stored import open_images
 from zoo.data import Folder
-from zoo.data.source import files as module
 from zoo.data.source.layout import split_of, splits_of, unwrapped
 from zoo.data.source.listing import open_files
-
-
-@pytest.fixture(autouse=True)
-def say_again():
-    module.say_once.cache_clear()
 
 
 @pytest.fixture(params=["folder", "zip"])
