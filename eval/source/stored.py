@@ -78,7 +78,7 @@ def _in_place(path: Path) -> Rows:
     files = unwrapped(open_files(path))
     splits = list(splits_of(files).values())
     if splits:
-        inside = f"{files.where(splits[0])}" if files.folder else "the folder unpacked from it"
+        inside = files.where(splits[0]) if files.folder else "the folder unpacked from it"
         raise ValueError(
             f"{path} holds the splits {', '.join(f'{name}/' for name in splits)}: name the images "
             f"of one, such as {inside}"
@@ -107,13 +107,9 @@ def _in_parquet(path: Path) -> Rows:
     if "image" not in present:
         raise ValueError(f"{path}: no column 'image'; it has {', '.join(present)}")
     rows = read_parquet(path, "image", *_known(present))
-    _refuse_empty(range(len(rows)), path)
-    return rows
-
-
-def _refuse_empty(images: Sequence[object], path: Path) -> None:
-    if not images:
+    if not len(rows):
         raise ValueError(f"no images in {path}")
+    return rows
 
 
 def _from_npz(path: Path, channels: int | None) -> ImageSet:
