@@ -223,6 +223,18 @@ def test_metadata_above_splits_or_in_them(place, above, tmp_path, png):
             data(tmp_path / "a", caption_column="text")
 
 
+@pytest.mark.parametrize("inside", ["train", "test", "images"])
+def test_one_folder_beside_metadata_holds_all_images_whatever_its_name(inside, tmp_path, png):
+    (tmp_path / inside).mkdir()
+    for value in range(2):
+        (tmp_path / inside / f"{value}.png").write_bytes(png(value))
+    lines = "".join(f"{inside}/{value}.png,{value}\n" for value in range(2))
+    (tmp_path / "metadata.csv").write_text("file_name,label\n" + lines)
+    made = data(tmp_path, label_column="label", test_fraction=0.5)
+    for split in (made.train, made.test):
+        assert split.labels.tolist() == split.images[:, 0, 0, 0].tolist()
+
+
 def test_a_folder_s_metadata_may_name_files_outside_it(tmp_path, png):
     (tmp_path / "set").mkdir()
     (tmp_path / "0.png").write_bytes(png(0))
