@@ -10,7 +10,6 @@ from zoo import entry
 from zoo.command.overrides import bracketed, readable, split_list
 from zoo.system.errors import leave
 
-_LISTS = ("train_seeds", "models")
 _ADVICE = (
     "a shell takes braces apart: say models.NAME=FILE models.NAME=FILE, or put quotes around "
     "'models={NAME: FILE, NAME: FILE}'"
@@ -21,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = bracketed(named(arguments), _LISTS)
+        arguments = bracketed(named(arguments), ["models"])
     except ValueError as error:
         leave("zoo compare", str(error))
     entry.run("compare", "compare", "eval.study.comparison:compare", arguments)

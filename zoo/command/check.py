@@ -133,15 +133,8 @@ def _of_a_text(value: Any, error: Mapping[str, Any]) -> bool:
 
 
 @functools.cache
-def _cached_adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind, config=_STRICT)
-
-
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    try:
-        return _cached_adapter(kind)
-    except TypeError:  # an unhashable annotation
-        return TypeAdapter(kind, config=_STRICT)
+    return TypeAdapter(kind, config=_STRICT)
 
 
 def written(value: Any) -> str:

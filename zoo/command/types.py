@@ -19,7 +19,7 @@ from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
 from zoo.system.errors import SEVERAL
-from zoo.system.hardware import check_device, check_processes
+from zoo.system.hardware import check_accelerator, check_device, check_processes
 
 
 def _here(check: Callable[[Any], object]) -> AfterValidator:
@@ -54,6 +54,11 @@ def _split_or_exists(name: str) -> None:
 def _data_exists(name: str) -> None:
     """Refuses what is neither a path nor a pattern, here or below ``ZOO_DATA``."""
     paths.data(name, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
+
+
+def _state_exists(path: str) -> None:
+    if path != "last" and not Path(path).is_file():
+        raise ValueError(f"{path}: no such file; last is that of run_dir")
 
 
 def _checkpoints_exist(name: str) -> None:
@@ -137,7 +142,7 @@ KEYS: dict[str, Any] = {
     "images": Images | None,
     "reference": Split,
     "held_out": Split | None,
-    "ckpt_path": Text | None,
+    "ckpt_path": Annotated[Text, _here(_state_exists)] | None,
     "autoencoder": Checkpoint | None,
     "text_encoder": Checkpoint | None,
     "tokenizer": Existing | None,
@@ -181,7 +186,7 @@ KEYS: dict[str, Any] = {
     "data.test_fraction": Annotated[float, Gt(0), Le(1)] | None,
     "data.condition": Literal["label", "caption", "none"],
     "data.on_broken": Literal["stop", "skip"],
-    "trainer.accelerator": Device,
+    "trainer.accelerator": Annotated[str, _here(check_accelerator)],
     "trainer.devices": Processes
     | Literal["auto"]
     | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],

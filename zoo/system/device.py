@@ -14,7 +14,7 @@ _BF16_FLAGS = ("amx_bf16", "avx512_bf16")  # without them a CPU emulates bf16, s
 
 
 def accelerator(name: str = "auto") -> str:
-    """Lightning's name of the device to use: "gpu", "mps" or "cpu".
+    """Lightning's name of the device to use: "gpu", "mps" or "cpu"; or one GPU's own, "cuda:1".
 
     Raises:
         ValueError: this machine lacks the device.
@@ -27,7 +27,7 @@ def accelerator(name: str = "auto") -> str:
     if not devices.get(name, True):  # others (tpu, ...) are Lightning's business
         raise ValueError(
             f"accelerator={choice}, but torch {torch.__version__} finds no such device here: "
-            "use trainer=auto or trainer=cpu"
+            "use auto or cpu"
         )
     return name
 
@@ -41,14 +41,17 @@ def precision(name: str | int, device: str) -> str | int:
     """
     if name != "auto":
         return name
-    has_bf16 = {"gpu": _gpu_has_bf16, "cpu": _cpu_has_bf16}.get(device, lambda: False)
-    return "bf16-mixed" if has_bf16() else "32-true"
+    if device == "cpu":
+        has_bf16 = _cpu_has_bf16()
+    else:
+        has_bf16 = torch_device(device).type == "cuda" and _gpu_has_bf16()
+    return "bf16-mixed" if has_bf16 else "32-true"
 
 
 def device_name(device: str) -> str:
     """The device in words, such as "NVIDIA H200" or "Intel(R) Xeon(R) Processor, 2 cores"."""
-    if device == "gpu":
-        return torch.cuda.get_device_name()
+    if torch_device(device).type == "cuda":
+        return torch.cuda.get_device_name(torch_device(device))
     if device == "mps":
         return f"Apple {platform.machine()} GPU"
     model = _cpu_info("model name") or platform.processor() or platform.machine()

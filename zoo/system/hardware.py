@@ -17,7 +17,7 @@ def check_device(name: str) -> str:
     Raises:
         ValueError: there is no such device, or this machine lacks it.
     """
-    number = re.fullmatch(r"(?:cuda|gpu):(\d+)", name)
+    number = re.fullmatch(r"cuda:(\d+)", name)
     if number is None and name not in _NAMES:
         raise ValueError(f"{name}: no such device; possible are {', '.join(_NAMES)}, cuda:N")
     if name in ("auto", "cpu", "mps") or (count := cuda_devices()) is None:
@@ -27,6 +27,17 @@ def check_device(name: str) -> str:
     if number is not None and int(number.group(1)) >= count:
         raise ValueError(f"{name}: the CUDA devices here are cuda:0 to cuda:{count - 1}")
     return name
+
+
+def check_accelerator(name: str) -> str:
+    """Passes a kind of device for trainings: ``check_device`` without numbers.
+
+    Raises:
+        ValueError: as there; or it is one device, which is none of Lightning's kinds.
+    """
+    if ":" in name:
+        raise ValueError(f"{name}: a kind of device; possible are {', '.join(_NAMES)}")
+    return check_device(name)
 
 
 def check_processes(count: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -33,16 +34,18 @@ def check_floats(
     Raises:
         ValueError: no tensor, or of another shape, format or device, or out of range.
     """
-    expected = f"{name} must be floats {_text(shape)}{' in [-1, 1]' if bounded else ''}"
+
+    def refuse(got: str, hint: str = "") -> NoReturn:
+        bounds = " in [-1, 1]" if bounded else ""
+        raise ValueError(f"{name} must be floats {_text(shape)}{bounds}, got {got}{hint}")
+
+    hint = f": {remedy}" if remedy else ""
     if not isinstance(values, Tensor):
-        raise ValueError(f"{expected}, got {type(values).__name__}")
-    got = f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
-    fits = [size in (None, actual) for size, actual in zip(shape, values.shape, strict=False)]
-    if values.ndim != len(shape) or not all(fits):
-        raise ValueError(f"{expected}, got {got}")
-    remedy = f": {remedy}" if remedy else ""
+        refuse(type(values).__name__)
+    if not _fits(values.shape, shape):
+        refuse(_format(values))
     if not values.is_floating_point():
-        raise ValueError(f"{expected}, got {got}{remedy}")
+        refuse(_format(values), hint)
     if device is not None and values.device.type != device.type:
         raise ValueError(
             f"{name} are on {values.device.type}, the model on {device.type}: move them there"
@@ -51,12 +54,23 @@ def check_floats(
         return
     if values.dtype not in _EXACT:
         raise ValueError(
-            f"{name} must be float32 or float64, got {got}: it rounds 8-bit values{remedy}"
+            f"{name} must be float32 or float64, got {_format(values)}: it rounds 8-bit "
+            f"values{hint}"
         )
     if values.numel():
         low, high = (float(value) for value in values.aminmax())
         if not -1 - _ROUNDING <= low <= high <= 1 + _ROUNDING:  # false of NaN too
-            raise ValueError(f"{expected}, got values from {low:g} to {high:g}{remedy}")
+            refuse(f"values from {low:g} to {high:g}", hint)
+
+
+def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    if len(shape) != len(expected):
+        return False
+    return all(size in (None, got) for size, got in zip(expected, shape, strict=True))
+
+
+def _format(values: Tensor) -> str:
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
 
 
 def _text(shape: Sequence[int | None]) -> str:

@@ -39,10 +39,18 @@ def test_what_is_asked_for_is_kept_or_refused(machine):
     assert device.precision("32-true", "cpu") == "32-true"
     assert device.accelerator("cpu") == "cpu"
     for name in ("gpu", "cuda", "mps"):
-        with pytest.raises(ValueError, match=f"accelerator={name}.*use trainer=auto"):
+        with pytest.raises(ValueError, match=f"accelerator={name}.*use auto or cpu"):
             device.accelerator(name)
     machine(gpu=True)
     assert device.accelerator("cuda") == "gpu"
+
+
+def test_one_gpu_of_several_has_its_own_name(machine, monkeypatch):
+    machine(gpu=True, bf16=True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+    assert device.accelerator("cuda:1") == "cuda:1"
+    assert device.device_name("cuda:1") == "card 1"
+    assert device.precision("auto", "cuda:1") == "bf16-mixed"
 
 
 def test_autocast_outside_a_trainer(machine):
