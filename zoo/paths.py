@@ -42,8 +42,7 @@ def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
     Raises:
         ValueError: neither exists.
     """
-    path, root = Path(name).expanduser(), data_root()
-    candidates = [path] if path.is_absolute() or root is None else [path, root / path]
+    candidates, root = _candidates(name), data_root()
     for candidate in candidates:
         if exists(candidate):
             return candidate
@@ -53,12 +52,16 @@ def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
     )
 
 
-def found(name: str | Path) -> Path:
+def resolve(name: str | Path) -> Path:
     """A path as it is, or below ``ZOO_DATA`` where only that exists."""
+    candidates = _candidates(name)
+    return next(filter(Path.exists, candidates), candidates[0])
+
+
+def _candidates(name: str | Path) -> list[Path]:
+    """Where the user's data may be: here, then under ``ZOO_DATA``."""
     path, root = Path(name).expanduser(), data_root()
-    if root is not None and not path.is_absolute() and not path.exists():
-        return root / path if (root / path).exists() else path
-    return path
+    return [path] if path.is_absolute() or root is None else [path, root / path]
 
 
 def _folder(name: str) -> Path:

@@ -121,7 +121,7 @@ def reference_set(
     Raises:
         ValueError: a file is missing, broken, or of another shape; it is named.
     """
-    path, statistics, train = paths.found(reference), None, None
+    path, statistics, train = paths.resolve(reference), None, None
     if is_statistics(path):
         statistics = StatisticsFile(path)
         if "arr_0" in statistics.names:  # ADM's evaluator stores some images beside the moments
@@ -130,7 +130,7 @@ def reference_set(
         train = open_images(path, shape)
     if shape is None and train is not None:
         shape = train.shape
-    test = None if held_out is None else open_images(paths.found(held_out), shape)
+    test = None if held_out is None else open_images(held_out, shape)
     return ReferenceSet(
         path.stem,
         shape or (None if test is None else test.shape),

@@ -48,7 +48,7 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
     Raises:
         ValueError: there are no images, a file is broken, or of another shape; it is named.
     """
-    path = paths.found(path)
+    path = paths.resolve(path)
     kind = "folder" if path.is_dir() else path.suffix.lower() if path.is_file() else "absent"
     channels = None if shape is None else shape[0]
     if kind == ".npz":
@@ -78,7 +78,7 @@ def _in_place(path: Path) -> Rows:
     files = unwrapped(open_files(path))
     splits = list(splits_of(files).values())
     if splits:
-        inside = f"{files.where(splits[0])}" if files.folder else "the folder unpacked from it"
+        inside = files.where(splits[0]) if files.folder else "the folder unpacked from it"
         raise ValueError(
             f"{path} holds the splits {', '.join(f'{name}/' for name in splits)}: name the images "
             f"of one, such as {inside}"
@@ -107,13 +107,9 @@ def _in_parquet(path: Path) -> Rows:
     if "image" not in present:
         raise ValueError(f"{path}: no column 'image'; it has {', '.join(present)}")
     rows = read_parquet(path, "image", *_known(present))
-    _refuse_empty(range(len(rows)), path)
-    return rows
-
-
-def _refuse_empty(images: Sequence[object], path: Path) -> None:
-    if not images:
+    if not len(rows):
         raise ValueError(f"no images in {path}")
+    return rows
 
 
 def _from_npz(path: Path, channels: int | None) -> ImageSet:

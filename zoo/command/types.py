@@ -42,12 +42,12 @@ def _exists(path: str) -> None:
 
 
 def _images_exist(path: str) -> None:
-    if not paths.found(path).exists():
+    if not paths.resolve(path).exists():
         raise ValueError(f"{path}: no such file or folder, nor below ZOO_DATA")
 
 
 def _split_or_exists(name: str) -> None:
-    if name not in ("train", "test") and not paths.found(name).exists():
+    if name not in ("train", "test") and not paths.resolve(name).exists():
         raise ValueError("neither train nor test, nor a file or folder here or below ZOO_DATA")
 
 

@@ -166,10 +166,10 @@ def _bits(image: Image.Image) -> int:
 
 
 def _set_transparent_colour(image: Image.Image) -> None:
-    """Pillow spreads a PNG's pixels of 1, 2 or 4 bits over 8, but not its transparent colour."""
+    """Pillow spreads a PNG's pixels of 2 or 4 bits over 8, but not its transparent colour."""
     raw, colour = _raw_mode(image), image.info.get("transparency")
-    highest = {"1": 1, "L;2": 3, "L;4": 15}.get(raw)
-    if highest is not None and colour is not None and colour <= highest:  # else it did
+    highest = {"L;2": 3, "L;4": 15}.get(raw)
+    if highest is not None and colour is not None:
         image.info["transparency"] = colour * (255 // highest)
     elif raw == "RGB;16B" and colour is not None:
         raise UnsuitableImage(

@@ -21,14 +21,15 @@ _FORMATS: dict[str, tuple[str, int, dict[str, Any]]] = {  # name, pixels of a si
 }
 SUFFIXES = tuple(_FORMATS)
 """Of the pictures that can be written."""
+_SMALLEST, _GAP = 512, 1
 
 
 # torchvision's make_grid leaves a single image without its frame, and has no enlargement
 def image_grid(
     images: Tensor,
     columns: int | None = None,
-    smallest: int = 512,
-    gap: int = 1,
+    smallest: int = _SMALLEST,
+    gap: int = _GAP,
     transparent: bool = False,
 ) -> Tensor:
     """Lays images out row by row.
@@ -65,7 +66,7 @@ def grid_size(
     num_images: int, height: int, width: int, columns: int | None = None
 ) -> tuple[int, int]:
     """Height and width in pixels of ``image_grid``'s picture of so many images."""
-    _, size, factor = _layout(num_images, columns, (height, width), 512, 1, 1)
+    _, size, factor = _layout(num_images, columns, (height, width), _SMALLEST, _GAP, _GAP)
     return size[0] * factor, size[1] * factor
 
 

@@ -119,7 +119,7 @@ def grey_pngs() -> dict[str, Kind]:
     kinds = {}
     for depth in (1, 2, 4, 8, 16):
         values = DEEP[..., 0] >> (16 - depth)
-        values[0] = values[0, 0]
+        values[0] = (2**depth - 1) // 3  # neither white, nor 0 where it is scaled
         expected = values >> 8 if depth == 16 else values * (255 // (2**depth - 1))
         colour = (b"tRNS", struct.pack(">H", values[0, 0]))
         holes = cut_out(expected, values == values[0, 0])

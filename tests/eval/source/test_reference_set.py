@@ -78,6 +78,21 @@ def test_a_folder_is_a_reference(folder):
     assert found.pairs.shape == (8, 2, 1, 8, 8)
 
 
+def test_relative_paths_are_searched_here_then_under_the_data_root(folder, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="^real: no such file or folder"):
+        reference_set("real")
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    expected = reference_set(str(folder), str(folder)).fingerprint
+    assert reference_set("real", "real").fingerprint == expected
+    with pytest.raises(ValueError, match="^absent: no such file or folder"):
+        reference_set("absent")
+    (tmp_path / "elsewhere" / "real").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "elsewhere" / "real" / "0.png")
+    assert (len(reference_set("real").train), len(reference_set(str(folder)).train)) == (1, 30)
+
+
 def test_held_out_images_give_a_floor(folder, tmp_path):
     np.savez(tmp_path / "more.npz", _images(20, 3).permute(0, 2, 3, 1).numpy())
     images, extractor = ImageSet(_images(24, 1)), Projection()

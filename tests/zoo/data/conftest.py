@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.data.source import files
+
 USERS_DATA = os.environ.get("ZOO_DATA")
 
 
@@ -16,6 +18,12 @@ def own_folders(monkeypatch, tmp_path):
     """No test reads the user's data or writes into the user's cache unasked."""
     monkeypatch.delenv("ZOO_DATA", raising=False)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def say_again():
+    """What was said in another test is said again."""
+    files.say_once.cache_clear()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zoo.system.picture import image_grid
+from zoo.system.picture import grid_size, image_grid
 
 
 def test_every_image_stands_in_its_place_and_gaps_are_white():
@@ -18,6 +18,13 @@ def test_every_image_stands_in_its_place_and_gaps_are_white():
 def test_small_images_are_enlarged_by_a_whole_factor():
     grid = image_grid(torch.zeros(4, 1, 16, 16, dtype=torch.uint8), smallest=100)
     assert grid.shape == (3, 3 * 35, 3 * 35)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, None), (5, None), (5, 1), (5, 9)])
+@pytest.mark.parametrize("size", [(4, 6), (16, 16), (600, 8)])
+def test_the_size_of_a_grid_is_known_before_it_is_drawn(count, columns, size):
+    grid = image_grid(torch.zeros(count, 1, *size, dtype=torch.uint8), columns)
+    assert grid_size(count, *size, columns) == grid.shape[1:]
 
 
 def test_no_images_no_grid():

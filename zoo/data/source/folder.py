@@ -75,21 +75,19 @@ class Folder(EncodedData):
 
     def _read(self, sets: Sequence[Files]) -> list[Rows]:
         """Each set by its metadata, or by its sub-folders, which are the same in all of them."""
-        for files in sets:
-            if layout.metadata_of(files) is None:
-                refuse_empty(files)
-                if any(self.columns):
-                    raise _no_metadata(files)
-        by_folder = [files for files in sets if layout.metadata_of(files) is None]
+        pairs = [(files, layout.metadata_of(files)) for files in sets]
+        by_folder = [files for files, metadata in pairs if metadata is None]
+        for files in by_folder:
+            refuse_empty(files)
+            if any(self.columns):
+                raise _no_metadata(files)
         labels = iter(layout.class_names(by_folder))
-        rows = []
-        for files in sets:
-            name = layout.metadata_of(files)
-            if name is None:
-                rows.append(rows_of(files, files.images, next(labels)))
-            else:
-                rows.append(self._listed(files, name))
-        return rows
+        return [
+            rows_of(files, files.images, next(labels))
+            if metadata is None
+            else self._listed(files, metadata)
+            for files, metadata in pairs
+        ]
 
     def _listed(self, files: Files, metadata: str, start: str = "") -> Rows:
         """The listed images whose names begin with the path of a folder."""

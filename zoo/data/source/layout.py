@@ -147,7 +147,7 @@ def chosen_splits(files: Files, splits: dict[str, str], test_split: str | None) 
         ValueError: there is no such split.
     """
     role = test_split or (TEST if TEST in splits else VALIDATION)
-    if role not in splits or role == TRAIN:
+    if role not in splits:
         others = ", ".join(name for name in splits if name != TRAIN)
         raise ValueError(
             f"test_split={test_split}: {files.place} has no such folder; beside train it has "

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 import zipfile
 
 import pytest
 
 from eval.source.stored import open_images
 from zoo.data import Folder
-from zoo.data.source import files as module
 from zoo.data.source.layout import split_of, splits_of, unwrapped
 from zoo.data.source.listing import open_files
-
-
-@pytest.fixture(autouse=True)
-def say_again():
-    module.say_once.cache_clear()
 
 
 @pytest.fixture(params=["folder", "zip"])
@@ -57,6 +52,7 @@ def values(images):
         ("train", "eval"), ("train", "holdout"), ("train2017", "val2017"),
         ("train_64x64", "valid_64x64"), ("train_images", "test_images"), ("trainA", "testA"),
         ("church_train", "church_test"), ("images_train", "images_val"),
+        ("Church_train", "church_Test"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("wrapper", ["", "images/", "cifar/data/"])
@@ -148,6 +144,13 @@ def test_one_folder_alone_wraps_the_set_and_is_no_class(names, fill):
 def test_one_folder_in_each_split_is_no_class_unless_they_differ(folders, classes, fill):
     made = data(fill(f"train/{folders[0]}/0.png", f"val/{folders[1]}/1.png"))
     assert made.class_names == classes
+
+
+def test_accents_of_a_class_may_be_spelt_differently_in_each_split(fill):
+    composed, decomposed = (unicodedata.normalize(form, "\u00e9") for form in ("NFC", "NFD"))
+    made = data(fill(f"train/{composed}/0.png", "train/b/1.png", f"val/{decomposed}/2.png"))
+    assert made.class_names == ("b", composed)
+    assert made.test.labels.tolist() == [1]
 
 
 def test_a_set_is_the_same_files_for_training_and_evaluation(fill):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from zoo.data.source import files as module
 from zoo.data.source.listing import open_files
 
 LITTER = [
@@ -21,12 +20,6 @@ LITTER = [
     ".thumbnails/normal/0.png", "$RECYCLE.BIN/0.png", "System Volume Information/0.png",
     "lost+found/0.png", "cat/.Trash-1000/files/0.png", "cat/~$0.png",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def say_again():
-    """What was said in another test is said again."""
-    module.say_once.cache_clear()
 
 
 @pytest.fixture(params=["folder", "zip"])
