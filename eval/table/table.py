@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eval.result.parse import field_differences, leaves
 from eval.result.record import Budget, Environment, Protocol, Result
 from eval.table.formatting import below_floor
 from eval.table.metric_columns import Cell, Column, columns_of
 from eval.table.verdict import Verdict, verdicts
+from zoo.system.nested import field_differences, leaves
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,9 @@ def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(config, tmp_path
         ("parameterization=velocity", "model.diffusion.parameterization"),
         ("model.denoiser.channels=64", "model.denoiser.channels was 32, now 64"),
         ("trainer.gradient_clip_val=null", "trainer.gradient_clip_val was 1.0, now None"),
+        ("recipe.ema=null", "recipe.ema was .*, now None"),
+        ("seed=1", "seed was 0, now 1"),
+        ("data.batch_size=8", "data.batch_size was 4, now 8"),
     ],
 )
 def test_a_run_is_not_resumed_under_other_settings(config, tmp_path, change, said):
