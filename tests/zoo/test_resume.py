@@ -139,6 +139,22 @@ def test_the_state_of_a_step_is_written_before_its_grid_which_has_that_steps_ave
     assert seen == [(2, 2, 2), (4, 4, 4), (5, 5, 5)]
 
 
+def test_a_grid_has_the_averages_of_its_step_where_no_state_is_written(
+    config, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        SampleGrid,
+        "draw",
+        lambda self, trainer, module: seen.append(
+            (trainer.global_step, module.recipe.ema.num_updates)
+        ),
+    )
+    every = ["callbacks.sample_grid.every_n_steps=2", "callbacks.training_state=null"]
+    train(config(tmp_path, "trainer.max_steps=5", *every))
+    assert seen == [(2, 2), (4, 4), (5, 5)]
+
+
 def test_a_state_is_written_where_another_callback_ends_the_training(
     config, tmp_path, monkeypatch, state, assert_equal
 ):
