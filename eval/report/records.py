@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from eval.result.parse import leaves
 from eval.result.record import Result, Value
 from eval.table.formatting import NONE, date, title_of
+from zoo.system.nested import leaves
 
 _PARTS = ("subject", "protocol", "budget", "environment", "provenance", "absent")
 _WORDS = ("definition", "title", "unit", "column", "sha256", "extractor")

@@ -29,7 +29,6 @@ _BESIDE = (
     "NUMBER_chance."
 )
 _WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
-_X = ()
 
 
 def comparison_title(data: str, table: Table, trainings: Sequence[int]) -> str:

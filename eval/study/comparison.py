@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from eval.study.rows import Member
 from eval.study.trainings import Trainings
 from eval.table import compare as tabulate
 from eval.table import trainings
-from eval.table.table import Mismatch, refuse
+from eval.table.table import refuse
 from zoo import entry
 from zoo.checkpoint.build import build
 from zoo.checkpoint.name import folder_name
@@ -44,26 +44,6 @@ def compare(cfg: DictConfig) -> Path:
     """Trains what has no checkpoint, measures all, writes the report."""
     running = HydraConfig.get()
     return Experiment(cfg, list(running.overrides.task), dict(running.runtime.choices)).run()
-
-
-def _label_differences(rows: saved.Rows) -> list[Mismatch]:
-    """Models without a condition beside models with one, before anything is measured."""
-    kinds = {
-        row: "unconditional" if _is_unconditional(models[0].config) else "conditional"
-        for row, models in rows.items()
-        if "denoiser" in models[0].config
-    }
-    first = next(iter(kinds.items()), ("", ""))
-    return [
-        Mismatch("protocol.labels", row, kind, *first)
-        for row, kind in kinds.items()
-        if kind != first[1]
-    ]
-
-
-def _is_unconditional(config: Mapping[str, Any]) -> bool:
-    conditioner = config.get("conditioner")
-    return conditioner is None or conditioner["_target_"].endswith(".Unconditional")
 
 
 class Experiment:
@@ -115,8 +95,7 @@ class Experiment:
             self.trainings.check()
         else:
             saved.check_models(self.saved, self.cfg.data, list(self.cfg.trust))
-            differing = [*saved.budget_differences(self.saved), *_label_differences(self.saved)]
-            refuse([] if self.cfg.force else differing)
+            refuse([] if self.cfg.force else saved.differences(self.saved))
         data = loading.dataset(self.cfg)
         self._check_data(data)
         reference_set = self._reference_set(data)

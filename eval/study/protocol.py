@@ -12,10 +12,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from eval.measure.setting import Generation
-from eval.result.parse import field_differences
 from eval.source.reference_set import SPLITS, ReferenceSet
 from eval.study.loading import plain_values
 from zoo.entry import compose
+from zoo.system.nested import field_differences
 
 FLAT = (
     *("num_images", "fid_counts", "labels", "seed"),

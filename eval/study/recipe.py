@@ -8,11 +8,10 @@ from typing import Any
 
 import yaml
 
-from eval.result.parse import field_differences, leaves
 from zoo import paths
+from zoo.system.nested import field_differences, leaves
+from zoo.training.trainer import DATA, TRAINER
 
-_TRAINER = ("max_steps", "precision", "gradient_clip_val", "accumulate_grad_batches")
-_DATA = ("seed", "batch_size", "condition", "flip", "crop_from")  # where from does not matter
 _ABSENT = "nothing"  # in the place of what a saved config does not have
 
 
@@ -84,7 +83,7 @@ def recipe_of_run(file: Path) -> dict[str, Any] | None:
 
 def recipe(config: dict[str, Any]) -> dict[str, Any]:
     """The keys of a training's config that decide its result."""
-    parts = {"trainer": _TRAINER, "data": _DATA}
+    parts = {"trainer": ("max_steps", *TRAINER), "data": ("seed", *DATA)}
     chosen = {part: {key: config.get(part, {}).get(key) for key in parts[part]} for part in parts}
     return {"recipe": config.get("recipe"), **chosen}
 

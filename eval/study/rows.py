@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from eval.result.parse import leaves
 from eval.study.protocol import FLAT
 from zoo.checkpoint.name import folder_name
 from zoo.command.help import options
 from zoo.command.overrides import key_of, quoted
 from zoo.system.errors import suggestion
+from zoo.system.nested import leaves
 
 _RESERVED = ("autoencoder",)  # the folder of the latent models' own
 _OF_ALL = ("seed", "run_dir", "models", "train_seeds")  # keys that no row has for itself

@@ -19,6 +19,7 @@ from eval.study.recipe import recipe_of_run
 from eval.study.rows import Entry, Member, shown
 from eval.table.naming import config_differences, row_names
 from eval.table.table import Mismatch, record_mismatches
+from eval.table.trainings import within_row
 from zoo import checkpoint
 from zoo.checkpoint.build import check_config
 from zoo.checkpoint.name import MODEL_FILE, folder_name, run_names
@@ -50,14 +51,20 @@ class SavedModel(NamedTuple):
         """What `zoo list` calls a model of its class."""
         return str(self.config.get("_target_", "")).split(".")[-2:][0]
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether a diffusion model reads labels or captions."""
+        conditioner = self.config.get("conditioner")
+        return conditioner is not None and not conditioner["_target_"].endswith(".Unconditional")
+
     def configuration(self, with_recipe: bool = True) -> dict[str, Any]:
         """Everything that seeds of one method share."""
         recorded = {} if self.budget == Budget() else asdict(self.budget)
         budget = {k: v for k, v in recorded.items() if k not in ("seed", "device")}
-        recipe = json.loads(json.dumps(self.recipe)) if with_recipe else None
-        if recipe is not None:
-            recipe["data"].pop("seed", None)
-        return {"model": self.config, "training": recipe or {}, "budget": budget}
+        recipe = dict(self.recipe) if self.recipe is not None and with_recipe else {}
+        if recipe:
+            recipe["data"] = {k: v for k, v in recipe["data"].items() if k != "seed"}
+        return {"model": self.config, "training": recipe, "budget": budget}
 
 
 def read(text: str, key: str) -> list[SavedModel]:
@@ -167,27 +174,25 @@ def check_models(rows: Rows, data: DictConfig, trust: Sequence[str]) -> None:
                 raise ValueError(f"{model.path} holds a {kind.__name__}, which generates no images")
 
 
-def budget_differences(rows: Rows) -> list[Mismatch]:
-    """The differences between the budgets of rows, and between those of a row's trainings."""
-    differing: list[Mismatch] = []
-    first: tuple[str, Budget] | None = None
+def differences(rows: Rows) -> list[Mismatch]:
+    """What files say against a comparison of their rows: budgets, and who reads labels."""
+    budgets: list[tuple[str, Budget]] = []
+    within: list[Mismatch] = []
     for name, models in rows.items():
-        titles = [f"{name}, seed {model.budget.seed}" for model in models]
-        for title, model in zip(titles[1:], models[1:], strict=True):
-            within = record_mismatches(
-                "budget", (title, model.budget), (titles[0], models[0].budget)
-            )
-            differing += [
-                replace(m, row=name, training=title) for m in within if m.field != "budget.seed"
-            ]
+        trainings = [(f"{name}, seed {model.budget.seed}", model.budget) for model in models]
+        within += within_row(record_mismatches("budget", trainings), name)
         budget = models[0].budget
         if len(models) > 1:
             budget = replace(budget, seed=[m.budget.seed for m in models])  # type: ignore[misc]
-        if first is not None and budget != Budget():
-            differing += record_mismatches("budget", (name, budget), first)
-        elif budget != Budget():
-            first = name, budget
-    return differing
+        if budget != Budget():
+            budgets.append((name, budget))
+    labels = [
+        (name, {"labels": "conditional" if models[0].is_conditional else "unconditional"})
+        for name, models in rows.items()
+        if "denoiser" in models[0].config
+    ]
+    between = record_mismatches("budget", budgets) + record_mismatches("protocol", labels)
+    return within + between
 
 
 def _models(entry: Entry, key: str) -> list[SavedModel]:

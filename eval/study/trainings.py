@@ -108,10 +108,9 @@ class Trainings:
                     f"models={list(self.models)}: {model} is a {kind.__name__}, which generates no "
                     "images"
                 )
-        budgets = {model: expected_budget(plain_values(cfg)) for model, cfg in configs.items()}
-        first, *others = budgets.items()
+        budgets = [(model, expected_budget(plain_values(cfg))) for model, cfg in configs.items()]
         if not self.cfg.force:
-            refuse([m for other in others for m in record_mismatches("budget", other, first)])
+            refuse(record_mismatches("budget", budgets))
 
     def members(self, data: ImageData) -> dict[str, list[Member]]:
         """The trainings of each row; those that do not exist are run."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eval.result.parse import field_differences, leaves
 from eval.result.record import Budget, Environment, Protocol, Result
 from eval.table.formatting import below_floor
 from eval.table.metric_columns import Cell, Column, columns_of
 from eval.table.verdict import Verdict, verdicts
+from zoo.system.nested import field_differences, leaves
 
 
 @dataclass(frozen=True)
@@ -135,27 +135,21 @@ def mismatches(results: list[Result]) -> list[Mismatch]:
     return [
         mismatch
         for side, rows in (("protocol", results), ("budget", _recorded(results)))
-        for row in rows[1:]
         for mismatch in record_mismatches(
-            side,
-            (row.subject.name, getattr(row, side)),
-            (rows[0].subject.name, getattr(rows[0], side)),
+            side, [(row.subject.name, getattr(row, side)) for row in rows]
         )
     ]
 
 
 def record_mismatches(
-    side: str,
-    row: tuple[str, Protocol | Budget | dict[str, Any]],
-    reference: tuple[str, Protocol | Budget | dict[str, Any]],
+    side: str, records: Sequence[tuple[str, Protocol | Budget | dict[str, Any]]]
 ) -> list[Mismatch]:
-    """The fields in which two rows' records, each with its row's name, differ."""
-    (name, record), (first, first_record) = row, reference
+    """The fields in which a row's record differs from the first's; each has its row's name."""
+    plain = [(name, _plain(record)) for name, record in records]
     return [
-        Mismatch(field, name, value, first, reference_value)
-        for field, reference_value, value in field_differences(
-            _plain(first_record), _plain(record), side
-        )
+        Mismatch(field, name, value, plain[0][0], reference_value)
+        for name, record in plain[1:]
+        for field, reference_value, value in field_differences(plain[0][1], record, side)
     ]
 
 

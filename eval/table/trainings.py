@@ -66,9 +66,14 @@ def combined(trainings: Sequence[Result], name: str) -> Result:
 
 def training_mismatches(trainings: Sequence[Result], name: str) -> list[Mismatch]:
     """Protocol and budget fields, beside the seed, in which a method's trainings differ."""
+    return within_row(mismatches(list(trainings)), name)
+
+
+def within_row(mismatches: Sequence[Mismatch], name: str) -> list[Mismatch]:
+    """Mismatches between trainings as those of their row, whose seeds may differ."""
     return [
         replace(mismatch, row=name, training=mismatch.row)
-        for mismatch in mismatches(list(trainings))
+        for mismatch in mismatches
         if mismatch.field != "budget.seed"
     ]
 

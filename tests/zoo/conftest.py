@@ -1,3 +1,4 @@
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,44 @@ def config(digits: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         return compose("train", [*tiny, *SHORT, f"run_dir={run_dir}", *overrides])
 
     return composed
+
+
+@pytest.fixture
+def state() -> Callable[[Path], Any]:
+    """Reads the state to resume from in a run's folder."""
+    import torch
+
+    return lambda run_dir: torch.load(run_dir / "last.ckpt", weights_only=True)
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], list[dict[str, str]]]:
+    """Reads the logged rows in a run's folder."""
+
+    def read(run_dir: Path) -> list[dict[str, str]]:
+        with (run_dir / "metrics.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return read
+
+
+@pytest.fixture
+def assert_equal() -> Callable[[Any, Any], None]:
+    """Compares nested states, tensors bit for bit."""
+    import torch
+
+    def compare(a: Any, b: Any) -> None:
+        if isinstance(a, torch.Tensor):
+            assert torch.equal(a, b)
+        elif isinstance(a, dict):
+            assert a.keys() == b.keys()
+            for key in a:
+                compare(a[key], b[key])
+        elif isinstance(a, list | tuple):
+            assert len(a) == len(b)
+            for x, y in zip(a, b, strict=True):
+                compare(x, y)
+        else:
+            assert a == b
+
+    return compare

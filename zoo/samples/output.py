@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from zoo.data.source.files import SAMPLES
 from zoo.records import Raw
 from zoo.system.files import replacing, write_atomically
 from zoo.system.picture import (
@@ -44,7 +45,7 @@ class Output:
     def sidecar(self) -> Path:
         """``samples.json`` in a folder, else ``NAME.SUFFIX.json`` beside the file."""
         if self.is_folder:
-            return self.path / "samples.json"
+            return self.path / SAMPLES
         return self.path.with_name(f"{self.path.name}.json")
 
     @property

@@ -7,7 +7,6 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 from zipfile import is_zipfile
 
 from hydra.utils import instantiate
@@ -17,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from zoo.system.device import accelerator, precision
+from zoo.system.nested import field_differences
 from zoo.trainable import Trainable
 from zoo.training.ending import Ending
 
@@ -63,44 +63,28 @@ def check_resumed(cfg: DictConfig, run_dir: Path, state: Path) -> None:
     file = run_dir / "config.yaml"
     if state.parent != run_dir or not file.is_file():
         return
-    before, now = (
-        OmegaConf.to_container(OmegaConf.load(file)),
-        OmegaConf.to_container(cfg, resolve=True),
-    )
-    for key in _SHAPING:
-        if difference := _difference(key, _at(before, key), _at(now, key)):
+    before = OmegaConf.to_container(OmegaConf.load(file))
+    now = OmegaConf.to_container(cfg, resolve=True)
+    for name, old, new in field_differences(before, now, "", _FREE, _ABSENT):
+        # other versions have other keys
+        if _ABSENT not in (old, new) and f"{name}.".startswith(_SHAPING):
             raise ValueError(
-                f"{state} cannot be resumed: {difference}; repeat the settings that are in {file}, "
-                "or start another run_dir"
+                f"{state} cannot be resumed: {name} was {old}, now {new}; repeat the settings that "
+                f"are in {file}, or start another run_dir"
             )
 
 
+TRAINER = ("precision", "gradient_clip_val", "accumulate_grad_batches")
+DATA = ("batch_size", "condition", "flip", "crop_from")  # where from does not matter
+"""The keys of both groups that decide the result of a training, beside its seed and its steps."""
+
 _SHAPING = (
-    *("model", "recipe", "seed", "data._target_", "data.name", "data.batch_size"),
-    *("data.condition", "data.flip", "trainer.accumulate_grad_batches"),
-    *("trainer.gradient_clip_val", "trainer.precision"),
+    *("model.", "recipe.", "seed.", "data._target_.", "data.name."),
+    *(f"data.{key}." for key in DATA),
+    *(f"trainer.{key}." for key in TRAINER),
 )
 _FREE = {"sampler", "guidance"}  # of the model: how it is drawn from later
 _ABSENT = object()
-
-
-def _at(config: Any, key: str) -> Any:
-    """The value at a dotted key of plain values."""
-    for part in key.split("."):
-        config = config.get(part, _ABSENT) if isinstance(config, dict) else _ABSENT
-    return config
-
-
-def _difference(key: str, before: Any, now: Any) -> str:
-    """The first difference of two plain values in words; empty where there is none."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in (n for n in now if n not in _FREE):
-            if text := _difference(f"{key}.{name}", before.get(name, _ABSENT), now[name]):
-                return text
-        return ""
-    if before is _ABSENT or now is _ABSENT or before == now:  # other versions have other keys
-        return ""
-    return f"{key} was {before}, now {now}"
 
 
 def set_aside(run_dir: Path) -> None:

@@ -325,7 +325,7 @@ def test_models_with_and_without_a_condition_are_refused_before_they_are_measure
         )
         facts = checkpoint.provenance(model / "model.safetensors")
         checkpoint.save(plain, folder / "model.safetensors", facts)
-    monkeypatch.setattr(comparison, "evaluate", _slow)
+    monkeypatch.setattr(comparison.loading, "dataset", _slow)
     line = _line(capsys, "compare", "models=runs/m/0,runs/unlabelled", *MEASURED)
     assert "protocol.labels is 'unconditional' for" in line
     assert "but 'conditional' for" in line

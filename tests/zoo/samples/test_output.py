@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.data.source.listing import open_files
 from zoo.samples.output import Output, check_size, output_at, rows_of
 from zoo.system.files import replacing
 from zoo.system.picture import image_grid
@@ -73,6 +74,17 @@ def test_a_folder_is_a_data_set_with_its_table(tmp_path: Path, name: str) -> Non
             assert np.array_equal(np.asarray(picture), image.permute(1, 2, 0))
     listed = json.loads((path / "samples.json").read_text(encoding="utf-8"))["images"]
     assert listed[3] == {"index": 3, "seed": 7, "text": "ß", "negative": 3}
+
+
+def test_a_folder_of_samples_is_read_without_a_word_on_its_own_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = output_at(f"{tmp_path}/a").write(IMAGES, {"seed": 7}, ROWS)
+    assert len(open_files(path).images) == 5
+    assert capsys.readouterr().err == ""
+    (path / "other.json").touch()
+    open_files(path)
+    assert "files that are no images: 1 .json" in capsys.readouterr().err
 
 
 def test_captions_that_are_all_empty_make_no_column(tmp_path: Path) -> None:

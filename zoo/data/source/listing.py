@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from zoo.data.source.files import METADATA, Files, composed, say_once, some, suffixes
+from zoo.data.source.files import METADATA, SAMPLES, Files, composed, say_once, some, suffixes
 
 _FOLDERS = {
     "__macosx", "network trash folder", "temporary items",  # macOS
@@ -110,7 +110,8 @@ class _Listing:
     ) -> Files:
         """The listed files; says once what does not count."""
         files = Files(str(self.root), _in_order(self.names), read, where, folder)
-        others = [name for name in files.names if name.rpartition("/")[2].lower() not in METADATA]
+        beside = (*METADATA, SAMPLES)
+        others = [name for name in files.names if name.rpartition("/")[2].lower() not in beside]
         folders = dict.fromkeys([*self.directories, *(n.rpartition("/")[0] for n in files.names)])
         void = [folder for folder in folders if folder not in files.tree]
         void = [folder for folder in void if folder.rpartition("/")[0] in files.tree]
