@@ -10,6 +10,8 @@ from omegaconf import DictConfig
 from zoo.logger import wandb
 from zoo.training import parts
 from zoo.training import trainer as setup
+from zoo.training.distributed.group import first, in_turn, processes
+from zoo.training.distributed.requeue import queued_again
 from zoo.training.ending import Ending
 from zoo.training.provenance import training_provenance
 
@@ -26,15 +28,19 @@ def train(cfg: DictConfig) -> Path:
         SystemExit: with code 130, when Ctrl-C ended the training.
     """
     setup.quiet()
+    with queued_again(), processes(cfg) as agreed:
+        return _train(agreed)
+
+
+def _train(cfg: DictConfig) -> Path:
     run_dir = Path(cfg.run_dir)
-    ckpt_path = setup.checkpoint_to_resume(cfg.ckpt_path, run_dir)
-    if ckpt_path is not None:
-        setup.check_resumed(cfg, run_dir, ckpt_path)
+    ckpt_path = first(lambda: _state(cfg, run_dir))
     seed_everything(cfg.seed, verbose=False)
-    data = parts.data_module(cfg)
+    with in_turn():
+        data = parts.data_module(cfg)
     module = parts.module(cfg, data)
     if ckpt_path is None:
-        setup.set_aside(run_dir)
+        first(lambda: setup.set_aside(run_dir))
     loggers = setup.loggers(cfg)
     ending = Ending(
         run_dir / "model.safetensors",
@@ -45,3 +51,11 @@ def train(cfg: DictConfig) -> Path:
     setup.fit(trainer, module, data, ckpt_path, ending)
     wandb.finish(loggers)
     return ending.path
+
+
+def _state(cfg: DictConfig, run_dir: Path) -> Path | None:
+    """The state to resume from, which fits these settings."""
+    state = setup.checkpoint_to_resume(cfg.ckpt_path, run_dir)
+    if state is not None:
+        setup.check_resumed(cfg, run_dir, state)
+    return state

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from zoo.system.device import accelerator, precision
 from zoo.system.nested import field_differences
 from zoo.trainable import Trainable
+from zoo.training.distributed.engine import cluster_environment
 from zoo.training.ending import Ending
 
 
@@ -90,8 +91,7 @@ _ABSENT = object()
 def set_aside(run_dir: Path) -> None:
     """Moves an earlier run out of the way, to ``<run_dir>.1`` or the next free number."""
     traces = ("last.ckpt", "model.safetensors", "metrics.csv")
-    rank = getattr(rank_zero_only, "rank", 0)
-    if rank != 0 or not any((run_dir / name).exists() for name in traces):
+    if not any((run_dir / name).exists() for name in traces):
         return
     number = 1
     while (free := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
@@ -113,6 +113,7 @@ def trainer(cfg: DictConfig, loggers: list[Logger], ending: Callback) -> Trainer
     callbacks = [ending, *(instantiate(node, _convert_="all") for node in nodes if node)]
     device = accelerator(cfg.trainer.accelerator)
     fixed = {
+        "plugins": [cluster_environment()],
         "enable_progress_bar": False,
         "enable_checkpointing": any(hasattr(c, "write") for c in callbacks),
         "enable_model_summary": False,
