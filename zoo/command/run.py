@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -120,7 +121,8 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     if args.package and args.package not in (keys := known_keys(verb.config, args.overrides)):
         raise ValueError(unknown_key(args.package, keys))
     defaults = groups(paths.configs() / f"{verb.config}.yaml")
-    args.overrides = prepared(verb.name, args.overrides, defaults, args.multirun)
+    overrides = prepared(verb.name, args.overrides, defaults, args.multirun)
+    args.overrides = [re.sub(r"^(hydra/launcher='?)submitit_", r"\1", o) for o in overrides]
     values = {key.lstrip("+~"): text for key, _, text in (o.partition("=") for o in args.overrides)}
     settings = {**_SETTINGS, "hydra.job.name": verb.name}
     if "run_dir" in values:  # as text: hydra makes the sweep's folder before it composes a run
@@ -128,10 +130,10 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in values] + args.overrides
     queue = values.get("hydra/launcher", "").strip("'")
     if args.multirun:
-        needs = None if queue == "submitit_slurm" else verb.needs  # its machine has other devices
+        needs = None if queue == "slurm" else verb.needs  # its machines have other devices
         _check_each(verb, needs, args.overrides, [args.config_dir] if args.config_dir else [])
-    if queue.startswith("submitit"):
-        _check_queue(queue, args.multirun)
+    if queue in ("slurm", "local"):
+        _check_queue(queue, args.multirun or args.cfg)
     with _own_sweep_folder(args), _hydra_raises():
         run_hydra(
             args=args,

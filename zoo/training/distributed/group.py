@@ -70,7 +70,7 @@ def processes(cfg: DictConfig) -> Iterator[DictConfig]:
         if dist.get_rank() != 0:
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
             stack.enter_context(warnings.catch_warnings(action="ignore"))
-        _Group.prefix, _Group.turns = f"zoo/{next(_trainings)}", 0
+        _Group.prefix, _Group.turns = first(lambda: f"zoo/{next(_trainings)}"), 0
         _Group.store = _connection()
         _Group.failure = Failure(
             _connection(), f"{_Group.prefix}/failure", dist.get_rank(), children.death
