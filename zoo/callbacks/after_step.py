@@ -70,3 +70,11 @@ def log(trainer: Trainer, values: Mapping[str, float], step: int | None = None) 
     """Writes to every logger's row for the step just made, counted from 0 as Lightning counts."""
     for logger in trainer.loggers:
         logger.log_metrics(dict(values), step=trainer.global_step - 1 if step is None else step)
+
+
+def log_step(trainer: Trainer) -> None:
+    """Writes what the module itself logged in the step just made, which Lightning does later.
+
+    A state that is written among the callbacks covers the whole row.
+    """
+    trainer._logger_connector.update_train_step_metrics()

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+from zoo.logger.csv import Row, numbers
+from zoo.logger.wandb_file import last_step
+from zoo.system.files import write_atomically
+
+_FLUSH_SECONDS = 0.2  # W&B's own 15 would be lost with a kill
 
 
 class OneRowPerStep(WandbLogger):
@@ -19,9 +25,32 @@ class OneRowPerStep(WandbLogger):
     own step, resumed parts of a run also follow one another, which ``wandb sync`` needs.
     """
 
+    _last = -1  # the last step of the parts before this one
+
+    @rank_zero_only
+    def resume(self, step: int, rows: Sequence[Row] = ()) -> None:
+        """Goes on behind the parts that are there.
+
+        What a kill has kept from being written comes from ``rows``; what is made again, with the
+        same numbers, is not logged again.
+
+        Args:
+            step: steps that the resumed state is after.
+            rows: of metrics.csv, ascending.
+        """
+        run = self.experiment
+        before = last_step(Path(self.save_dir or "."), run.id)
+        before = max(before, run.starting_step - 1)  # of the server, online
+        for row in rows:
+            if before < row["step"] < step:
+                self.log_metrics(numbers(row), row["step"])
+        self._last = before
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Adds values, numbers or media, to the row of ``step``."""
+        if step is not None and step <= self._last:
+            return
         numbered = {} if step is None else {"trainer/global_step": step}
         self.experiment.log({**metrics, **numbered}, step=step)
 
@@ -47,7 +76,13 @@ def wandb_logger(
     if mode != "online":  # W&B's usage statistics would ask the network even then
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     logger = OneRowPerStep(
-        project=project, name=name, save_dir=folder, id=_run_id(folder), mode=mode, **settings
+        project=project,
+        name=name,
+        save_dir=folder,
+        id=_run_id(folder),
+        mode=mode,
+        settings={"x_transaction_log_flush_interval": _FLUSH_SECONDS},
+        **settings,
     )
     logger._wandb_init.pop("anonymous", None)  # W&B warns of it, even where it is None
     return logger
@@ -76,5 +111,5 @@ def finish(loggers: Iterable[Logger]) -> None:
 def _run_id(folder: Path) -> str:
     file = folder / "wandb_id.txt"
     if not file.exists():
-        file.write_text(secrets.token_hex(4))
+        write_atomically(file, secrets.token_hex(4))
     return file.read_text().strip()

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import warnings
 from pathlib import Path
-from zipfile import is_zipfile
 
 from hydra.utils import instantiate
-from lightning import Callback, LightningDataModule, Trainer
+from lightning import LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from zoo.checkpoint import state_file
+from zoo.logger.resume import resume
 from zoo.system.device import accelerator, precision
+from zoo.system.files import remove_leftovers
 from zoo.system.nested import field_differences
 from zoo.trainable import Trainable
 from zoo.training.distributed.engine import cluster_environment
 from zoo.training.ending import Ending
+from zoo.training.signals import LeaveOnSignal, leaving
 
 
 def quiet() -> None:
@@ -47,8 +49,7 @@ def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
             f"ckpt_path={ckpt_path}: there is no {path} to resume from; "
             "leave ckpt_path out to start again, or set run_dir to the folder of the run"
         )
-    if not is_zipfile(path):
-        raise ValueError(f"ckpt_path={ckpt_path}: {path} is no training state, or it is torn")
+    state_file.verify(path)
     return path
 
 
@@ -107,10 +108,11 @@ def loggers(cfg: DictConfig) -> list[Logger]:
     ]
 
 
-def trainer(cfg: DictConfig, loggers: list[Logger], ending: Callback) -> Trainer:
+def trainer(cfg: DictConfig, loggers: list[Logger], ending: Ending) -> Trainer:
     """Lightning's trainer, with "auto" resolved and our own bar, state files and data order."""
     nodes = (cfg.get("callbacks") or {}).values()
     callbacks = [ending, *(instantiate(node, _convert_="all") for node in nodes if node)]
+    callbacks += [LeaveOnSignal(), ending.rest]
     device = accelerator(cfg.trainer.accelerator)
     fixed = {
         "plugins": [cluster_environment()],
@@ -151,20 +153,18 @@ def fit(
     ckpt_path: Path | None,
     ending: Ending,
 ) -> None:
-    """Trains; after Ctrl-C says what is there and how to resume, and exits with code 130."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
+    """Trains, or goes on with the training whose state is in ``ckpt_path``.
+
+    Raises:
+        ValueError: the state is damaged, or of another model.
+        SystemExit: a signal ended the training; see ``zoo.training.signals``.
+    """
+    if trainer.is_global_zero:
+        remove_leftovers(ending.path.parent)
+    if ckpt_path is not None:
+        state = state_file.read(ckpt_path, mmap=True)
+        state_file.check_model(state, module, ckpt_path)
+        resume(trainer.loggers, state["global_step"])
+        del state
+    with leaving(trainer, ending):
         trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
-    except SystemExit:
-        if not trainer.interrupted:
-            raise
-        signal.signal(signal.SIGINT, handler)  # Lightning left it ignored
-        state = ending.path.with_name("last.ckpt")
-        if ending.saved:
-            remedy = f"the training was over: {ending.path} is whole, only pictures are missing"
-        elif state.is_file():
-            remedy = f"{state} is intact: the same command with ckpt_path=last resumes from it"
-        else:
-            remedy = "no state had been written yet (callbacks.training_state.every_n_steps)"
-        print(f"\ninterrupted at step {trainer.global_step}; {remedy}", file=sys.stderr)
-        raise SystemExit(130) from None
