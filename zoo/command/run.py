@@ -55,12 +55,16 @@ _CHECKED_RUNS = 64  # of a sweep, before the first begins: a tenth of a second e
 
 
 class Verb(NamedTuple):
-    """A verb: its name, its config's name, ``module:function``, keys of which it needs one."""
+    """A verb: its name, its config's name, its task, keys of which it needs one, its check.
+
+    Task and check are ``module:function``.
+    """
 
     name: str
     config: str
     task: str
     needs: Sequence[str]
+    check: str | None = None
 
 
 def run(
@@ -69,6 +73,7 @@ def run(
     task: str,
     argv: Sequence[str] | None = None,
     needs: Sequence[str] = (),
+    check: str | None = None,
 ) -> None:
     """Composes ``config_name`` with the overrides in ``argv`` and calls ``task`` with it.
 
@@ -82,6 +87,8 @@ def run(
         task: ``"module:function"``; imported only once the config is composed.
         argv: the arguments after the verb; ``sys.argv[1:]`` when None.
         needs: keys of which the verb needs exactly one.
+        check: ``"module:function"`` without heavy imports, called with the resolved config before
+            the task is imported; it raises ValueError where the task would fail.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     make_current_folder_importable()
@@ -89,7 +96,7 @@ def run(
         _help(verb, config_name, arguments)
         return
     try:
-        _run_hydra(Verb(verb, config_name, task, needs), arguments)
+        _run_hydra(Verb(verb, config_name, task, needs, check), arguments)
     except KeyboardInterrupt:
         print(f"zoo {verb}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -185,6 +192,7 @@ def _own_sweep_folder(args: Any) -> Iterator[None]:
 def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     def call(cfg: DictConfig) -> Any:
         register_resolvers()  # a queue's job begins here
@@ -197,14 +205,21 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
             check(cfg, verb.needs)
             check_added(cfg, verb.config, HydraConfig.get().overrides.task)
             _settle_run_dir(cfg)
-            module, _, function = verb.task.partition(":")
+            if verb.check is not None:
+                _load(verb.check)(OmegaConf.to_container(cfg, resolve=True))
             with busy(f"zoo {verb.name}: loading torch and lightning"):
-                task = getattr(importlib.import_module(module), function)
+                task = _load(verb.task)
             return task(cfg)
         except Exception as error:  # here, for hydra prints two lines of its own outside
             _leave(verb.name, error, list)
 
     return call
+
+
+def _load(address: str) -> Callable[..., Any]:
+    module, _, function = address.partition(":")
+    called: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return called
 
 
 def _settle_run_dir(cfg: DictConfig) -> None:

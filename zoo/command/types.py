@@ -57,8 +57,10 @@ def _data_exists(name: str) -> None:
 
 
 def _state_exists(path: str) -> None:
-    if path != "last" and not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; last is that of run_dir")
+    if path not in ("last", "auto") and not Path(path).exists():
+        raise ValueError(
+            f"{path}: no such file; last is that of run_dir, and auto, if there is one"
+        )
 
 
 def _checkpoints_exist(name: str) -> None:
@@ -151,6 +153,7 @@ KEYS: dict[str, Any] = {
     "force": bool,
     "channels_last": bool,
     "compile": bool,
+    "allow_changes": bool,
     "four_models": list[Text],
     "models": Text | list | dict | None,  # see eval.study.rows
     "version": int | Text | None,

@@ -8,20 +8,20 @@ from lightning import Trainer
 from omegaconf import DictConfig
 
 from zoo import checkpoint
-from zoo.callbacks import EMA, Loss, Throughput
+from zoo.callbacks import EMA, Loss
 from zoo.checkpoint.published import checkpoint_file
-from zoo.system.device import accelerator, device_name
-from zoo.trainable import Trainable
+from zoo.trainable import Trainable, processed_batches
 from zoo.training.parts import wants_autoencoder
+from zoo.training.record import Record
 
 
 def training_provenance(
-    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer
+    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer, record: Record
 ) -> dict[str, Any]:
     """The origin of the trained weights, in plain values; see ``zoo.checkpoint.provenance``."""
     optimizer = trainer.optimizers[0]
     ema = module.recipe.ema if module.recipe is not None else None
-    throughput, loss = _find(trainer, Throughput), _find(trainer, Loss)
+    loss = next((c for c in trainer.callbacks if isinstance(c, Loss)), None)  # type: ignore[attr-defined]
     averaged = isinstance(ema, EMA) and bool(ema.averages)
     return {
         "model": type(module).__name__,
@@ -35,7 +35,7 @@ def training_provenance(
         },
         "budget": {
             "data_fingerprint": data.fingerprint,
-            "images_seen": throughput.images_seen if throughput else None,
+            "images_seen": processed_batches(trainer) * data.batch_size,
             "batch_size": data.batch_size * trainer.accumulate_grad_batches,
             "optimizer": type(optimizer).__name__,
             "learning_rate": float(optimizer.defaults["lr"]),
@@ -44,10 +44,14 @@ def training_provenance(
             "ema": f"decay {ema.decay:g}" if averaged else "none",  # type: ignore[union-attr]
             "seed": cfg.seed,
             "precision": str(trainer.precision),
-            "device": _devices(trainer, accelerator(cfg.trainer.accelerator)),
+            "device": record.device,
+            "changes": record.changes_text,
         },
         "steps": trainer.global_step,
-        "training_seconds": round(throughput.seconds, 1) if throughput else None,
+        "training_seconds": round(record.seconds, 1),
+        "devices": record.devices,
+        "settings": {key: value for key, value in record.settings.items() if key != "model"},
+        "changes": record.changes,
         "autoencoder": _autoencoder(cfg) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
@@ -58,18 +62,9 @@ def _autoencoder(cfg: DictConfig) -> dict[str, Any]:
     return {"sha256": checkpoint.sha256(file), "provenance": checkpoint.provenance(file)}
 
 
-def _devices(trainer: Trainer, device: str) -> str:
-    name = device_name(device)
-    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
-
-
 def _call_text(node: Any) -> str | None:
     """A partial's config as a call, such as ``warmup(num_steps=500)``."""
     if node is None:
         return None
     arguments = [f"{k}={v}" for k, v in node.items() if k not in ("_target_", "_partial_")]
     return f"{node['_target_'].rpartition('.')[2]}({', '.join(arguments)})"
-
-
-def _find(trainer: Trainer, kind: type) -> Any:
-    return next((c for c in trainer.callbacks if isinstance(c, kind)), None)  # type: ignore[attr-defined]
