@@ -19,7 +19,12 @@ from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
 from zoo.system.errors import SEVERAL
-from zoo.system.hardware import check_accelerator, check_device, check_processes
+from zoo.system.hardware import (
+    check_accelerator,
+    check_device,
+    check_processes,
+    check_strategy,
+)
 
 
 def _here(check: Callable[[Any], object]) -> AfterValidator:
@@ -205,6 +210,7 @@ KEYS: dict[str, Any] = {
     "trainer.val_check_interval": Count | None,
     "trainer.limit_val_batches": Annotated[int, Ge(0)] | Annotated[float, Ge(0), Le(1)],
     "trainer.gradient_clip_val": Positive | None,
+    "trainer.strategy": Annotated[Text, AfterValidator(check_strategy)],
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
 }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from zoo import paths
 from zoo.system import ranks
+from zoo.system.hardware import not_offered
 
 _LONGEST = 3000  # letters of a message, whatever somebody's value was
 SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold parts by name
@@ -165,6 +166,8 @@ def _unknown_config(error: Exception) -> str:
         options = sorted(file.stem for file in (paths.configs() / group).glob("[!_]*.yaml"))
     if not group:
         return f"no config called '{missing or name}'" if missing else _one_line(str(error))
+    if group == "trainer" and (reason := not_offered(name)):
+        return f"no trainer called '{name}': {reason}"
     if not options:
         return f"no config group '{group}' (requested: '{missing}'); `zoo list` shows what exists"
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)

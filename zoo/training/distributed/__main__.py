@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from zoo.system.errors import explain, leave
 from zoo.training.train import train
 
 
-def main() -> None:
-    """Takes part in the training of the config in the environment; a mistake is one line."""
+def run(cfg: DictConfig) -> None:
+    """Takes part in a training; a mistake is one line."""
     try:
-        train(OmegaConf.create(json.loads(os.environ["ZOO_TRAINING"])))
+        train(cfg)
     except Exception as error:
         line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, list)
         if line is None:
@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(OmegaConf.create(json.loads(os.environ["ZOO_TRAINING"])))
