@@ -104,7 +104,7 @@ def main() -> None:
         lines = zip(rows(folder / "whole"), rows(folder / "runs" / "0"), strict=True)
         table = {
             "interruptions": len(list((folder / "marks").iterdir())),
-            "requeued": logs.count("Requeued job"),
+            "requeued": logs.count("Loading pickle") - commands,
             "commands": commands,
             "tensors": len(whole),
             "unequal_tensors": unequal,

@@ -35,6 +35,7 @@ EXPERIMENTS = {  # channels, side of a latent, global batch
     "ldm4_imagenet": (3, 64, 1200),
     "ldm8_churches": (4, 32, 96),
 }
+STEPS = {"ldm4_imagenet": 178_000, "ldm8_churches": 500_000}  # of the papers' batches
 DEVICES = (8, 256)
 ACROSS = 2048  # images of a batch on 256 devices, where the paper's would leave a GPU without any
 
@@ -89,13 +90,8 @@ def row(experiment: str, devices: int, count: dict[str, float]) -> dict[str, Any
     batch = batch if devices < 256 else ACROSS
     share, size = batch / devices, count["parameters"]
     nodes = devices // 8
-    weights, gradients, buckets, moments, averages = (
-        4 * size,
-        4 * size,
-        4 * size,
-        8 * size,
-        4 * size,
-    )
+    weights = gradients = buckets = averages = 4 * size
+    moments = 8 * size
     copies = 2 * size  # autocast's, in bf16
     activations = share * count["activation_bytes"]
     total = weights + gradients + buckets + moments + averages + copies + activations
@@ -125,6 +121,7 @@ def row(experiment: str, devices: int, count: dict[str, float]) -> dict[str, Any
         "images_per_second": rate,
         "jpeg_gb_per_second": rate * IMAGE / 1e9,
         "latent_gb_per_second": rate * latent / 1e9,
+        "hours": EXPERIMENTS[experiment][2] * STEPS[experiment] / rate / 3600,
         "state_gb": (weights + moments + averages) / 1e9,
     }
 

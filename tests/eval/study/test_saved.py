@@ -40,7 +40,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("ZOO_RUN_DIR", "")
         checkpoint.save(SmallExtractor((1, 16, 16), 10), "extractor.safetensors")
         axes = ["model=ddpm", "schedule=linear,cosine", "seed=0,1"]
         cli.main(["train", "-m", *axes, "run_dir=runs/m", *TINY])
@@ -60,7 +59,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(trained)
-    monkeypatch.setenv("ZOO_RUN_DIR", "")
     return trained
 
 
