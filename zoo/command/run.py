@@ -13,8 +13,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from zoo import paths
@@ -31,7 +29,11 @@ from zoo.command.compose import (
     settle_model,
 )
 from zoo.command.help import groups, text
-from zoo.command.overrides import make_current_folder_importable, split_config_folders
+from zoo.command.overrides import (
+    check_queue,
+    make_current_folder_importable,
+    split_config_folders,
+)
 from zoo.system import ranks
 from zoo.system.errors import explain, leave, unknown_key
 from zoo.system.progress import busy
@@ -50,7 +52,6 @@ _SETTINGS = {
     "hydra/hydra_logging": "disabled",
 }
 
-_SUBMITIT = "hydra_plugins.hydra_submitit_launcher"
 _CHECKED_RUNS = 64  # of a sweep, before the first begins: a tenth of a second each
 
 
@@ -139,9 +140,10 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     if args.multirun:
         needs = None if queue == "slurm" else verb.needs  # its machines have other devices
         _check_each(verb, needs, args.overrides, [args.config_dir] if args.config_dir else [])
-    if queue in ("slurm", "local"):
-        _check_queue(queue, args.multirun or args.cfg)
-    with _own_sweep_folder(args), _hydra_raises():
+    check_queue(queue, args.multirun or args.cfg)
+    with ranks.spare_folder() as spare, _hydra_raises():
+        if args.multirun and spare is not None:
+            args.overrides = [*args.overrides, f"hydra.sweep.dir={spare}"]
         run_hydra(
             args=args,
             args_parser=parser,
@@ -168,25 +170,6 @@ def _check_each(
     (runs,) = BasicSweeper.split_arguments(own, max_batch_size=None)
     for run_overrides in runs[:_CHECKED_RUNS]:
         check(compose(verb.config, [*run_overrides, *search], folders), needs)
-
-
-def _check_queue(launcher: str, multirun: bool) -> None:
-    """Refuses a launcher of submitit that is not installed, or has no sweep to launch."""
-    if find_spec("hydra_plugins") is None or find_spec(_SUBMITIT) is None:
-        raise ValueError(f"hydra/launcher={launcher}: pip install 'diffusion-zoo[slurm]' brings it")
-    if not multirun:
-        raise ValueError(f"hydra/launcher={launcher} is for the runs of a sweep: add -m")
-
-
-@contextmanager
-def _own_sweep_folder(args: Any) -> Iterator[None]:
-    """Within, hydra makes no folder of this process's own: the first one's is the sweep's."""
-    if not args.multirun or ranks.is_first():
-        yield
-        return
-    with TemporaryDirectory() as folder:
-        args.overrides = [*args.overrides, f"hydra.sweep.dir={folder}"]
-        yield
 
 
 def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 
@@ -79,6 +81,16 @@ def is_queued_again() -> bool:
     """Whether a queue may start this command several times: a job of submitit, or SLURM's again."""
     again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
     return again or "SUBMITIT_EXECUTOR" in os.environ
+
+
+@contextmanager
+def spare_folder() -> Iterator[str | None]:
+    """A folder for what every process would write and only the first should; None in that one."""
+    if is_first():
+        yield None
+        return
+    with TemporaryDirectory() as folder:
+        yield folder
 
 
 _met = False

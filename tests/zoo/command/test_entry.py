@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from zoo import entry, paths
-from zoo.command import compose
-from zoo.command import run as run_module
+from zoo.command import compose, overrides
 
 CONFIG = """\
 # a verb for the test
@@ -111,13 +110,14 @@ def test_one_process_of_several_makes_a_sweeps_folder_and_says_a_mistake(
 
 @pytest.mark.parametrize("queue", [{"SUBMITIT_EXECUTOR": "local"}, {"SLURM_RESTART_COUNT": "1"}])
 def test_what_a_queue_may_start_again_resumes(
-    verb: Any, monkeypatch: pytest.MonkeyPatch, queue: dict[str, str]
+    verb: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, queue: dict[str, str]
 ) -> None:
-    assert verb("+ckpt_path=null", "+a=${ckpt_path}")[0]["ckpt_path"] is None
+    (tmp_path / "configs" / "verb.yaml").write_text(CONFIG + "ckpt_path: null\n")
+    assert verb("seed=1")[0]["ckpt_path"] is None
     for name, value in queue.items():
         monkeypatch.setenv(name, value)
-    assert verb("+ckpt_path=null", "+a=${ckpt_path}")[0]["ckpt_path"] == "auto"
-    assert verb("+ckpt_path=last", "+a=${ckpt_path}")[0]["ckpt_path"] == "last"
+    assert verb("seed=1")[0]["ckpt_path"] == "auto"
+    assert verb(f"ckpt_path={__file__}")[0]["ckpt_path"] == __file__
 
 
 def test_submitits_launchers_are_for_sweeps_and_an_extra(
@@ -125,7 +125,7 @@ def test_submitits_launchers_are_for_sweeps_and_an_extra(
 ) -> None:
     code, line = fails(verb, capsys, "hydra/launcher=submitit_slurm", "seed=1")
     assert (code, "pip install" in line or "add -m" in line) == (2, True)
-    monkeypatch.setattr(run_module, "_SUBMITIT", "hydra_plugins.not_there")
+    monkeypatch.setattr(overrides, "_SUBMITIT", "hydra_plugins.not_there")
     code, line = fails(verb, capsys, "-m", "hydra/launcher=submitit_slurm", "seed=1")
     assert (code, "pip install 'diffusion-zoo[slurm]'" in line) == (2, True)
 

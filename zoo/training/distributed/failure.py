@@ -33,6 +33,7 @@ class Failure:
         store: a connection of its own: others block while they wait.
         key: of the failure in it.
         rank: of this process.
+        world: how many there are.
         death: gives the rank and the exit code of a child that has ended badly, if there is one.
     """
 
@@ -41,9 +42,12 @@ class Failure:
         store: TCPStore,
         key: str,
         rank: int,
+        world: int,
         death: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
-        self._store, self._key, self._rank, self._death = store, key, rank, death
+        self._store, self._key, self._rank, self._world = store, key, rank, world
+        self._death = death
+        self._code: int | None = None  # once this process has seen the failure
         self._claims = itertools.count()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="zoo-failure")
@@ -51,20 +55,24 @@ class Failure:
 
     def claim(self, code: int = 1) -> bool:
         """Whether this process is the first that fails, and so the one to say it."""
+        if self._code is not None:
+            return False
         claim = f"{self._rank}.{next(self._claims)} {code}"  # a process has two threads
         try:
             return self._store.compare_set(self._key, "", claim).decode() == claim
-        except RuntimeError:  # whoever held the store has ended
-            return False
+        except RuntimeError:  # rank 0, which held the store, has ended: the next one speaks
+            return self._rank == 1
 
     def code(self) -> int | None:
         """The exit code that the first failure asks for, or None: nobody failed."""
-        try:
-            if not self._store.check([self._key]):
-                return None
-            return int(self._store.get(self._key).decode().split()[1])
-        except RuntimeError:
-            return 1
+        if self._code is None:
+            try:
+                if self._store.check([self._key]):
+                    self._code = int(self._store.get(self._key).decode().split()[1])
+                    self._store.set(f"{self._key}/seen/{self._rank}", "")
+            except RuntimeError:
+                return 1
+        return self._code
 
     def explained(self, error: BaseException) -> BaseException:
         """An error as this process should raise it: quietly, where another one has failed first."""
@@ -77,10 +85,21 @@ class Failure:
             return error
         if not self.claim(_exit_code(error)):
             return EndedElsewhere(self.code() or 1)
+        self._wait_until_seen()
         if lost and not isinstance(error, SystemExit):
             first = str(error).strip().partition("\n")[0]
             return ValueError(f"another process of this training has ended without a word: {first}")
         return error
+
+    def _wait_until_seen(self) -> None:
+        """Stays until the others know, for the store may end with this process."""
+        keys = [f"{self._key}/seen/{rank}" for rank in range(self._world) if rank != self._rank]
+        deadline = time.monotonic() + _LAST_WORDS / 2
+        try:
+            while not self._store.check(keys) and time.monotonic() < deadline:
+                time.sleep(_EVERY / 5)
+        except RuntimeError:  # nobody holds the store any more
+            return
 
     def close(self) -> None:
         """Ends the thread."""

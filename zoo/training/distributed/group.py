@@ -73,11 +73,15 @@ def processes(cfg: DictConfig) -> Iterator[DictConfig]:
         _Group.prefix, _Group.turns = first(lambda: f"zoo/{next(_trainings)}"), 0
         _Group.store = _connection()
         _Group.failure = Failure(
-            _connection(), f"{_Group.prefix}/failure", dist.get_rank(), children.death
+            _connection(),
+            f"{_Group.prefix}/failure",
+            dist.get_rank(),
+            dist.get_world_size(),
+            children.death,
         )
         stack.callback(_Group.failure.close)
         try:
-            yield first(lambda: OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)))
+            yield first(lambda: _resolved(cfg))
             dist.barrier()
         except BaseException as error:
             said = _Group.failure.explained(error)
@@ -135,6 +139,11 @@ def _wait(store: TCPStore, key: str) -> None:
         if _Group.failure is not None and (code := _Group.failure.code()) is not None:
             raise EndedElsewhere(code)
         time.sleep(_EVERY)
+
+
+def _resolved(cfg: DictConfig) -> DictConfig:
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    return DictConfig(values)
 
 
 def _is_alone(cfg: DictConfig) -> bool:

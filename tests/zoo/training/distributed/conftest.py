@@ -1,7 +1,9 @@
 import multiprocessing
 import os
+import re
 import signal
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+_TORCH = r"\[rank|\[W|Exception raised|frame #|<omitting"  # of a closed connection; see TORCH_CPP_LOG_LEVEL
 
 
 class Ended(NamedTuple):
@@ -35,6 +39,7 @@ def ranks(tmp_path: Path) -> Callable[..., Ended]:
         def work(rank: int) -> None:
             for number, file in zip((1, 2), files[rank], strict=True):
                 os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
             os.environ.pop("PYTEST_CURRENT_TEST", None)
             os.environ |= variables(starter, rank, world, port)
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -54,7 +59,7 @@ def ranks(tmp_path: Path) -> Callable[..., Ended]:
         return Ended(
             [process.exitcode for process in processes],
             "".join(out.read_text() for out, _ in files),
-            [line for line in lines if not line.startswith("Process ForkProcess")],
+            [line for line in lines if not re.match(_TORCH, line)],
             time.monotonic() - started,
         )
 
