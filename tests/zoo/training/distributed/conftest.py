@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-_TORCH = r"\[rank|\[W|Exception raised|frame #|<omitting"  # of a closed connection; see TORCH_CPP_LOG_LEVEL
+# of a closed connection; where the zoo starts them, TORCH_CPP_LOG_LEVEL is quieter
+_TORCH = r"\[rank|\[W|Exception raised|frame #|<omitting"
 
 
 class Ended(NamedTuple):
