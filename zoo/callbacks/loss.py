@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log
 from zoo.records import Batch
+from zoo.system import shares
 
 
 class Loss(AfterStep):
@@ -33,7 +35,7 @@ class Loss(AfterStep):
         self, trainer: Trainer, module: LightningModule, outputs: Outputs, batch: Batch
     ) -> None:
         loss = outputs["loss"].detach().double()
-        self._sum = loss if self._sum is None else self._sum + loss
+        self._sum = loss if self._sum is None else self._sum.to(loss.device) + loss
         self._count += 1
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
@@ -56,7 +58,10 @@ class Loss(AfterStep):
         return [(s[-1][0], float(f"{sum(x for _, x in s) / len(s):.5g}")) for s in stretches]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": list(self.history)}
+        pending = [0.0 if self._sum is None else self._sum.item(), self._count]
+        return {"history": list(self.history), "pending": shares.gather(pending)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = [(step, loss) for step, loss in state_dict["history"]]
+        value, count = shares.own(state_dict.get("pending", [[0.0, 0]]))
+        self._sum, self._count = torch.tensor(value, dtype=torch.float64), int(count)

@@ -10,6 +10,7 @@ from lightning import LightningModule, Trainer
 from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log
 from zoo.diffusion.time_sampler import QUARTILES, quartile
 from zoo.records import Batch
+from zoo.system import shares
 
 
 class LossByQuartile(AfterStep):
@@ -35,3 +36,10 @@ class LossByQuartile(AfterStep):
             self._sums.zero_()
             means = enumerate(zip(losses, counts, strict=True), start=1)
             log(trainer, {f"train/loss_q{q}": loss / n for q, (loss, n) in means if n})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"pending": shares.gather(self._sums.flatten().tolist())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pending = torch.tensor(shares.own(state_dict["pending"]), dtype=torch.float64)
+        self._sums = pending.reshape(2, QUARTILES)
