@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from zoo.callbacks.after_step import AfterStep, move_back
+from zoo.callbacks.after_step import AfterStep, move_back, step_skipped
 from zoo.system.files import replacing
 
 
@@ -37,7 +37,8 @@ class TrainingState(AfterStep, Checkpoint):
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         last = trainer.global_step == trainer.max_steps
-        if last or trainer.global_step % self.every_n_steps == 0:
+        due = trainer.global_step % self.every_n_steps == 0
+        if last or (due and not step_skipped(module)):  # the one before a skipped step is safer
             self.write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
