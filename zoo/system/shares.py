@@ -1,34 +1,30 @@
-"""Numbers of which each process of a training has its own, in a state that one of them writes."""
+"""Sums of which each process of a training has its own, in a state that one of them writes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from zoo.system.processes import rank_and_count
 
 
-def gather(numbers: Sequence[float]) -> list[list[float]]:
-    """The numbers of all processes, in the order of their ranks; all of them call it together."""
-    from torch import distributed
+def own(shares: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    """This process' sums by name, of those of all processes that wrote a state.
 
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [list(numbers)]
-    shares: list[list[float]] = [[] for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(shares, list(numbers))
-    return shares
+    Where their number has changed, the first process gets the sum of all, and the others nothing:
+    the total stays what it was.
 
-
-def own(shares: Sequence[Sequence[float]]) -> list[float]:
-    """This process' numbers out of those gathered; of another number of processes, their sum.
-
-    The sum goes to the first process, the others get zeros: the total stays what it was.
-
-    >>> own([[1.0, 2.0], [3.0, 4.0]])
-    [4.0, 6.0]
+    >>> own([{"loss": [1.0, 2.0]}, {"loss": [3.0, 4.0]}])
+    {'loss': [4.0, 6.0]}
     """
-    from torch import distributed
-
-    active = distributed.is_available() and distributed.is_initialized()
-    rank, world = (distributed.get_rank(), distributed.get_world_size()) if active else (0, 1)
-    if world == len(shares):
-        return list(shares[rank])
-    sums = [sum(numbers) for numbers in zip(*shares, strict=True)]
-    return sums if rank == 0 else [0.0] * len(sums)
+    rank, count = rank_and_count()
+    if count == len(shares):
+        return {name: list(numbers) for name, numbers in shares[rank].items()}
+    if rank:
+        return {}
+    names = dict.fromkeys(name for share in shares for name in share)
+    return {
+        name: [
+            sum(numbers) for numbers in zip(*(s[name] for s in shares if name in s), strict=True)
+        ]
+        for name in names
+    }

@@ -20,11 +20,20 @@ class Recorder:
 
 def trainer(every=2):
     return SimpleNamespace(
-        global_step=0, log_every_n_steps=every, loggers=[Recorder()], world_size=1
+        global_step=0,
+        log_every_n_steps=every,
+        loggers=[Recorder()],
+        world_size=1,
+        accumulate_grad_batches=1,
     )
 
 
-def run(callback, outputs, every=2, module=None, batch=None):
+SCHEDULE = SimpleNamespace(end=100)
+MODULE = SimpleNamespace(diffusion=SimpleNamespace(schedule=SCHEDULE), automatic_optimization=True)
+ONE = Batch(torch.zeros(1, 1))
+
+
+def run(callback, outputs, every=2, module=MODULE, batch=ONE):
     """Feeds one optimizer step per entry of ``outputs``; returns what was logged."""
     of = trainer(every)
     callback.on_train_start(of, module)
@@ -64,14 +73,13 @@ def test_quartiles_of_fractional_times():
 
 
 def test_the_loss_by_quartile_averages_images_and_leaves_empty_ones_out():
-    module = SimpleNamespace(diffusion=SimpleNamespace(schedule=SimpleNamespace(end=100)))
     outputs = [
         {"t": torch.tensor([1.0, 2.0, 100.0]), "loss_per_image": torch.tensor([1.0, 2.0, 7.0])},
         {"t": torch.tensor([3.0, 30.0]), "loss_per_image": torch.tensor([6.0, 5.0])},
         {"t": torch.tensor([60.0]), "loss_per_image": torch.tensor([4.0])},
         {"loss": torch.tensor(0.0)},  # an autoencoder's
     ]
-    rows = run(LossByQuartile(), outputs, module=module)
+    rows = run(LossByQuartile(), outputs)
     assert rows[0] == (1, {"train/loss_q1": 3.0, "train/loss_q2": 5.0, "train/loss_q4": 7.0})
     assert rows[1] == (3, {"train/loss_q3": 4.0})
 
