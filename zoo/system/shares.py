@@ -21,10 +21,9 @@ def own(shares: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float
         return {name: list(numbers) for name, numbers in shares[rank].items()}
     if rank:
         return {}
-    names = dict.fromkeys(name for share in shares for name in share)
-    return {
-        name: [
-            sum(numbers) for numbers in zip(*(s[name] for s in shares if name in s), strict=True)
-        ]
-        for name in names
-    }
+    sums: dict[str, list[float]] = {}
+    for share in shares:
+        for name, numbers in share.items():
+            before = sums.get(name, [0.0] * len(numbers))
+            sums[name] = [a + b for a, b in zip(before, numbers, strict=True)]
+    return sums
