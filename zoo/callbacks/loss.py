@@ -34,7 +34,8 @@ class Loss(AfterStep):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        self._row.move(pl_module.device)
+        if self._row.numbers():  # of a resumed run
+            self._row.move(pl_module.device)
 
     def after_batch(
         self, trainer: Trainer, module: LightningModule, outputs: Outputs, batch: Batch
