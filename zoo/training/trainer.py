@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from zoo.system.device import accelerator, precision
+from zoo.system.device import accelerator, precision, slow_precision
 from zoo.system.nested import field_differences
 from zoo.trainable import Trainable
 from zoo.training.ending import Ending
@@ -112,6 +112,8 @@ def trainer(cfg: DictConfig, loggers: list[Logger], ending: Callback) -> Trainer
     nodes = (cfg.get("callbacks") or {}).values()
     callbacks = [ending, *(instantiate(node, _convert_="all") for node in nodes if node)]
     device = accelerator(cfg.trainer.accelerator)
+    if line := slow_precision(cfg.trainer.precision, device):
+        rank_zero_only(print)(line, file=sys.stderr)
     fixed = {
         "enable_progress_bar": False,
         "enable_checkpointing": any(hasattr(c, "write") for c in callbacks),
