@@ -36,7 +36,8 @@ MODELS: dict[str, list[str]] = {
         "model=guided_latent_diffusion", "conditioner=class_token", *SMALL_UNET,
     ],
     "digits_text": [
-        "experiment=digits_text", "conditioner.dropout=0.2", "++conditioner.embedding_dropout=0.2",
+        "experiment=digits_text", "model.denoiser.in_channels=4", "model.denoiser.out_channels=4",
+        "conditioner.dropout=0.2", "++conditioner.embedding_dropout=0.2",
         *SMALL_UNET,
     ],
     "autoencoder": ["model=autoencoder", *SMALL_AUTOENCODER],
@@ -66,8 +67,8 @@ COMMON = [
     "callbacks.sample_grid=null", "callbacks.progress=null", "trainer.limit_val_batches=1.0",
     "recipe.lr_scheduler.num_steps=5", "+recipe.optimizer.eps=1e-6",
 ]  # fmt: skip
-"""What all have in common. Where a gradient is zero but for rounding (a bias in front of a norm), Adam
-divides it by itself and walks at random; a larger epsilon keeps such weights in place."""
+"""What all have in common. Where a gradient is zero but for rounding (a bias in front of a norm),
+Adam divides it by itself and walks at random; a larger epsilon keeps such weights in place."""
 
 
 class Distance(nn.Module):

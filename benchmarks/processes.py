@@ -8,8 +8,8 @@ relative difference of any row of any logged curve from that of one process (los
 quartiles, gradient norm, validation), and the largest difference of any weight at the end. Writes
 benchmarks/processes.csv.
 
-What is of a batch cannot be accumulated: contrastive losses, strata of times and their losses, batch
-statistics, the discriminator's turn. These trainings are not run with accumulation.
+What is of a batch cannot be accumulated: contrastive losses, strata of times and their losses,
+batch statistics, the discriminator's turn. These trainings are not run with accumulation.
 """
 
 from __future__ import annotations

@@ -18,12 +18,13 @@ from torch.optim import Optimizer
 from zoo import checkpoint
 from zoo.draw import Draw
 from zoo.first_stage import FirstStage
-from zoo.layers.dropout import Dropout, set_seeds
+from zoo.layers.dropout import Dropout, seeds, set_seeds
 from zoo.part import Part
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.system.finite import NotFinite, check_state, first_not_finite
-from zoo.system.processes import total, whole
+from zoo.system.means import Means
+from zoo.system.processes import whole
 
 Draws = Callable[[str], Draw]
 """A purpose to the streams of a batch's images."""
@@ -51,7 +52,7 @@ class Trainable(Part, LightningModule):
         self.step_skipped = False
         self._dropouts: list[Dropout] = []
         self._gradient_norms: dict[int, Tensor] = {}  # of this step, by optimizer
-        self._validated: dict[str, Any] = {}  # sums and counts of a validation
+        self._validated = Means()
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -99,11 +100,7 @@ class Trainable(Part, LightningModule):
         return norm
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to write a training's state with NaN or infinity in it, on all processes alike.
-
-        Raises:
-            NotFinite: naming the first such tensor.
-        """
+        """Refuses a state with NaN or infinity in it; raises NotFinite on all processes alike."""
         check_state(checkpoint, self.trainer)
 
     def _recipe(self) -> Recipe:
@@ -125,7 +122,9 @@ class Trainable(Part, LightningModule):
         """
         self._gradient_norms.clear()
         if self._dropouts:
-            set_seeds(self._dropouts, self._dropout_seeds(len(batch)))
+            first = self._first_position(len(batch))
+            new = seeds(self.training_seed, range(first, first + len(batch)))
+            set_seeds(self._dropouts, new.to(self.device))
         batches, _, rank = self._position()
         key = f"{self.training_seed}/train/global/{batches}/{rank}"
         digest = hashlib.blake2s(key.encode(), digest_size=4).digest()
@@ -139,13 +138,6 @@ class Trainable(Part, LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self._dropouts:
             set_seeds(self._dropouts, None)
-
-    def _dropout_seeds(self, size: int) -> Tensor:
-        """(B,) int32 on the device, as ``Draw`` seeds its streams."""
-        key = f"{self.training_seed}/train/dropout"
-        digest = hashlib.blake2s(key.encode(), digest_size=4).digest()
-        first = int.from_bytes(digest, "little") + self._first_position(size)
-        return (torch.arange(size) + first).to(torch.int32).to(self.device)
 
     def draw(self, size: int, purpose: str) -> Draw:
         """The streams of this training step, keyed by seed and number of images seen before each.
@@ -175,21 +167,15 @@ class Trainable(Part, LightningModule):
     def log_validation(self, means: dict[str, Tensor], size: int) -> None:
         """Logs means over ``size`` images, weighted by their number over batches and processes.
 
-        A process that has none of a batch's images calls it too: all reduce the same names. Lightning
-        would round the mean number of images of a process to an integer.
+        A process that has none of a batch's images calls it too: all reduce the same names.
+        Lightning would round the mean number of images of a process to an integer.
         """
-        for name, mean in means.items():
-            value = (
-                mean.detach().double() * size if size else mean.new_zeros((), dtype=torch.double)
-            )
-            sums = torch.stack([value, torch.full_like(value, size)])
-            self._validated[name] = self._validated.get(name, 0) + sums
+        self._validated.add(means, size)
 
     def on_validation_epoch_end(self) -> None:
-        for name, sums in self._validated.items():
-            value, count = total(sums)
-            self.log(name, value / count, batch_size=1, sync_dist=True)  # already the same
+        means = self._validated.of_all_processes()
         self._validated.clear()
+        self.log_dict(means, batch_size=1, sync_dist=True)  # which are the same already
 
     def _position(self) -> tuple[int, int, int]:
         """Batches before this one, number of processes, rank of this one."""

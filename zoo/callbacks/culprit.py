@@ -69,7 +69,7 @@ class Culprit:
             mine = Finding(1, "the images are not finite", [])
         findings = objects(mine._replace(images=self._indices()))
         worst = min(findings)
-        equals = [f.images for f in findings if f.rank == worst.rank]
+        equals = [f.images for f in findings if f.rank == worst.rank > 0]
         return worst._replace(images=sorted({i for part in equals for i in part}))
 
     def _indices(self) -> list[int]:

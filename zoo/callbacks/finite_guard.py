@@ -150,7 +150,7 @@ class FiniteGuard(AfterStep):
         ]
         # a norm in float32 is infinite from 1e19 on too: what has grown so large is lost as well
         if parameters and not math.isfinite(whole(get_total_norm(parameters)).item()):
-            name = first_not_finite(trainer.lightning_module.state_dict()) or "a weight"
+            name = first_not_finite(trainer.lightning_module.state_dict()) or "a weight beyond 1e19"
             self._end(trainer, f"{name} is not finite after it", "lower recipe.optimizer.lr")
 
     def _end(self, trainer: Trainer, what: str, remedy: str) -> NoReturn:

@@ -29,7 +29,7 @@ from zoo.command.compose import (
 )
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
-from zoo.system.errors import explain, leave, unknown_key
+from zoo.system.errors import explain, leave, out_of_memory, unknown_key
 from zoo.system.progress import busy
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
                 task = getattr(importlib.import_module(module), function)
             return task(cfg)
         except Exception as error:  # here, for hydra prints two lines of its own outside
-            _leave(verb.name, error, list)
+            _leave(verb.name, error, list, cfg)
 
     return call
 
@@ -205,8 +205,19 @@ def _hydra_raises() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> NoReturn:
-    line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, known_keys)
+def _leave(
+    verb: str, error: Exception, known_keys: Callable[[], list[str]], cfg: DictConfig | None = None
+) -> NoReturn:
+    if os.environ.get("ZOO_TRACEBACK") == "1":
+        raise error
+    line = None if cfg is None else out_of_memory(error, functools.partial(_setting, cfg))
+    line = line or explain(error, known_keys)
     if line is None:
         raise error
     leave(f"zoo {verb}", line, getattr(error, "exit_code", 2))
+
+
+def _setting(cfg: DictConfig, key: str) -> Any:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.select(cfg, key)

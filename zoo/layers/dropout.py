@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import torch
@@ -56,6 +57,13 @@ class Dropout(nn.Module):
         keys = mixed(self.seeds.to(x.device) + self.number * _ODD)
         dropped = _bits(keys, x[0].numel()) < threshold - _HALF_WORDS // 2
         return (x * (_HALF_WORDS / (_HALF_WORDS - threshold))).masked_fill(dropped.view(x.shape), 0)
+
+
+def seeds(seed: int, images: range) -> Tensor:
+    """(B,) int32 for the images at these positions, as ``zoo.draw.Draw`` seeds its streams."""
+    digest = hashlib.blake2s(f"{seed}/train/dropout".encode(), digest_size=4).digest()
+    base = int.from_bytes(digest, "little")
+    return (torch.arange(images.start, images.stop) + base).to(torch.int32)
 
 
 def set_seeds(layers: Iterable[Dropout], seeds: Tensor | None) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from zoo.checkpoint import state_file
 from zoo.logger.resume import resume
-from zoo.system.device import accelerator, precision
+from zoo.system.device import accelerator, precision, slow_precision
 from zoo.system.files import remove_leftovers
 from zoo.system.nested import field_differences
 from zoo.trainable import Trainable
@@ -114,6 +114,8 @@ def trainer(cfg: DictConfig, loggers: list[Logger], ending: Ending) -> Trainer:
     callbacks = [ending, *(instantiate(node, _convert_="all") for node in nodes if node)]
     callbacks += [LeaveOnSignal(), ending.rest]
     device = accelerator(cfg.trainer.accelerator)
+    if line := slow_precision(cfg.trainer.precision, device):
+        rank_zero_only(print)(line, file=sys.stderr)
     fixed = {
         "enable_progress_bar": False,
         "enable_checkpointing": any(hasattr(c, "write") for c in callbacks),
