@@ -255,4 +255,4 @@ def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> 
     line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, known_keys)
     if line is None:
         raise error
-    leave(f"zoo {verb}", line)
+    leave(f"zoo {verb}", line, getattr(error, "exit_code", 2))

@@ -199,6 +199,9 @@ KEYS: dict[str, Any] = {
     | Literal["auto"]
     | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
     "callbacks.sample_grid.num_images": Annotated[int, Ge(1), Le(10**4)],
+    "callbacks.training_state.keep_last": Count,
+    "callbacks.training_state.keep_every_n_steps": Count | None,
+    "callbacks.training_state.keep_steps": list[Count],
     "trainer.num_nodes": Count,
     "trainer.precision": Literal[
         "auto", "32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16",

@@ -132,7 +132,8 @@ class TrainStream:
         if self.flip:
             images[flips] = images[flips].flip(-1)
         choices = None if self.images.alternatives is None else self.choices(step)
-        return Batch(to_float(images), condition_of(self.images, self.condition, indices, choices))
+        condition = condition_of(self.images, self.condition, indices, choices)
+        return Batch(to_float(images), condition, indices=indices)
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
@@ -214,7 +215,8 @@ class EvalBatches:
     def __iter__(self) -> Iterator[Batch]:
         for part in self.parts:
             images = to_float(self.images.gather(part))
-            yield Batch(images, condition_of(self.images, self.condition, part))
+            condition = condition_of(self.images, self.condition, part)
+            yield Batch(images, condition, indices=part)
 
 
 def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

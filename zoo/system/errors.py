@@ -17,15 +17,15 @@ SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold par
 _READERS = ("hydra", "omegaconf", "antlr4", "yaml")  # which read what a user wrote
 
 
-def leave(where: str, message: str) -> NoReturn:
-    """Ends the process with code 2 and one line on stderr, ``where: message``.
+def leave(where: str, message: str, code: int = 2) -> NoReturn:
+    """Ends the process with one line on stderr, ``where: message``; code 2 is a user's mistake.
 
     Raises:
         SystemExit: always.
     """
     if ranks.speaks():
         print(f"{where}: {printable(message)}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def printable(message: str) -> str:

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from zipfile import BadZipFile, ZipFile
 
 import yaml
 
+from zoo.checkpoint import state_file
 from zoo.checkpoint.name import MODEL_FILE
+from zoo.system import ranks
 from zoo.system.files import write_atomically
 from zoo.system.lock import FolderLock
 from zoo.system.nested import leaves
@@ -41,6 +42,8 @@ def check(config: Mapping[str, Any]) -> None:
             in the run's folder.
     """
     run_dir, ckpt_path = Path(config["run_dir"]), config["ckpt_path"]
+    if not ranks.is_first():
+        return
     with RunFolder(run_dir, ckpt_path):
         state_to_resume(ckpt_path, run_dir)
 
@@ -74,20 +77,8 @@ def state_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
             "start again, ckpt_path=auto resumes where there is one; or set run_dir to the folder "
             "of the run"
         )
-    if not _is_state(path):
-        raise ValueError(f"ckpt_path={ckpt_path}: {path} is no training state, or it is torn")
+    state_file.verify(path)
     return path
-
-
-def _is_state(path: Path) -> bool:
-    """Whether this may be a state: torch's archive, or a folder of one file for each rank."""
-    if path.is_dir():
-        return (path / "meta.pt").is_file()
-    try:
-        with ZipFile(path) as archive:
-            return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except (BadZipFile, OSError):
-        return False
 
 
 class RunFolder:
@@ -106,7 +97,7 @@ class RunFolder:
     def __init__(self, path: Path, ckpt_path: str | None = None) -> None:
         self.path = path
         self._wait = _LEAVING if ckpt_path == "auto" else 0.0
-        self._first = is_first_process()
+        self._first = ranks.is_first()
         self._lock = FolderLock(path)
 
     def __enter__(self) -> Self:
@@ -167,14 +158,6 @@ class RunFolder:
         with open(self.path / STARTS_FILE, "a", encoding="utf-8") as starts:
             starts.write(json.dumps(start, ensure_ascii=False) + "\n")
         write_atomically(file, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
-
-
-def is_first_process() -> bool:
-    """Whether this is rank 0 of a run, by the environment that launchers set."""
-    ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # Lightning's order
-    rank = next((os.environ[name] for name in ranks if os.environ.get(name)), "0")
-    node = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
-    return rank == "0" and node in ("", "0")
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -350,10 +350,10 @@ def test_a_state_of_another_program_is_refused(run: Path, composed: Callable[...
     del state["run"]
     torch.save(state, run / "last.ckpt")
     before = content(run)
-    with pytest.raises(ValueError, match="it has no 'run', so it is no state that this version"):
+    with pytest.raises(ValueError, match="it lacks 'run', so it is no state that this version"):
         train(composed(run, {}))
     torch.save({"weights": torch.zeros(2)}, run / "last.ckpt")
-    with pytest.raises(ValueError, match="cannot be resumed: it has no "):
+    with pytest.raises(ValueError, match="is no training state: it lacks global_step"):
         train(composed(run, {}))
     (run / "last.ckpt").write_bytes(before["last.ckpt"][:-100])
     with pytest.raises(ValueError, match="is no training state, or it is torn"):
