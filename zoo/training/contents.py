@@ -40,5 +40,5 @@ def settings_here(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_data(settings: Mapping[str, Any], data: ImageData) -> dict[str, Any]:
     """The settings with ``data.content``, hashes of both splits' images, labels and captions."""
-    content = {name: split.content[:_SHORT] for name, split in data.splits.items()}
+    content = {name: split.content[-_SHORT:] for name, split in data.splits.items()}
     return {**settings, "data": {**settings["data"], "content": content}}

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import yaml
 
@@ -32,6 +32,18 @@ STARTS_FILE = "starts.jsonl"
 _TRACES = (STATE_FILE, MODEL_FILE, "metrics.csv")  # of an earlier run
 _REMAINS = ("metrics.csv", "wandb_id.txt")  # of a start that left no state, which goes on with none
 _LEAVING = 20.0  # seconds that the process before a requeue may take to end
+
+
+class Start(Protocol):
+    """A state, as the history of a run sees it."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def step(self) -> int:
+        """How many steps were made."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -139,14 +151,13 @@ class RunFolder:
         print(f"{self.path} held an earlier run: it is now {free}", file=sys.stderr)
 
     def describe(
-        self, config: Mapping[str, Any], state: Path | None, step: int, changes: Sequence[Any]
+        self, config: Mapping[str, Any], state: Start | None, changes: Sequence[Any]
     ) -> None:
         """Writes ``config.yaml``, and one line on this start into ``starts.jsonl``.
 
         Args:
             config: resolved.
-            state: which the run resumes.
-            step: that it begins with.
+            state: which the run resumes; None at step 0.
             changes: of the settings, since step 0.
         """
         if not self._first:
@@ -154,7 +165,7 @@ class RunFolder:
         file = self.path / CONFIG_FILE
         before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
         now = dict(config) | ({"changes": list(changes)} if changes else {})
-        start = _start(step, state) | ({} if before is None else {"changed": _changed(before, now)})
+        start = _start(state) | ({} if before is None else {"changed": _changed(before, now)})
         with open(self.path / STARTS_FILE, "a", encoding="utf-8") as starts:
             starts.write(json.dumps(start, ensure_ascii=False) + "\n")
         write_atomically(file, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
@@ -164,11 +175,11 @@ def _is_below(path: Path, folder: Path) -> bool:
     return folder.resolve() in path.resolve().parents
 
 
-def _start(step: int, state: Path | None) -> dict[str, Any]:
+def _start(state: Start | None) -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "step": step,
-        "state": None if state is None else str(state),
+        "step": 0 if state is None else state.step,
+        "state": None if state is None else str(state.path),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "command": shlex.join(sys.argv),

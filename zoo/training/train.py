@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,12 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Path:
         resume.check_fits(state, module, changes)
     first(lambda: folder.make_room(path, reuse=cfg.ckpt_path == "auto"))
     device = device_name(accelerator(cfg.trainer.accelerator))
-    record = Record(settings, device, state, changes)
+    record = Record(settings, device, state, changes, partial(folder.describe, config, state))
     loggers = setup.loggers(cfg)
     ending = Ending(
         model_file, lambda trainer: training_provenance(cfg, module, data, trainer, record)
     )
     trainer = setup.trainer(cfg, loggers, [ending, record, resume.Apply(changes)])
-    folder.describe(config, path, 0 if state is None else state.step, record.changes)
     setup.log_config(config, loggers)
     setup.fit(trainer, module, data, path, ending)
     wandb.finish(loggers)

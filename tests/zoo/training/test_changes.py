@@ -111,6 +111,7 @@ REFUSED: dict[str, Any] = {
     "data.split_seed": 1,
     "data.on_broken": "skip",
     "data.seed": 3,
+    "data.memory_limit_gb": 1e-9,
     "callbacks": {"scale": {"_target_": "zoo.callbacks.ScaleByStd"}},
     "nobody_knows": 1,
 }

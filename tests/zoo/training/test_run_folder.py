@@ -230,6 +230,24 @@ def test_a_start_that_fails_leaves_no_folder_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_start_that_fails_before_its_first_step_writes_nothing(
+    config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(config(tmp_path / "run", "trainer.max_steps=1", QUIET))
+    before = content(tmp_path)
+    more = config(tmp_path / "run", "trainer.max_steps=3", QUIET, "ckpt_path=last")
+
+    def failing(self: Any, trainer: Any, module: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(Loss, "on_fit_start", failing)
+    with pytest.raises(OSError, match="no network"):
+        train(more)
+    with pytest.raises(OSError, match="no network"):
+        train(config(tmp_path / "new", "trainer.max_steps=3", QUIET, "ckpt_path=auto"))
+    assert content(tmp_path) == before and not (tmp_path / "new").exists()
+
+
 def test_a_folder_without_a_state_is_used_again_and_its_rows_with_it(
     config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: Any
 ) -> None:
@@ -257,6 +275,6 @@ def test_only_the_first_process_holds_the_folder(
     monkeypatch.setattr("zoo.system.ranks.is_first", lambda: False)
     with RunFolder(tmp_path / "run") as folder:
         folder.make_room(None, reuse=False)
-        folder.describe({}, None, 0, [])
+        folder.describe({}, None, [])
         check({"run_dir": str(tmp_path / "run"), "ckpt_path": "last"})
     assert list(tmp_path.iterdir()) == []
