@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from eval.result.cost import Cost, flops, parameters
+from eval.result.cost import Cost
 from eval.result.parse import build
 from eval.result.record import Budget, Environment
 from eval.result.subject import FirstStageRecord, GuidingNetwork, Subject
@@ -22,6 +22,7 @@ from zoo.checkpoint import sha256 as sha256_of
 from zoo.guidance import Guidance, Unguided, networks
 from zoo.module import DiffusionModule
 from zoo.part import Part, config_of
+from zoo.performance.flops import flops, parameters
 from zoo.sampler import Sampler
 from zoo.system.device import device_name
 from zoo.system.versions import git_commit, versions

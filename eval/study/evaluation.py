@@ -32,6 +32,7 @@ from zoo.command.parts import exchanged
 from zoo.data import ImageData
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
+from zoo.performance.allocator import keep_freed_memory
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.system.text import one_line
@@ -59,6 +60,7 @@ def evaluate(cfg: DictConfig) -> Path:
 
     Of several models each has a folder there, and beside them is a table.
     """
+    keep_freed_memory()
     checkpoint = cfg.checkpoint
     if checkpoint is None or (isinstance(checkpoint, str) and not is_pattern(checkpoint)):
         return save(evaluation(cfg), Path(cfg.run_dir))
@@ -154,7 +156,7 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         name = run_name(cfg.images)
     else:
         path, trust, dtype = checkpoint_file(cfg.checkpoint), list(cfg.trust), protocol["dtype"]
-        subject = loading.model(path, device, trust, dtype)
+        subject = loading.model(path, device, trust, dtype, cfg.channels_last, cfg.compile)
         name = run_name(path)
     protocols.check(protocol, shared.data)
     if path is not None and not isinstance(subject, DiffusionModule):
@@ -162,7 +164,9 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
     if path is not None and isinstance(subject, DiffusionModule):
         parts = chosen_parts(cfg, subject)
         if cfg.devices != 1:
-            parts["parallel"] = Parallel(path, devices(cfg.devices, device), trust, dtype)
+            parts["parallel"] = Parallel(
+                path, devices(cfg.devices, device), trust, dtype, cfg.channels_last, cfg.compile
+            )
     setting = Setting(
         subject,
         data=shared.data,

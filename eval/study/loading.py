@@ -24,6 +24,8 @@ from zoo import checkpoint
 from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
 from zoo.module import DiffusionModule
+from zoo.performance.compiler import compile_denoiser
+from zoo.performance.layout import ChannelsLast, arrange
 from zoo.system.device import torch_device
 
 DTYPES = ("float32", "bfloat16", "float64")
@@ -74,20 +76,29 @@ def diffusion_model(
 
 
 def model(
-    path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
+    path: Path,
+    device: str,
+    trust: Sequence[str] = (),
+    dtype: str | None = None,
+    channels_last: ChannelsLast = "auto",
+    compile: bool = False,
 ) -> nn.Module:
     """The model in a file, on a device; in another number format where ``dtype`` says so.
+
+    Channels-last images are the same numbers up to rounding, a quarter more of them per second.
 
     Raises:
         ValueError: there is no such file or format.
     """
     if dtype not in (None, *DTYPES):
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    module: nn.Module = checkpoint.load(path, trust)
+    module: Any = checkpoint.load(path, trust)
     if dtype is not None:
         module = module.to(dtype=getattr(torch, dtype))
-    # channels last: the same numbers up to rounding, a quarter more images per second
-    module.to(memory_format=torch.channels_last)
+    module.channels_last = channels_last
+    arrange(module, channels_last, torch_device(device))
+    if compile:
+        compile_denoiser(module, torch_device(device))
     return module.to(torch_device(device))
 
 

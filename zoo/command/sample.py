@@ -17,6 +17,8 @@ from zoo.command.parts import exchanged, repeated
 from zoo.generation import Model, random_condition, sampling
 from zoo.guidance import Guidance, networks, num_classes
 from zoo.part import config_of
+from zoo.performance.allocator import keep_freed_memory
+from zoo.performance.compiler import compile_denoiser
 from zoo.records import Raw
 from zoo.sampler import Sampler
 from zoo.samples.output import Output, check_size, output_at, rows_of
@@ -48,6 +50,7 @@ def sample(cfg: DictConfig) -> Path:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     _check(plain)
+    keep_freed_memory()
     file = checkpoint_file(plain["checkpoint"])
     output = _output(plain, file)
     trust = plain["trust"]
@@ -60,6 +63,9 @@ def sample(cfg: DictConfig) -> Path:
     check_size(output, conditions.num_images, module.image_shape)
     device = accelerator(plain["device"])
     module.to(torch_device(device))
+    module.channels_last = plain["channels_last"]
+    if plain["compile"]:
+        compile_denoiser(module, torch_device(device))
     size = min(plain["batch_size"], conditions.num_images)
     with (
         autocast(plain["precision"], device),
@@ -78,7 +84,7 @@ def sample(cfg: DictConfig) -> Path:
     facts = {
         "checkpoint": {"file": str(file), "sha256": sha256(file), "model": type(module).__name__},
         **_settings(module, sampler, guidance),
-        **{key: plain[key] for key in ("seed", "precision")},
+        **{key: plain[key] for key in ("seed", "precision", "channels_last", "compile")},
         "batch_size": size,
         "device": device_name(device),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),

@@ -149,7 +149,7 @@ KEYS: dict[str, Any] = {
     "cache": bool,
     "retrain": bool,
     "force": bool,
-    "channels_last": bool,
+    "channels_last": bool | Literal["auto"],
     "compile": bool,
     "four_models": list[Text],
     "models": Text | list | dict | None,  # see eval.study.rows

@@ -66,7 +66,7 @@ def check_floats(
 def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
     if len(shape) != len(expected):
         return False
-    for size, got in zip(expected, shape, strict=True):  # noqa: SIM110 (all() takes thrice as long)
+    for size, got in zip(expected, shape, strict=True):
         if size is not None and size != got:
             return False
     return True

@@ -48,6 +48,7 @@ def training_provenance(
         },
         "steps": trainer.global_step,
         "training_seconds": round(throughput.seconds, 1) if throughput else None,
+        "cost": throughput.facts(module) if throughput else None,
         "autoencoder": _autoencoder(cfg) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
