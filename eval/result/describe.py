@@ -23,6 +23,7 @@ from zoo.guidance import Guidance, Unguided, networks
 from zoo.module import DiffusionModule
 from zoo.part import Part, config_of
 from zoo.performance.flops import flops, parameters
+from zoo.performance.usage import peak_memory
 from zoo.sampler import Sampler
 from zoo.system.device import device_name
 from zoo.system.versions import git_commit, versions
@@ -145,6 +146,7 @@ def environment(device: torch.device) -> Environment:
         threads=torch.get_num_threads(),
         versions={**numbers, "commit": git_commit() or "not a checkout"},
         time=datetime.now(UTC).isoformat(timespec="seconds"),
+        peak_memory_bytes=peak_memory(device),
     )
 
 

@@ -165,7 +165,7 @@ def _recorded(results: Sequence[Result]) -> list[Result]:
 def _warnings(results: list[Result]) -> list[str]:
     warnings = []
     for field in leaves(asdict(results[0].environment)):
-        if field == "time":
+        if field in ("time", "peak_memory_bytes"):
             continue
         by_row = {
             r.subject.name: leaves(asdict(r.environment)).get(field, "not recorded")

@@ -69,6 +69,5 @@ def _condition(module: DiffusionModule, data: Any) -> Condition:
     if data.condition == "label":
         return module.conditioner(train.labels[:1])
     if data.condition == "caption":
-        captions = train.captions[0]
-        return module.conditioner([captions if isinstance(captions, str) else captions[0]])
+        return module.conditioner(train.captions[:1])
     return module.conditioner(None)

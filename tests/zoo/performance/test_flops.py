@@ -9,18 +9,16 @@ import zoo
 from zoo.denoiser import UNet
 from zoo.performance.flops import flops, flops_without_data, measured_peak, parameters
 from zoo.performance.usage import Energy, peak_memory
-from zoo.records import Condition
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["ddpm", "improved_ddpm", "latent_diffusion"])
+@pytest.mark.parametrize("name", ["ddpm", "improved_ddpm", "guided_latent_diffusion"])
 def test_counted_without_numbers_as_with_them(name):
     module = zoo.load(f"digits/{name}")
     network = module.denoiser
     x, t = torch.zeros(1, *module.latent_shape), torch.zeros(1)
-    tokens = None if network.context_dim is None else torch.zeros(1, 7, network.context_dim)
-    condition = Condition(tokens=tokens)
+    condition = module.conditioner(torch.tensor([3]))
     with torch.no_grad():
         expected = flops(lambda: network(x, t, condition))
     before = {key: value.clone() for key, value in network.state_dict().items()}

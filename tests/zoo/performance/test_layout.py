@@ -61,10 +61,12 @@ def test_a_loaded_model_generates_channels_last_and_trains_and_saves_as_before(m
 
 def test_both_layouts_predict_the_same(module):
     x = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    condition = module.conditioner(torch.arange(4))
     with torch.inference_mode():
-        plain = module.predict(x, 500.0).x0
+        plain = module.predict(x, 500.0, condition).x0
         arrange(module, True, CPU)
-        torch.testing.assert_close(module.predict(x, 500.0).x0, plain, rtol=1e-4, atol=1e-5)
+        arranged = module.predict(x, 500.0, condition).x0
+    torch.testing.assert_close(arranged, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_in_training_keeps_its_layout(module):
