@@ -7,8 +7,10 @@ reads lines, and answers each with the seconds of one run and the CPU seconds th
 
 from __future__ import annotations
 
+import atexit
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +40,13 @@ class Case(NamedTuple):
     peer: str
     ours: Callable[[], Run]
     theirs: Callable[[], Run]
+
+
+def _folder() -> Path:
+    """A folder that goes with the process."""
+    path = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
 
 
 # The network of DDPM on CIFAR-10, 35.7 million parameters, batches of 8
@@ -219,7 +228,7 @@ def our_training() -> Run:
     from zoo import checkpoint, entry
     from zoo.training.train import train
 
-    folder, steps = Path(tempfile.mkdtemp()), 150
+    folder, steps = _folder(), 150
 
     def run() -> float:
         path = train(entry.compose("train", [*_DIGITS, f"trainer.max_steps={steps}",
@@ -268,7 +277,7 @@ _DIGITS = [
 
 
 def our_picture() -> Run:
-    out = Path(tempfile.mkdtemp())
+    out = _folder()
     return _command(
         "-m", "zoo.sample", "checkpoint=digits/ddpm", "num_images=1", "sampler=ddim",
         "sampler.num_steps=10", "precision=32-true", f"run_dir={out}",
@@ -279,7 +288,7 @@ def their_picture() -> Run:
     import zoo
     from zoo.convert import to_diffusers
 
-    folder = Path(tempfile.mkdtemp())
+    folder = _folder()
     to_diffusers(zoo.load("digits/ddpm"), folder)
     return _command("-c", _PIPELINE, str(folder), str(folder / "picture.png"))
 
@@ -319,7 +328,7 @@ def _folders() -> tuple[Path, Path, Path]:
     import torch
     from _inception import random_inception, write_pngs
 
-    folder = Path(tempfile.mkdtemp())
+    folder = _folder()
     torch.save(random_inception().state_dict(), folder / "inception.pth")
     generated = write_pngs(folder / "generated", _COUNT, seed=2, spread=60)
     return generated, write_pngs(folder / "real", _COUNT, seed=3, spread=40), folder

@@ -15,6 +15,7 @@ import csv
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,11 +37,12 @@ class Worker:
 
     def __init__(self, case: str, side: str, threads: int) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (as long as the process)
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "_speed_cases.py"), case, side, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
             env=environment,
         )
@@ -53,7 +55,8 @@ class Worker:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         if not (answer := self._process.stdout.readline()):
-            raise RuntimeError(f"the process of {self.name} has ended")
+            self._errors.seek(0)
+            raise RuntimeError(f"the process of {self.name} has ended:\n{self._errors.read()}")
         duration, cpu = answer.split()
         return float(duration), float(cpu)
 

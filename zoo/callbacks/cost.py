@@ -41,7 +41,7 @@ def _encoding(module: Any, data: Any) -> int:
     first_stage = getattr(module, "first_stage", None)
     if not isinstance(module, DiffusionModule | NoisyClassifier):
         return 0
-    if not isinstance(first_stage, nn.Module) or getattr(data, "latents", None) is not None:
+    if not isinstance(first_stage, nn.Module) or getattr(data, "moments", None) is not None:
         return 0
     images = torch.zeros(1, *module.image_shape, device="meta")
     return flops_without_data(first_stage, lambda: first_stage.moments(images))

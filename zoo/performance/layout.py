@@ -25,7 +25,7 @@ def arrange(module: nn.Module, choice: ChannelsLast, device: torch.device) -> No
     last = device.type in ("cpu", "cuda") if choice == "auto" else choice
     memory_format = torch.channels_last if last else torch.contiguous_format
     with torch.inference_mode(False):  # weights made in inference mode could not be trained again
-        nn.Module.to(module, memory_format=memory_format)  # type: ignore[call-overload]
+        nn.Module.to(module, memory_format=memory_format)
 
 
 def arrange_to_generate(module: Any) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import resource
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +33,18 @@ class Energy:
 
     def __init__(self, device: torch.device) -> None:
         self._counters: list[_Counter] = []
+        self.source: str | None = None
         if device.type == "cuda":
-            handle = _nvml_handle(device)
-            self.source = None if handle is None else "NVML"
-            self._counters = [] if handle is None else [_Nvml(handle)]
+            self._counters = _nvml(device)
         elif device.type == "cpu":
             self._counters = [_Rapl(folder) for folder in sorted(_RAPL.glob("*-rapl:?"))]
-            self.source = "RAPL" if self._counters else None
-        else:
-            self.source = None
         try:
             for counter in self._counters:
                 counter.advance()
         except (OSError, ValueError):  # not readable
-            self._counters, self.source = [], None
+            self._counters = []
+        if self._counters:
+            self.source = "NVML" if device.type == "cuda" else "RAPL"
 
     def joules(self) -> float | None:
         """Since this was made; a counter that wraps, after minutes, has to be asked before."""
@@ -96,28 +94,25 @@ class _Rapl(_Counter):
 class _Nvml(_Counter):
     """A GPU's counter since its driver was loaded."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, library: Any, handle: Any) -> None:
         super().__init__()
-        self._handle = handle
+        self._library, self._handle = library, handle
 
     def read(self) -> float:
-        import pynvml
-
-        return pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3
+        return self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3
 
 
-@cache
-def _nvml_handle(device: torch.device) -> Any:
-    """NVML's handle of a CUDA device that has such a counter; None without the package or it."""
+def _nvml(device: torch.device) -> list[_Counter]:
+    """The counter of a CUDA device; none without NVML's package, or before Volta."""
     try:
-        import pynvml
+        library: Any = importlib.import_module("pynvml")
     except ImportError:
-        return None
+        return []
     try:
-        pynvml.nvmlInit()
+        library.nvmlInit()
         uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)  # Volta and later
-    except pynvml.NVMLError:
-        return None
-    return handle
+        counter = _Nvml(library, library.nvmlDeviceGetHandleByUUID(uuid))
+        counter.read()
+    except library.NVMLError:
+        return []
+    return [counter]

@@ -28,7 +28,7 @@ def test_a_latent_model_encodes_first_unless_latents_are_ready():
     module = zoo.load("digits/guided_latent_diffusion")
     with torch.no_grad():
         encoding = flops(lambda: module.first_stage.moments(torch.zeros(1, 1, 16, 16)))
-    ready = SimpleNamespace(**vars(data()), latents=object())
+    ready = SimpleNamespace(**vars(data()), moments=object())
     assert training_flops(module, data()) - training_flops(module, ready) == encoding > 0
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,3 +75,27 @@ def test_no_energy_where_nothing_counts_it(tmp_path, monkeypatch):
     assert Energy(CPU).source is None
     assert Energy(CPU).joules() is None
     assert Energy(torch.device("mps")).joules() is None
+
+
+def test_a_gpus_energy_is_nvmls(monkeypatch):
+    millijoules = iter([5_000, 5_000, 7_500])
+    library = SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(millijoules),
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda d: SimpleNamespace(uuid="7"))
+    energy = Energy(torch.device("cuda"))
+    assert energy.source == "NVML"
+    assert energy.joules() == 2.5
+
+
+def test_a_gpu_without_such_a_counter_has_no_energy(monkeypatch):
+    def refuse():
+        raise RuntimeError("not supported")
+
+    library = SimpleNamespace(NVMLError=RuntimeError, nvmlInit=refuse)
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    assert Energy(torch.device("cuda")).source is None
