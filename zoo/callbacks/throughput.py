@@ -9,7 +9,7 @@ import torch
 from lightning import LightningModule, Trainer
 
 from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log
-from zoo.callbacks.cost import training_flops
+from zoo.models.training_flops import training_flops
 from zoo.performance.flops import measured_peak, parameters
 from zoo.performance.usage import Energy, peak_memory
 from zoo.records import Batch
@@ -28,7 +28,7 @@ class Throughput(AfterStep):
         seconds: wall time of the training loop, sample grids and checkpoints included.
         energy: joules of all devices, or None where no counter is readable.
         memory: bytes of the largest process.
-        flops: operations per image, see ``zoo.callbacks.cost``; None where they cannot be counted.
+        flops: operations per image, see ``zoo.models.training_flops``; None where they cannot be counted.
         peak: operations per second that all devices reach.
     """
 

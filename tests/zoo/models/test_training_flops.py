@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.callbacks.cost import training_flops
+from zoo.models.training_flops import training_flops
 from zoo.performance.flops import flops
 
 
