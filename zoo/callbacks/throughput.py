@@ -28,7 +28,7 @@ class Throughput(AfterStep):
         seconds: wall time of the training loop, sample grids and checkpoints included.
         energy: joules of all devices, or None where no counter is readable.
         memory: bytes of the largest process.
-        flops: operations per image, see ``zoo.models.training_flops``; None where nothing counts them.
+        flops: operations per image, see ``zoo.models.training_flops``; None where not counted.
         peak: operations per second that all devices reach.
     """
 
