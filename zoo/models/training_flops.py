@@ -38,7 +38,7 @@ def training_flops(module: Trainable, data: Any) -> int | None:
 
 def _encoding(module: Any, data: Any) -> int:
     """Of the frozen first stage, unless ready latents come in its place."""
-    first_stage = getattr(module, "first_stage", None)
+    first_stage: Any = getattr(module, "first_stage", None)
     if not isinstance(module, DiffusionModule | NoisyClassifier):
         return 0
     if not isinstance(first_stage, nn.Module) or getattr(data, "moments", None) is not None:
