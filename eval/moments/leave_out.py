@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -56,7 +57,8 @@ def distances_without_each(
     return WithoutEach(distances[0], distances[1:])
 
 
-class _Sums(NamedTuple):
+@dataclass(frozen=True)
+class _Sums:
     """Sums over some features less the reference's mean.
 
     Attributes:

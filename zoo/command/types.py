@@ -18,6 +18,8 @@ from pydantic import AfterValidator, ValidationInfo
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
+from zoo.samples.lines import read_lines
+from zoo.samples.place import place_of
 from zoo.system.errors import SEVERAL
 from zoo.system.hardware import check_accelerator, check_device, check_processes
 
@@ -104,6 +106,7 @@ Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
+Lines = Annotated[Text, _here(read_lines)]
 Images = Annotated[Text, _here(_images_exist)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
@@ -123,8 +126,8 @@ KEYS: dict[str, Any] = {
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
     "condition": Labels | None,
     "negative": Labels | None,
-    "prompts": Existing | None,
-    "negative_prompts": Existing | None,
+    "prompts": Lines | None,
+    "negative_prompts": Lines | None,
     "images_per_prompt": Count,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
@@ -135,7 +138,7 @@ KEYS: dict[str, Any] = {
     "name": Text | None,
     "model_name": Text,
     "model_size": Text,
-    "out": Text | None,
+    "out": Annotated[Text, _here(place_of)] | None,
     "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
