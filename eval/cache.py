@@ -1,4 +1,4 @@
-"""``zoo cache``: what is kept of evaluations and data, and ``zoo cache prune``, which shrinks it."""
+"""``zoo cache``: what is kept of evaluations and data, and ``zoo cache prune`` to shrink it."""
 
 from __future__ import annotations
 

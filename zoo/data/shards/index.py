@@ -108,7 +108,7 @@ class Indexes:
 def _load(path: Path) -> Index | None:
     """The index in a file, or None where there is none or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in arrays.files}
         count, facts = json.loads(held.pop("facts").tobytes())
         return Index(count, held, facts)

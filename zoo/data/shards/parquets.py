@@ -29,9 +29,9 @@ class Parquets(Shards):
     what = "parquet file"
 
     def __init__(self, patterns: str | Sequence[str], *columns: Any, **options: Any) -> None:
-        self.footer = lru_cache(_FOOTERS)(self._footer)
+        self._footer = lru_cache(_FOOTERS)(self._read_footer)
         self._groups: OrderedDict[tuple[int, int, bool], tuple[int, list[Sample]]] = OrderedDict()
-        self._lock = Lock()
+        self._lock, self._opening = Lock(), Lock()
         super().__init__(patterns, *columns, **options)
 
     def scan(self) -> Scan:
@@ -98,7 +98,12 @@ class Parquets(Shards):
         texts = missing if self.caption is None else table[self.caption].to_pylist()
         return [Sample(image, text) for image, text in zip(cells, texts, strict=True)]
 
-    def _footer(self, shard: int) -> Any:
+    def footer(self, shard: int) -> Any:
+        """pyarrow's metadata of a file, read once however many threads ask for it."""
+        with self._opening:
+            return self._footer(shard)
+
+    def _read_footer(self, shard: int) -> Any:
         with _reading(self.files[shard]), reader(self.files[shard]) as opened:
             return opened.metadata
 
@@ -123,9 +128,12 @@ def scan_parquet(file: ShardFile, columns: Sequence[str], label: str | None) -> 
         if label is not None and metadata.num_rows:
             column = opened.read(columns=[label], use_threads=False)[label].combine_chunks()
             values, codes = _coded(column)
-    footer = [[c.path_in_schema, c.total_compressed_size, c.total_uncompressed_size,
-               c.num_values, str(c.statistics)] for group in chunks for c in group]  # fmt: skip
-    digest = hashlib.sha256(json.dumps([footer, values], default=str).encode())
+    digest = hashlib.sha256(json.dumps(values).encode())
+    for chunk in (chunk for group in chunks for chunk in group):
+        statistics = chunk.statistics and chunk.statistics.to_dict()
+        sizes = [chunk.num_values, chunk.total_compressed_size, chunk.total_uncompressed_size]
+        described = json.dumps([chunk.path_in_schema, sizes, statistics], default=str)
+        digest.update(described.encode())
     digest.update(codes.tobytes())
     first = {code: row for row, code in reversed(list(enumerate(codes.tolist())))}
     wanted = [sum(c.total_compressed_size for c in group
