@@ -104,6 +104,7 @@ class WindowShuffle:
         self._counts = counts
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self.size = int(self._starts[-1])
+        self._num_windows = max(1, round(self.size / window))
         self._epoch = lru_cache(2)(self._make_epoch)
         self._window = lru_cache(4)(self._make_window)
         self._drawn = lru_cache(12)(self._draw)
@@ -156,8 +157,7 @@ class WindowShuffle:
         generator = Draw(self.seed, [epoch], "data/order").generators[0]
         order = self._blocks[torch.randperm(len(self._blocks), generator=generator).numpy()]
         before = np.concatenate([[0], np.cumsum(self._counts[order])])
-        number = max(1, round(self.size / self.window))
-        windows = before[:-1] * number // self.size
+        windows = before[:-1] * self._num_windows // self.size
         cuts = np.concatenate([[0], np.flatnonzero(np.diff(windows)) + 1, [len(order)]])
         return order, cuts, before[cuts]
 

@@ -37,7 +37,8 @@ class _State:
         self.part = -1  # the last whose pieces are known
         self.open: dict[int, int] = {}  # samples of a part that are not taken yet
         self.owner: dict[int, deque[int]] = {}  # the parts that a sample is expected from
-        self.held = self.largest = 0
+        self.wanted = -1  # the last part that somebody waits for
+        self.held = self.largest = 0  # bytes, those of pieces under way included
         self.planning = self.ended = self.closed = False
 
     def next_piece(self) -> tuple[int, np.ndarray, Read] | None:
@@ -54,12 +55,14 @@ class _State:
                     self.planning = False
                 self.ended = part is None
                 self._plan(pieces)
+                if not self.pieces and not self.ended:
+                    continue  # none of that part is ours
             if self.ended and not self.pieces:
                 return None
             if self.pieces:
                 number, _, read = self.pieces[0]
-                current = number <= min(self.open, default=number)
-                if current or self.held + read.size <= _SLACK * self.largest:
+                needed = number <= max(self.wanted, min(self.open, default=number))
+                if needed or self.held + read.size <= _SLACK * self.largest:
                     self.held += read.size
                     return self.pieces.popleft()
             self.changed.wait()
@@ -122,6 +125,7 @@ class Ahead:
                         raise state.error
                     if state.closed or not state.expects(index):
                         break
+                    state.wanted = max([state.wanted, *list(state.owner.get(index, ()))[:1]])
                     state.changed.notify_all()
                     state.changed.wait()
                 samples.append(self._handed_out(index))

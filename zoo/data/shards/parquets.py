@@ -94,7 +94,7 @@ class Parquets(Shards):
         if rows is not None:
             table = table.take(rows)
         missing = [None] * table.num_rows
-        cells = table[self.image].to_pylist() if images else missing
+        cells = [_encoded(cell) for cell in table[self.image].to_pylist()] if images else missing
         texts = missing if self.caption is None else table[self.caption].to_pylist()
         return [Sample(image, text) for image, text in zip(cells, texts, strict=True)]
 
@@ -163,6 +163,12 @@ def _coded(column: Any) -> tuple[list[Any], np.ndarray]:
             values.append(_plain(value))
         codes[row] = places[key]
     return values, codes
+
+
+def _encoded(cell: Any) -> Any:
+    """The bytes in a cell, out of a struct where it has them."""
+    inside = cell.get("bytes") if isinstance(cell, dict) else None
+    return cell if inside is None else inside
 
 
 def _plain(value: Any) -> Any:

@@ -147,9 +147,8 @@ def test_no_thread_stays(write, opened):
     others = threading.enumerate()
 
     def ours():
-        return [
-            t for t in threading.enumerate() if t.name.startswith("shards-") and t not in others
-        ]
+        now = [thread for thread in threading.enumerate() if thread not in others]
+        return [thread for thread in now if thread.name.startswith("shards-")]
 
     for leave in ("close", "forget", "raise"):
         iterator = iter(stream(made.train))
