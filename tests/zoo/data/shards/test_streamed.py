@@ -102,21 +102,25 @@ def test_the_order_is_of_seed_and_window(kind, write, opened):
 def test_processes_make_one_batch_and_read_their_share(kind, world_size, write, opened):
     train = write(kind, (256,) * 4, "counted", group=16, padding=2000)
     files = train, write(kind, (9,), "counted", "test")
-    steps = 1024 // 16  # an epoch, in windows of 512
+    steps = 1024 // 16  # an epoch, in two windows
     read, shares = [], []
     for rank, size in [(0, 1), *((rank, world_size) for rank in range(world_size))]:
         own = opened(kind, *files, shuffle_window=512).train
         Counted.ranges.clear()
-        shares.append(batches(own, steps - 1, rank=rank, world_size=size))
+        own_stream = stream(own, rank, size)
+        with own.ahead(islice(own_stream.order.shares(0, rank, size), 2)) as ahead:
+            shares.append([own_stream.batch(step, ahead) for step in range(steps)])
         read.append(sum(end - start for _, start, end in Counted.ranges))
     whole = shares.pop(0)
-    for step in range(steps - 1):
+    for step in range(steps):
         parts = [share[step] for share in shares]
         assert torch.equal(torch.cat([part.images for part in parts]), whole[step].images)
         texts = [text for part in parts for text in part.condition]
         assert texts == whole[step].condition
-    footers = 4 << 16 if kind == "parquet" else 0  # which each process reads
-    assert max(read[1:]) < 1.1 * (read[0] - footers) / world_size + footers
+    footers = 4 << 16 if kind == "parquet" else 0  # each process reads them, and pieces of edges
+    assert max(read[1:]) < 1.2 * (read[0] - footers) / world_size + footers
+    assert read[0] - footers < 1.1 * sum(len(f.getbuffer()) for p, f in Counted.store.items()
+                                         if p.startswith("/set/"))  # fmt: skip
 
 
 def test_validation_and_evaluation_read_in_order(kind, write, opened):
