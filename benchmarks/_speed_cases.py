@@ -86,7 +86,7 @@ def our_step() -> Run:
     from zoo.callbacks import EMA
     from zoo.performance.allocator import keep_freed_memory
 
-    keep_freed_memory()  # as `zoo train` does
+    keep_freed_memory()  # as every verb does
     network, (x, t, noise) = _zoos().train(), _batch()
     optimizer = torch.optim.AdamW(network.parameters(), 2e-4, fused=True)
     parameters, average = list(network.parameters()), EMA()
@@ -127,7 +127,7 @@ def our_evaluation() -> Run:
     from zoo.performance.allocator import keep_freed_memory
     from zoo.performance.layout import arrange
 
-    keep_freed_memory()  # as `zoo sample` does
+    keep_freed_memory()
     network, (x, t, _) = _zoos().eval(), _batch()
     arrange(network, "auto", torch.device("cpu"))
     return torch.inference_mode()(lambda: _nothing(network(x, t)))
@@ -226,8 +226,10 @@ def their_stream() -> Run:
 
 def our_training() -> Run:
     from zoo import checkpoint, entry
+    from zoo.performance.allocator import keep_freed_memory
     from zoo.training.train import train
 
+    keep_freed_memory()
     folder, steps = _folder(), 150
 
     def run() -> float:
@@ -345,7 +347,7 @@ def our_measurement() -> Run:
     from zoo.checkpoint import sha256
     from zoo.performance.allocator import keep_freed_memory
 
-    keep_freed_memory()  # as `zoo evaluate` does
+    keep_freed_memory()
     generated, real, folder = _folders()
     weights = folder / "inception.pth"
 

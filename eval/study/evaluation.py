@@ -32,7 +32,6 @@ from zoo.command.parts import exchanged
 from zoo.data import ImageData
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
-from zoo.performance.allocator import keep_freed_memory
 from zoo.system.device import accelerator
 from zoo.system.files import write_atomically
 from zoo.system.text import one_line
@@ -60,7 +59,6 @@ def evaluate(cfg: DictConfig) -> Path:
 
     Of several models each has a folder there, and beside them is a table.
     """
-    keep_freed_memory()
     checkpoint = cfg.checkpoint
     if checkpoint is None or (isinstance(checkpoint, str) and not is_pattern(checkpoint)):
         return save(evaluation(cfg), Path(cfg.run_dir))

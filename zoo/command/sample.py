@@ -17,7 +17,6 @@ from zoo.command.parts import exchanged, repeated
 from zoo.generation import Model, random_condition, sampling
 from zoo.guidance import Guidance, networks, num_classes
 from zoo.part import config_of
-from zoo.performance.allocator import keep_freed_memory
 from zoo.performance.compiler import compile_denoiser
 from zoo.records import Raw
 from zoo.sampler import Sampler
@@ -52,7 +51,6 @@ def sample(cfg: DictConfig) -> Path:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     _check(plain)
-    keep_freed_memory()
     file = checkpoint_file(plain["checkpoint"])
     place = _place(plain, file)
     trust = plain["trust"]

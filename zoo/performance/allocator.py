@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _NEVER, _LARGEST = 2**31 - 1, 2**30
@@ -19,8 +18,15 @@ def keep_freed_memory() -> bool:
     process then stays as large as it has been. Another C library, or a user's own settings of the
     allocator, are left alone.
     """
-    if platform.libc_ver()[0] != "glibc" or any(os.environ.get(name) for name in _OWN):
+    if not _is_glibc() or any(os.environ.get(name) for name in _OWN):
         return False
     library = ctypes.CDLL(None)
     settings = {_TRIM_THRESHOLD: _NEVER, _MMAP_THRESHOLD: _LARGEST}
     return all(library.mallopt(name, value) for name, value in settings.items())
+
+
+def _is_glibc() -> bool:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (AttributeError, ValueError):  # Windows, another library
+        return False

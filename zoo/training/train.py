@@ -8,7 +8,6 @@ from lightning import seed_everything
 from omegaconf import DictConfig
 
 from zoo.logger import wandb
-from zoo.performance.allocator import keep_freed_memory
 from zoo.training import parts
 from zoo.training import trainer as setup
 from zoo.training.ending import Ending
@@ -27,7 +26,6 @@ def train(cfg: DictConfig) -> Path:
         SystemExit: with code 130, when Ctrl-C ended the training.
     """
     setup.quiet()
-    keep_freed_memory()
     run_dir = Path(cfg.run_dir)
     ckpt_path = setup.checkpoint_to_resume(cfg.ckpt_path, run_dir)
     if ckpt_path is not None:
