@@ -14,6 +14,7 @@ ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 EVAL = sorted((ROOT / "eval").rglob("*.py"))
 
 ENTRANCES = {  # where composed configs are read
+    "zoo/averages/rebuild.py",
     "zoo/command/arguments.py",
     "zoo/command/chosen_keys.py",
     "zoo/command/compose.py",

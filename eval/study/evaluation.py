@@ -25,8 +25,8 @@ from eval.study import protocol as protocols
 from eval.study.loading import is_pattern, plain_values
 from eval.table import compare as tabulate
 from zoo import checkpoint
+from zoo.checkpoint.average import average_file
 from zoo.checkpoint.name import folder_name, run_name
-from zoo.checkpoint.published import checkpoint_file
 from zoo.command.overrides import command_line
 from zoo.command.parts import exchanged
 from zoo.data import ImageData
@@ -153,7 +153,8 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         protocol["num_images"] = len(subject)
         name = run_name(cfg.images)
     else:
-        path, trust, dtype = checkpoint_file(cfg.checkpoint), list(cfg.trust), protocol["dtype"]
+        path, trust = average_file(cfg.checkpoint, cfg.ema), list(cfg.trust)
+        dtype = protocol["dtype"]
         subject = loading.model(path, device, trust, dtype)
         name = run_name(path)
     protocols.check(protocol, shared.data)
