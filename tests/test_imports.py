@@ -14,7 +14,6 @@ ZOO = sorted((ROOT / "zoo").rglob("*.py"))
 EVAL = sorted((ROOT / "eval").rglob("*.py"))
 
 ENTRANCES = {  # where composed configs are read
-    "zoo/averages/rebuild.py",
     "zoo/command/arguments.py",
     "zoo/command/chosen_keys.py",
     "zoo/command/compose.py",
@@ -22,6 +21,7 @@ ENTRANCES = {  # where composed configs are read
     "zoo/command/sample.py",
     "zoo/conformance/report.py",
     "zoo/convert/convert.py",
+    "zoo/training/averages.py",
     "zoo/training/parts.py",
     "zoo/training/provenance.py",
     "zoo/training/train.py",

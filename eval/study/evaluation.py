@@ -25,7 +25,7 @@ from eval.study import protocol as protocols
 from eval.study.loading import is_pattern, plain_values
 from eval.table import compare as tabulate
 from zoo import checkpoint
-from zoo.checkpoint.average import average_file
+from zoo.averages.file import average_file
 from zoo.checkpoint.name import folder_name, run_name
 from zoo.command.overrides import command_line
 from zoo.command.parts import exchanged

@@ -21,7 +21,7 @@ from eval.source import ReferenceSet, open_images
 from eval.source import reference_set as open_reference
 from eval.source.reference_set import SPLITS
 from zoo import checkpoint
-from zoo.checkpoint.average import average_file
+from zoo.averages.file import average_file
 from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
 from zoo.module import DiffusionModule

@@ -21,8 +21,8 @@ from eval.table.naming import config_differences, row_names
 from eval.table.table import Mismatch, record_mismatches
 from eval.table.trainings import within_row
 from zoo import checkpoint
-from zoo.checkpoint.average import number_in
-from zoo.checkpoint.average import record as average_record
+from zoo.averages.file import number_in
+from zoo.averages.file import record as average_record
 from zoo.checkpoint.build import check_config
 from zoo.checkpoint.name import MODEL_FILE, folder_name, is_average, run_names
 from zoo.checkpoint.published import checkpoint_file

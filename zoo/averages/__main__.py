@@ -12,7 +12,7 @@ from zoo.command.overrides import bracketed
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the verb; ``sigma_rel=0.1,0.2`` is a list."""
     arguments = bracketed(sys.argv[1:] if argv is None else argv, ["sigma_rel"])
-    entry.run("ema", "ema", "zoo.averages.rebuild:rebuild", arguments)
+    entry.run("ema", "ema", "zoo.training.averages:rebuild", arguments)
 
 
 if __name__ == "__main__":

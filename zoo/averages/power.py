@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LONGEST = 12**-0.5
+LONGEST = 1 / 2 / 3**0.5
 """``sigma_rel`` of the plain mean over the whole training (gamma = 0)."""
 
 Averages = Sequence[tuple[float, float]]
@@ -26,7 +26,7 @@ def exponent(sigma_rel: float) -> float:
     """
     if not 0 < sigma_rel <= LONGEST:
         raise ValueError(
-            f"sigma_rel is above 0 and at most {LONGEST:.4f}, the mean over all steps; "
+            f"sigma_rel is above 0 and at most 0.2886 (12^-1/2), the mean over all steps; "
             f"got {sigma_rel}"
         )
     t = sigma_rel**-2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +18,13 @@ from zoo.averages.length import name_of
 from zoo.averages.power import Averages
 from zoo.checkpoint.header import read_header
 from zoo.system.files import replacing
+from zoo.system.progress import track
 
 FOLDER = "averages"
 """Of a run's snapshots, in the run's folder."""
 
-_FORMAT = "diffusion-zoo averages"
-_VERSION = "1"
+_KEY = "diffusion-zoo averages"
+_VERSION = 1
 _NAME = re.compile(r"step_\d{8,}\.safetensors")
 _PART = re.compile(r"\.step_\d{8,}\.safetensors\.\d+\.part")
 
@@ -107,19 +108,18 @@ def write(
     digest = hashlib.blake2b()
     for key in sorted(tensors):
         _update(digest, key, tensors[key])
-    metadata = {
-        "format": _FORMAT,
+    facts = {
         "version": _VERSION,
-        "step": str(step),
-        "sigma_rel": json.dumps(list(averages)),
+        "step": step,
+        "sigma_rel": list(averages),
         "training": training,
-        "regular": json.dumps(regular),
+        "regular": regular,
         "digest": digest.hexdigest(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = path_of(folder, step)
     with replacing(path) as part:
-        save_file(tensors, part, metadata)
+        save_file(tensors, part, {_KEY: json.dumps(facts)})  # one text: several have no order
     return path
 
 
@@ -132,19 +132,20 @@ def read(path: Path) -> Snapshot:
     metadata, size, _ = read_header(path)
     if (actual := path.stat().st_size) != size:
         raise ValueError(f"{path}: torn file: {actual} bytes instead of {size}; remove it")
-    if metadata.get("format") != _FORMAT or metadata.get("version") != _VERSION:
-        raise ValueError(f"{path}: no snapshot of averages that this version reads; remove it")
     try:
+        facts = json.loads(metadata[_KEY])
+        if facts["version"] != _VERSION:
+            raise ValueError(f"version {facts['version']}")
         return Snapshot(
             path,
-            int(metadata["step"]),
-            tuple(map(float, json.loads(metadata["sigma_rel"]))),
-            metadata["training"],
-            bool(json.loads(metadata["regular"])),
-            metadata["digest"],
+            int(facts["step"]),
+            tuple(map(float, facts["sigma_rel"])),
+            str(facts["training"]),
+            bool(facts["regular"]),
+            str(facts["digest"]),
         )
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: the header of this snapshot cannot be read; remove it") from None
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise ValueError(f"{path}: no snapshot that this version reads; remove it") from None
 
 
 def snapshots(folder: Path) -> list[Snapshot]:
@@ -171,6 +172,31 @@ def check_training(every: list[Snapshot], training: str) -> None:
             f"{other.path} is of another training than this run's (its settings or its seed "
             "differ): move it out of the folder"
         )
+
+
+def combine(
+    every: Sequence[Snapshot], weights: Sequence[Sequence[float]]
+) -> list[dict[str, Tensor]]:
+    """Combinations of the averages in snapshots, which are read once, one after another.
+
+    Args:
+        every: the snapshots.
+        weights: of each combination, one for each average of each snapshot.
+
+    Returns:
+        Each combination's parameters by name, float32; the sums are taken in float64.
+    """
+    sums: list[dict[str, Tensor]] = [{} for _ in weights]
+    first = 0
+    for snapshot in track(every, description="averages", unit="snapshots"):
+        place = {s: first + index for index, s in enumerate(snapshot.sigma_rel)}
+        for sigma_rel, name, values in snapshot.tensors():
+            for total, shares in zip(sums, weights, strict=True):
+                if share := shares[place[sigma_rel]]:
+                    part = values.double().mul_(share)
+                    total[name] = total[name].add_(part) if name in total else part
+        first += len(place)
+    return [{name: values.float() for name, values in total.items()} for total in sums]
 
 
 def remove_parts(folder: Path) -> None:

@@ -77,8 +77,12 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", name).strip("-") or "-"
 
 
-def subject_suffix(name: object, checkpoint: object, images: object) -> str:
+def subject_suffix(
+    name: object, checkpoint: object, images: object, ema: float | None = None
+) -> str:
     """``-NAME`` of what is measured, for the folder of its results; "" where it is several or none.
+
+    Another average of the weights is a part of the name.
 
     >>> subject_suffix(None, "runs/cosine", None), subject_suffix(None, ["a", "b"], None)
     ('-cosine', '')
@@ -86,4 +90,6 @@ def subject_suffix(name: object, checkpoint: object, images: object) -> str:
     subject = next((s for s in (name, checkpoint, images) if s is not None), None)
     if not isinstance(subject, str) or any(mark in subject for mark in "*?"):
         return ""
-    return f"-{folder_name(subject if subject is name else run_name(subject))}"
+    if subject is name:
+        return f"-{folder_name(name)}"
+    return f"-{folder_name(run_name(subject))}" + ("" if ema is None else f"-ema-{ema}")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from zoo.checkpoint.average import average_file
+from zoo.averages.file import average_file
 from zoo.checkpoint.file import load
 from zoo.checkpoint.name import MODEL_FILE, folder_name, is_average, run_name
 from zoo.command.parts import exchanged, repeated

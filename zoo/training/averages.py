@@ -11,17 +11,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from zoo.averages.file import averages_beside, number_in, record
 from zoo.averages.length import PowerFunction, in_words, name_of, numbers
 from zoo.averages.power import coefficients, mismatch
-from zoo.averages.snapshots import FOLDER, Snapshot, check_training, snapshots
-from zoo.checkpoint.average import averages_beside, number_in, record
+from zoo.averages.snapshots import FOLDER, Snapshot, check_training, combine, snapshots
 from zoo.checkpoint.file import load, provenance
 from zoo.checkpoint.name import average_name
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.tables import show
 from zoo.models.autoencoder import Autoencoder, batches_of
 from zoo.system.files import size_text
-from zoo.system.progress import track
 
 _AT_ONCE = 2  # lengths for which the snapshots are read once: 4 copies of the model in float32
 _GOOD = 0.05  # a profile farther away than this share of its norm is remarked upon
@@ -77,31 +76,6 @@ def rebuild(cfg: DictConfig) -> list[Path]:
         some = rebuilt[first : first + _AT_ONCE]
         paths += _write(model, facts, every, some, list(plain["trust"]))
     return paths
-
-
-def combine(
-    every: Sequence[Snapshot], weights: Sequence[Sequence[float]]
-) -> list[dict[str, Tensor]]:
-    """Combinations of the averages in snapshots, which are read once, one after another.
-
-    Args:
-        every: the snapshots.
-        weights: of each combination, one for each average of each snapshot.
-
-    Returns:
-        Each combination's parameters by name, float32; the sums are taken in float64.
-    """
-    sums: list[dict[str, Tensor]] = [{} for _ in weights]
-    first = 0
-    for snapshot in track(every, description="averages", unit="snapshots"):
-        place = {s: first + index for index, s in enumerate(snapshot.sigma_rel)}
-        for sigma_rel, name, values in snapshot.tensors():
-            for total, shares in zip(sums, weights, strict=True):
-                if share := shares[place[sigma_rel]]:
-                    part = values.double().mul_(share)
-                    total[name] = total[name].add_(part) if name in total else part
-        first += len(place)
-    return [{name: values.float() for name, values in total.items()} for total in sums]
 
 
 def _write(
