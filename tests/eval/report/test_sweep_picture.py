@@ -87,7 +87,9 @@ def test_points_of_equal_cost_are_drawn_over_the_setting(cells):
         subject = replace(cell.result.subject, network_evaluations=5.0)
         points.append(Point({"ema": length}, replace(cell.result, subject=subject)))
     panels = _panels(points)
-    assert [x.title for x, _ in panels] == ["ema"] * len(panels)
+    titles = [x.title for x, _ in panels]
+    assert titles[0] == "ema"
+    assert not {"network evaluations", "seconds per image"} & set(titles)
     axes = Figure().add_subplot()
     _draw(axes, points, *panels[0], "ema")
     assert axes.lines[0].get_xydata().tolist() == [[0.05, 9], [0.1, 6], [0.2, 5]]
