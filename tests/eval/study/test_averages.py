@@ -95,10 +95,10 @@ def test_a_sweep_over_lengths_is_one_command(project: Path) -> None:
 @pytest.mark.parametrize(
     ("verb", "message"),
     [
-        (["evaluate", "checkpoint=runs/a", "ema=0.15,0.2", *MEASURED], "ema=0.15,0.2: expected"),
+        (["evaluate", "checkpoint=runs/a", "ema=0.15,0.2", *MEASURED], "ema=0.15,0.2: for a run"),
         (["evaluate", "checkpoint=runs/a", "ema=0.3", *MEASURED], "zoo ema run=runs/a sigma_rel="),
         (["sample", "checkpoint=runs/a", "ema=0.3"], "zoo ema run=runs/a sigma_rel="),
-        (["sample", "checkpoint=runs/a", "ema=1.5"], "from 0 and below 1"),
+        (["sample", "checkpoint=runs/a", "ema=1.5"], "of at least 0 and below 1"),
         (["evaluate", "images=x.npz", "ema=0.3", *MEASURED], "x.npz: no such file"),
         (["ema", "run=runs/none"], "runs/none: no such file"),
         (["ema", "run=runs/a", "sigma_rel=long"], "sigma_rel=[long]: expected"),
