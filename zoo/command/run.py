@@ -32,6 +32,7 @@ from zoo.command.compose import (
 )
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
+from zoo.performance.allocator import keep_freed_memory
 from zoo.system import ranks
 from zoo.system.errors import explain, leave, unknown_key
 from zoo.system.progress import busy
@@ -209,6 +210,7 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
                 _load(verb.check)(OmegaConf.to_container(cfg, resolve=True))
             with busy(f"zoo {verb.name}: loading torch and lightning"):
                 task = _load(verb.task)
+            keep_freed_memory()
             return task(cfg)
         except Exception as error:  # here, for hydra prints two lines of its own outside
             _leave(verb.name, error, list)

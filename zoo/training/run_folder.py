@@ -29,7 +29,7 @@ from zoo.system.versions import git_commit, versions
 STATE_FILE = "last.ckpt"
 CONFIG_FILE = "config.yaml"
 STARTS_FILE = "starts.jsonl"
-_TRACES = (STATE_FILE, MODEL_FILE, "metrics.csv")  # of an earlier run
+_TRACES = (STATE_FILE, MODEL_FILE, "metrics.csv", "averages")  # of an earlier run
 _REMAINS = ("metrics.csv", "wandb_id.txt")  # of a start that left no state, which goes on with none
 _LEAVING = 20.0  # seconds that the process before a requeue may take to end
 
