@@ -12,8 +12,8 @@ from zoo import paths
 from zoo.averages.length import in_words, lengths
 from zoo.checkpoint.name import MODEL_FILE, is_average
 from zoo.system.nested import field_differences
-from zoo.training.run_folder import CONFIG_FILE
-from zoo.training.settings import differences, shaping
+from zoo.training.run.folder import CONFIG_FILE
+from zoo.training.run.settings import differences, shaping
 
 _ABSENT = "nothing"  # in the place of what a saved config does not have
 

@@ -13,7 +13,7 @@ from zoo.callbacks import EMA, AverageSnapshots, Loss, Throughput
 from zoo.checkpoint.published import checkpoint_file
 from zoo.trainable import Trainable, processed_batches
 from zoo.training.parts import wants_autoencoder
-from zoo.training.record import Record
+from zoo.training.run.record import Record
 
 
 def training_provenance(

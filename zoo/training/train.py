@@ -12,14 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from zoo.checkpoint.name import MODEL_FILE
 from zoo.logger import wandb
 from zoo.system.device import accelerator, device_name
-from zoo.training import contents, parts, resume
+from zoo.training import parts
 from zoo.training import trainer as setup
 from zoo.training.distributed.group import first, in_turn, processes
 from zoo.training.distributed.requeue import queued_again
 from zoo.training.ending import Ending
 from zoo.training.provenance import training_provenance
-from zoo.training.record import Record
-from zoo.training.run_folder import RunFolder, state_to_resume
+from zoo.training.run import contents, resume
+from zoo.training.run.folder import RunFolder, state_to_resume
+from zoo.training.run.record import Record
 
 
 def train(cfg: DictConfig) -> Path:

@@ -21,7 +21,7 @@ from zoo.system.files import remove_leftovers
 from zoo.trainable import Trainable
 from zoo.training.distributed.engine import cluster_environment
 from zoo.training.ending import Ending
-from zoo.training.resume import State
+from zoo.training.run.resume import State
 from zoo.training.signals import LeaveOnSignal, leaving
 
 

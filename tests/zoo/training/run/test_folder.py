@@ -18,8 +18,8 @@ from zoo import checkpoint
 from zoo.callbacks import Loss
 from zoo.models.ddpm import DDPM
 from zoo.system.versions import versions
-from zoo.training import run_folder
-from zoo.training.run_folder import RunFolder, check, state_to_resume
+from zoo.training.run import folder as run_folder
+from zoo.training.run.folder import RunFolder, check, state_to_resume
 from zoo.training.train import train
 
 QUIET = "callbacks.sample_grid=null"
@@ -122,7 +122,7 @@ def test_what_cannot_be_resumed_is_refused_without_torch(
 
 
 def test_the_check_before_torch_needs_no_torch() -> None:
-    code = "import sys, zoo.training.run_folder; print(*{'torch', 'lightning'} & {*sys.modules})"
+    code = "import sys, zoo.training.run.folder; print(*{'torch', 'lightning'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

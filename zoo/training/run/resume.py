@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.checkpoint import provenance, state_file
-from zoo.training.settings import Difference, differences, in_words, is_fixed
+from zoo.training.run.settings import Difference, differences, in_words, is_fixed
 
 
 class State(NamedTuple):
@@ -22,7 +22,7 @@ class State(NamedTuple):
         path: its file.
         step: how many steps were made.
         batches: of them, in the epoch that is not over.
-        run: what ``zoo.training.record.Record`` wrote: settings, changes, devices.
+        run: what ``zoo.training.run.record.Record`` wrote: settings, changes, devices.
         shapes: of the model's tensors by name.
     """
 

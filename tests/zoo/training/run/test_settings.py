@@ -9,8 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from zoo.entry import compose
-from zoo.training.contents import settings_here
-from zoo.training.settings import FREE, differences, in_words, is_fixed, shaping
+from zoo.training.run.contents import settings_here
+from zoo.training.run.settings import FREE, differences, in_words, is_fixed, shaping
 
 CFG = compose("train", ["model=ddpm", "data=folder", "data.folder=pictures"])
 FREELY = {

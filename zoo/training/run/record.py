@@ -9,15 +9,15 @@ from typing import Any
 from lightning import LightningModule, Trainer
 
 from zoo.callbacks.after_step import AfterStep
-from zoo.training.resume import State
-from zoo.training.settings import Difference
+from zoo.training.run.resume import State
+from zoo.training.run.settings import Difference
 
 
 class Record(AfterStep):
     """Writes what shaped a training into each of its states, in plain values.
 
     Args:
-        settings: that decide the result; see ``zoo.training.settings``.
+        settings: that decide the result; see ``zoo.training.run.settings``.
         device: in words, of this part of the training.
         state: which this part resumes; None at step 0.
         changes: of the settings with this part.
