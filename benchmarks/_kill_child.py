@@ -118,6 +118,8 @@ def differences(whole: Path, resumed: Path) -> list[str]:
     a, b = (state_file.read(folder / "last.ckpt") for folder in (whole, resumed))
     for state in (a, b):
         state["callbacks"]["Throughput"].pop("seconds")
+        for device in state["run"]["devices"]:
+            device.pop("seconds")
         for key in ("loops", "epoch", UNFINISHED):  # counts of what was begun and left
             state.pop(key, None)
     wrong = [f"state: {key}" for key in a.keys() | b.keys() if not same(a.get(key), b.get(key))]

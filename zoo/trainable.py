@@ -20,6 +20,7 @@ from zoo.draw import Draw
 from zoo.first_stage import FirstStage
 from zoo.layers.dropout import Dropout, seeds, set_seeds
 from zoo.part import Part
+from zoo.performance.layout import ChannelsLast, arrange
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.system.finite import NotFinite, check_state, first_not_finite
@@ -59,6 +60,9 @@ class Trainable(Part, LightningModule):
         for name in self.frozen_parts:
             if isinstance(part := getattr(self, name), nn.Module):
                 part.eval()
+        if mode and self.arranged is not None:  # as it was before it generated
+            arrange(self, False, self.device)
+            self.arranged = None
         return self
 
     def configure_optimizers(self) -> Any:
@@ -102,6 +106,11 @@ class Trainable(Part, LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a state with NaN or infinity in it; raises NotFinite on all processes alike."""
         check_state(checkpoint, self.trainer)
+
+    @contextmanager
+    def completed(self) -> Iterator[None]:
+        """Within, what is measured with the weights is measured with the present ones."""
+        yield
 
     def _recipe(self) -> Recipe:
         if self.recipe is None:
@@ -184,6 +193,11 @@ class Trainable(Part, LightningModule):
             return 0, 1, 0
         # total_batch_idx is one too high after a resume from a file written in the middle of a step
         return processed_batches(trainer), trainer.world_size, trainer.global_rank
+
+    channels_last: ChannelsLast = "auto"
+    """The memory layout in which images are generated; see ``zoo.performance.layout``."""
+    arranged: tuple[ChannelsLast, str] | None = None
+    """The layout and the kind of device that the weights have been arranged for to generate."""
 
     training_seed: int = 0
     """The seed of the training draws; set by the entry point, never saved in the config."""

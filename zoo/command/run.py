@@ -9,9 +9,12 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from zoo import paths
@@ -29,6 +32,8 @@ from zoo.command.compose import (
 )
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
+from zoo.performance.allocator import keep_freed_memory
+from zoo.system import ranks
 from zoo.system.errors import explain, leave, out_of_memory, unknown_key
 from zoo.system.progress import busy
 
@@ -46,16 +51,21 @@ _SETTINGS = {
     "hydra/hydra_logging": "disabled",
 }
 
+_SUBMITIT = "hydra_plugins.hydra_submitit_launcher"
 _CHECKED_RUNS = 64  # of a sweep, before the first begins: a tenth of a second each
 
 
 class Verb(NamedTuple):
-    """A verb: its name, its config's name, ``module:function``, keys of which it needs one."""
+    """A verb: its name, its config's name, its task, keys of which it needs one, its check.
+
+    Task and check are ``module:function``.
+    """
 
     name: str
     config: str
     task: str
     needs: Sequence[str]
+    check: str | None = None
 
 
 def run(
@@ -64,6 +74,7 @@ def run(
     task: str,
     argv: Sequence[str] | None = None,
     needs: Sequence[str] = (),
+    check: str | None = None,
 ) -> None:
     """Composes ``config_name`` with the overrides in ``argv`` and calls ``task`` with it.
 
@@ -77,6 +88,8 @@ def run(
         task: ``"module:function"``; imported only once the config is composed.
         argv: the arguments after the verb; ``sys.argv[1:]`` when None.
         needs: keys of which the verb needs exactly one.
+        check: ``"module:function"`` without heavy imports, called with the resolved config before
+            the task is imported; it raises ValueError where the task would fail.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     make_current_folder_importable()
@@ -84,7 +97,7 @@ def run(
         _help(verb, config_name, arguments)
         return
     try:
-        _run_hydra(Verb(verb, config_name, task, needs), arguments)
+        _run_hydra(Verb(verb, config_name, task, needs, check), arguments)
     except KeyboardInterrupt:
         print(f"zoo {verb}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -108,8 +121,6 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     from hydra._internal.utils import _run_hydra as run_hydra
     from hydra._internal.utils import get_args_parser
 
-    # hydra.main would read sys.argv, and sys.argv must stay whole: Lightning starts the other
-    # ranks of a distributed run by repeating it.
     register_resolvers()
     version.setbase(VERSION_BASE)
     parser = get_args_parser()
@@ -118,15 +129,20 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
     if args.package and args.package not in (keys := known_keys(verb.config, args.overrides)):
         raise ValueError(unknown_key(args.package, keys))
     defaults = groups(paths.configs() / f"{verb.config}.yaml")
-    args.overrides = prepared(verb.name, args.overrides, defaults, args.multirun)
+    overrides = prepared(verb.name, args.overrides, defaults, args.multirun)
+    args.overrides = [re.sub(r"^(hydra/launcher='?)submitit_", r"\1", o) for o in overrides]
     values = {key.lstrip("+~"): text for key, _, text in (o.partition("=") for o in args.overrides)}
     settings = {**_SETTINGS, "hydra.job.name": verb.name}
     if "run_dir" in values:  # as text: hydra makes the sweep's folder before it composes a run
         settings["hydra.sweep.dir"] = values["run_dir"]
     args.overrides = [f"{k}={v}" for k, v in settings.items() if k not in values] + args.overrides
+    queue = values.get("hydra/launcher", "").strip("'")
     if args.multirun:
-        _check_each(verb, args.overrides, [args.config_dir] if args.config_dir else [])
-    with _hydra_raises():
+        needs = None if queue == "slurm" else verb.needs  # its machines have other devices
+        _check_each(verb, needs, args.overrides, [args.config_dir] if args.config_dir else [])
+    if queue in ("slurm", "local"):
+        _check_queue(queue, args.multirun or args.cfg)
+    with _own_sweep_folder(args), _hydra_raises():
         run_hydra(
             args=args,
             args_parser=parser,
@@ -140,7 +156,9 @@ def _refuse(verb: str, message: str) -> NoReturn:
     raise ValueError(f"{message}; `zoo {verb} --help` shows what there is")
 
 
-def _check_each(verb: Verb, overrides: Sequence[str], folders: Sequence[str]) -> None:
+def _check_each(
+    verb: Verb, needs: Sequence[str] | None, overrides: Sequence[str], folders: Sequence[str]
+) -> None:
     """Composes, and so checks, the runs of a sweep before the first one begins."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -150,23 +168,49 @@ def _check_each(verb: Verb, overrides: Sequence[str], folders: Sequence[str]) ->
     search = [text for text in overrides if "hydra.searchpath" in text]
     (runs,) = BasicSweeper.split_arguments(own, max_batch_size=None)
     for run_overrides in runs[:_CHECKED_RUNS]:
-        check(compose(verb.config, [*run_overrides, *search], folders), verb.needs)
+        check(compose(verb.config, [*run_overrides, *search], folders), needs)
+
+
+def _check_queue(launcher: str, multirun: bool) -> None:
+    """Refuses a launcher of submitit that is not installed, or has no sweep to launch."""
+    if find_spec("hydra_plugins") is None or find_spec(_SUBMITIT) is None:
+        raise ValueError(f"hydra/launcher={launcher}: pip install 'diffusion-zoo[slurm]' brings it")
+    if not multirun:
+        raise ValueError(f"hydra/launcher={launcher} is for the runs of a sweep: add -m")
+
+
+@contextmanager
+def _own_sweep_folder(args: Any) -> Iterator[None]:
+    """Within, hydra makes no folder of this process's own: the first one's is the sweep's."""
+    if not args.multirun or ranks.is_first():
+        yield
+        return
+    with TemporaryDirectory() as folder:
+        args.overrides = [*args.overrides, f"hydra.sweep.dir={folder}"]
+        yield
 
 
 def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     """The task as hydra wants it; its module is imported when it is called."""
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     def call(cfg: DictConfig) -> Any:
+        register_resolvers()  # a queue's job begins here
+        make_current_folder_importable()
         try:
             settle_model(cfg, HydraConfig.get().runtime.choices)
             check_removed(cfg, HydraConfig.get().overrides.task)
+            if ranks.is_queued_again() and cfg.get("ckpt_path", "") is None:
+                cfg.ckpt_path = "auto"
             check(cfg, verb.needs)
             check_added(cfg, verb.config, HydraConfig.get().overrides.task)
             _settle_run_dir(cfg)
-            module, _, function = verb.task.partition(":")
+            if verb.check is not None:
+                _load(verb.check)(OmegaConf.to_container(cfg, resolve=True))
             with busy(f"zoo {verb.name}: loading torch and lightning"):
-                task = getattr(importlib.import_module(module), function)
+                task = _load(verb.task)
+            keep_freed_memory()
             return task(cfg)
         except Exception as error:  # here, for hydra prints two lines of its own outside
             _leave(verb.name, error, list, cfg)
@@ -174,8 +218,14 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
     return call
 
 
+def _load(address: str) -> Callable[..., Any]:
+    module, _, function = address.partition(":")
+    called: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return called
+
+
 def _settle_run_dir(cfg: DictConfig) -> None:
-    """Fixes ``run_dir``: one folder for all ranks of a run, a numbered one for a run of a sweep."""
+    """Fixes ``run_dir``: the folder given, or a numbered one for a run of a sweep."""
     if "run_dir" not in cfg or cfg.run_dir is None:
         return
     from hydra.core.hydra_config import HydraConfig
@@ -184,10 +234,8 @@ def _settle_run_dir(cfg: DictConfig) -> None:
     run_dir, hydra = str(cfg.run_dir), HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN:
         run_dir = os.path.join(hydra.sweep.dir, hydra.sweep.subdir)
-        print(f"{run_dir}: {', '.join(hydra.overrides.task)}", flush=True)
-    if "LOCAL_RANK" in os.environ:  # a rank started by the first process, some seconds after it
-        run_dir = os.environ.get("ZOO_RUN_DIR", run_dir)
-    os.environ["ZOO_RUN_DIR"] = run_dir
+        if ranks.is_first():
+            print(f"{run_dir}: {', '.join(hydra.overrides.task)}", flush=True)
     cfg.run_dir = run_dir
 
 

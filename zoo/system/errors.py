@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from zoo import paths
+from zoo.system import ranks
+from zoo.system.hardware import not_offered
 
 _LONGEST = 3000  # letters of a message, whatever somebody's value was
 SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold parts by name
@@ -21,7 +23,8 @@ def leave(where: str, message: str, code: int = 2) -> NoReturn:
     Raises:
         SystemExit: always.
     """
-    print(f"{where}: {printable(message)}", file=sys.stderr)
+    if ranks.speaks():
+        print(f"{where}: {printable(message)}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -64,6 +67,8 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
             return f"{chosen.group(1)} is chosen already: leave the + out"
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
         return _unreadable(str(override)) if override else _one_line(str(error)) or _cause(error)
+    if home == "submitit":
+        return _job(str(error))
     if isinstance(error, ValueError):
         return _one_line(str(error))
     if isinstance(error, OSError):
@@ -149,6 +154,15 @@ def suggestion(name: str, possible: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def _job(message: str) -> str:
+    """Why a job of submitit ended: the last line of its own, and where the others are."""
+    lines = [line.strip() for line in message.splitlines()]
+    own = [line for line in lines if re.match(r"zoo \w+: |\w*(Error|Exception)\b", line)]
+    files = re.findall(r"\S+\.(?:err|out)\b", message)
+    where = f"; its output is in {files[0]}" if files else ""
+    return f"a job of the sweep has failed: {own[-1] if own else lines[0]}{where}"
+
+
 def _cause(error: BaseException) -> str:
     """What was raised first, where the last error has no words of its own."""
     while not str(error) and error.__cause__ is not None:
@@ -185,6 +199,8 @@ def _unknown_config(error: Exception) -> str:
         options = sorted(file.stem for file in (paths.configs() / group).glob("[!_]*.yaml"))
     if not group:
         return f"no config called '{missing or name}'" if missing else _one_line(str(error))
+    if group == "trainer" and (reason := not_offered(name)):
+        return f"no trainer called '{name}': {reason}"
     if not options:
         return f"no config group '{group}' (requested: '{missing}'); `zoo list` shows what exists"
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)
