@@ -5,7 +5,7 @@ from functools import partial
 from zoo import entry
 
 main = partial(
-    entry.run, "train", "train", "zoo.training.train:train", check="zoo.training.run_folder:check"
+    entry.run, "train", "train", "zoo.training.train:train", check="zoo.training.run.folder:check"
 )
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from typing import Any
 import yaml
 
 from zoo import paths
-from zoo.checkpoint.name import MODEL_FILE
+from zoo.averages.length import in_words, lengths
+from zoo.checkpoint.name import MODEL_FILE, is_average
 from zoo.system.nested import field_differences
-from zoo.training.run_folder import CONFIG_FILE
-from zoo.training.settings import differences, shaping
+from zoo.training.run.folder import CONFIG_FILE
+from zoo.training.run.settings import differences, shaping
 
 _ABSENT = "nothing"  # in the place of what a saved config does not have
 
@@ -40,7 +41,7 @@ def expected_budget(config: dict[str, Any]) -> dict[str, Any]:
     """What a training's config says of the budget that its checkpoint will record."""
     trainer, recipe = config["trainer"], config["recipe"]
     batch_size = config["data"]["batch_size"] * trainer["accumulate_grad_batches"]
-    clip, ema = trainer.get("gradient_clip_val"), recipe.get("ema")
+    clip = trainer.get("gradient_clip_val")
     expected: dict[str, Any] = {
         "images_seen": trainer["max_steps"] * batch_size,
         "batch_size": batch_size,
@@ -49,11 +50,22 @@ def expected_budget(config: dict[str, Any]) -> dict[str, Any]:
         "seed": config["seed"],
         "changes": None,  # of settings, on the way
     }
-    if ema is None or "decay" in ema:
-        expected["ema"] = "none" if ema is None else f"decay {ema['decay']:g}"
+    if (ema := _expected_average(recipe.get("ema"))) is not None:
+        expected["ema"] = ema
     if "-" in str(trainer["precision"]):  # "auto" depends on the machine
         expected["precision"] = str(trainer["precision"])
     return expected
+
+
+def _expected_average(ema: dict[str, Any] | None) -> str | None:
+    """What a budget says of the average; None for a class of averages that is not the zoo's."""
+    if ema is None:
+        return "none"
+    if "decay" not in ema:
+        return None
+    keys = ("decay", "warmup", "sigma_rel", "main")
+    main, *_ = lengths(**{key: ema[key] for key in keys if key in ema}).values()
+    return in_words(main.facts)
 
 
 def model_mismatches(expected: dict[str, Any], saved: dict[str, Any]) -> list[str]:
@@ -90,7 +102,7 @@ def recipe_of(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         saved = {**facts["settings"], "changes": facts.get("changes")}
         return recipe(saved, max_steps=facts.get("steps"))
     file = path.with_name(CONFIG_FILE)
-    if path.name != MODEL_FILE or not file.is_file():
+    if not (path.name == MODEL_FILE or is_average(path)) or not file.is_file():
         return None
     return recipe(yaml.safe_load(file.read_text(encoding="utf-8")))
 

@@ -21,6 +21,8 @@ from eval.table.naming import config_differences, row_names
 from eval.table.table import Mismatch, record_mismatches
 from eval.table.trainings import within_row
 from zoo import checkpoint
+from zoo.averages.file import number_in
+from zoo.averages.file import record as average_record
 from zoo.checkpoint.build import check_config
 from zoo.checkpoint.name import MODEL_FILE, folder_name, run_names
 from zoo.checkpoint.published import checkpoint_file
@@ -64,7 +66,9 @@ class SavedModel(NamedTuple):
         recipe = dict(self.recipe) if self.recipe is not None and with_recipe else {}
         if recipe:
             recipe["data"] = {k: v for k, v in recipe["data"].items() if k != "seed"}
-        return {"model": self.config, "training": recipe, "budget": budget}
+        average = average_record(self.facts)
+        average = {} if average is None else {"ema": number_in(average)}
+        return {"model": self.config, "training": recipe, "budget": budget, "weights": average}
 
 
 def read(text: str, key: str) -> list[SavedModel]:

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_warn
 
-from zoo.callbacks.after_step import AfterStep, log_step, move_back
+from zoo.callbacks.after_step import AfterStep, log_step, move_back, step_skipped
 from zoo.checkpoint.state_io import StateIO
 from zoo.system.files import replacing
 
@@ -83,8 +83,9 @@ class TrainingState(AfterStep, Checkpoint):
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         step = trainer.global_step
-        due = step == trainer.max_steps or step % self.every_n_steps == 0
-        if due or self._chosen(step):
+        due = step % self.every_n_steps == 0 or self._chosen(step)
+        # the one before a skipped step is safer
+        if step == trainer.max_steps or (due and not step_skipped(module)):
             self.write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

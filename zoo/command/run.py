@@ -34,8 +34,9 @@ from zoo.command.overrides import (
     make_current_folder_importable,
     split_config_folders,
 )
+from zoo.performance.allocator import keep_freed_memory
 from zoo.system import ranks
-from zoo.system.errors import explain, leave, unknown_key
+from zoo.system.errors import explain, leave, out_of_memory, unknown_key
 from zoo.system.progress import busy
 
 if TYPE_CHECKING:
@@ -192,9 +193,10 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
                 _load(verb.check)(OmegaConf.to_container(cfg, resolve=True))
             with busy(f"zoo {verb.name}: loading torch and lightning"):
                 task = _load(verb.task)
+            keep_freed_memory()
             return task(cfg)
         except Exception as error:  # here, for hydra prints two lines of its own outside
-            _leave(verb.name, error, list)
+            _leave(verb.name, error, list, cfg)
 
     return call
 
@@ -234,8 +236,19 @@ def _hydra_raises() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _leave(verb: str, error: Exception, known_keys: Callable[[], list[str]]) -> NoReturn:
-    line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, known_keys)
+def _leave(
+    verb: str, error: Exception, known_keys: Callable[[], list[str]], cfg: DictConfig | None = None
+) -> NoReturn:
+    if os.environ.get("ZOO_TRACEBACK") == "1":
+        raise error
+    line = None if cfg is None else out_of_memory(error, functools.partial(_setting, cfg))
+    line = line or explain(error, known_keys)
     if line is None:
         raise error
-    leave(f"zoo {verb}", line)
+    leave(f"zoo {verb}", line, getattr(error, "exit_code", 2))
+
+
+def _setting(cfg: DictConfig, key: str) -> Any:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.select(cfg, key)

@@ -12,12 +12,14 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Len, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, ValidationInfo
 
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
+from zoo.samples.lines import read_lines
+from zoo.samples.place import place_of
 from zoo.system.errors import SEVERAL
 from zoo.system.hardware import (
     check_accelerator,
@@ -57,8 +59,9 @@ def _split_or_exists(name: str) -> None:
 
 
 def _data_exists(name: str) -> None:
-    """Refuses what is neither a path nor a pattern, here or below ``ZOO_DATA``."""
-    paths.data(name, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
+    """Refuses what is neither a path nor a pattern, here or below ``ZOO_DATA``, nor an address."""
+    for each in [] if paths.is_address(name) else paths.braces(name):
+        paths.data(each, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
 
 
 def _state_exists(path: str) -> None:
@@ -109,8 +112,11 @@ Text = Annotated[str, MinLen(1), AfterValidator(_text)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Lt(1)]
+Decay = Annotated[float, Ge(0), Lt(1)]
 Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
+Lines = Annotated[Text, _here(read_lines)]
 Images = Annotated[Text, _here(_images_exist)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
@@ -130,8 +136,8 @@ KEYS: dict[str, Any] = {
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
     "condition": Labels | None,
     "negative": Labels | None,
-    "prompts": Existing | None,
-    "negative_prompts": Existing | None,
+    "prompts": Lines | None,
+    "negative_prompts": Lines | None,
     "images_per_prompt": Count,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
@@ -142,7 +148,7 @@ KEYS: dict[str, Any] = {
     "name": Text | None,
     "model_name": Text,
     "model_size": Text,
-    "out": Text | None,
+    "out": Annotated[Text, _here(place_of)] | None,
     "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
@@ -156,7 +162,7 @@ KEYS: dict[str, Any] = {
     "cache": bool,
     "retrain": bool,
     "force": bool,
-    "channels_last": bool,
+    "channels_last": bool | Literal["auto"],
     "compile": bool,
     "allow_changes": bool,
     "four_models": list[Text],
@@ -181,10 +187,11 @@ KEYS: dict[str, Any] = {
     "denoiser_inputs.label_rows": Count | None,
     "denoiser_inputs.context_dim": Count | None,
     "data.folder": Data | None,
-    "data.train_file": Data,
-    "data.test_file": Data | None,
-    "data.train_files": Data,
-    "data.test_files": Data | None,
+    "data.train_file": Data | list[Data],
+    "data.test_file": Data | list[Data] | None,
+    "data.train_files": Data | list[Data],
+    "data.test_files": Data | list[Data] | None,
+    "data.shuffle_window": Count,
     "data.batch_size": Count,
     "data.seed": Seed,
     "data.steps_per_epoch": Count | None,
@@ -199,6 +206,9 @@ KEYS: dict[str, Any] = {
     | Literal["auto"]
     | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
     "callbacks.sample_grid.num_images": Annotated[int, Ge(1), Le(10**4)],
+    "callbacks.training_state.keep_last": Count,
+    "callbacks.training_state.keep_every_n_steps": Count | None,
+    "callbacks.training_state.keep_steps": list[Count],
     "trainer.num_nodes": Count,
     "trainer.precision": Literal[
         "auto", "32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16",
@@ -213,6 +223,12 @@ KEYS: dict[str, Any] = {
     "trainer.strategy": Annotated[Text, AfterValidator(check_strategy)],
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
+    "ema": Decay | None,
+    "run": Checkpoint,
+    "sigma_rel": Annotated[list[Share], MinLen(1)] | Share | None,
+    "recipe.ema.decay": Annotated[list[Decay], MinLen(1)] | Decay | None,
+    "recipe.ema.sigma_rel": list[Share] | Share | None,
+    "callbacks.average_snapshots.dtype": Literal["float16", "float32"],
 }  # fmt: skip
 """Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 

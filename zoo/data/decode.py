@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 import torch
@@ -25,6 +26,7 @@ T = TypeVar("T")
 ON_BROKEN = ("stop", "skip")
 THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes
 _CHUNK = 256
+_SAMPLE = 256  # images that tell a set that is decoded on demand from another
 _WORTH_KEEPING = 2.0  # seconds of decoding from which the result is cached
 
 
@@ -49,15 +51,21 @@ def read_row(rows: Rows, index: int, use: Callable[[bytes], T]) -> T:
         ValueError: they cannot be read, are broken, or have no known range or colours; the message
             is one line and says which file or row it is.
     """
+    return read_encoded(lambda: rows.read(index), lambda: rows.where(index), use)
+
+
+def read_encoded(
+    read: Callable[[], bytes], where: Callable[[], str], use: Callable[[bytes], T]
+) -> T:
+    """What ``use`` makes of what ``read`` gives; see ``read_row``."""
     try:
-        return use(rows.read(index))
+        return use(read())
     except UnsuitableImage as error:
-        raise ValueError(f"{rows.where(index)}: {error}") from error
+        raise ValueError(f"{where()}: {error}") from error
     except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"broken image, {rows.where(index)}: not a readable image ({reason}); remove it or "
-            "write it again"
+            f"broken image, {where()}: not a readable image ({reason}); remove it or write it again"
         ) from error
 
 
@@ -195,6 +203,11 @@ class OnDemand(ImageSet):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
         return self._decoder.shape
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of 256 images, evenly spaced, and of every label and caption."""
+        return self._hash(range(0, len(self), max(1, len(self) // _SAMPLE)))
 
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, decoded now: (B, C, H, W) uint8."""

@@ -8,11 +8,12 @@ from lightning import Trainer
 from omegaconf import DictConfig
 
 from zoo import checkpoint
-from zoo.callbacks import EMA, Loss
+from zoo.averages.length import in_words
+from zoo.callbacks import EMA, AverageSnapshots, Loss, Throughput
 from zoo.checkpoint.published import checkpoint_file
 from zoo.trainable import Trainable, processed_batches
 from zoo.training.parts import wants_autoencoder
-from zoo.training.record import Record
+from zoo.training.run.record import Record
 
 
 def training_provenance(
@@ -21,11 +22,12 @@ def training_provenance(
     """The origin of the trained weights, in plain values; see ``zoo.checkpoint.provenance``."""
     optimizer = trainer.optimizers[0]
     ema = module.recipe.ema if module.recipe is not None else None
-    loss = next((c for c in trainer.callbacks if isinstance(c, Loss)), None)  # type: ignore[attr-defined]
-    averaged = isinstance(ema, EMA) and bool(ema.averages)
+    throughput, loss = _find(trainer, Throughput), _find(trainer, Loss)
+    average = ema.lengths[ema.main].facts if isinstance(ema, EMA) and ema.averages else None
     return {
         "model": type(module).__name__,
-        "weights": "ema" if averaged else "raw",
+        "weights": "raw" if average is None else "ema",
+        "average": None if average is None else {**average, "main": True, **_snapshots(trainer)},
         "data": {
             "name": data.name,
             "shape": list(data.shape),
@@ -41,7 +43,7 @@ def training_provenance(
             "learning_rate": float(optimizer.defaults["lr"]),
             "lr_scheduler": _call_text(cfg.recipe.get("lr_scheduler")),
             "gradient_clip": trainer.gradient_clip_val,
-            "ema": f"decay {ema.decay:g}" if averaged else "none",  # type: ignore[union-attr]
+            "ema": "none" if average is None else in_words(average),
             "seed": cfg.seed,
             "precision": str(trainer.precision),
             "device": record.device,
@@ -49,12 +51,19 @@ def training_provenance(
         },
         "steps": trainer.global_step,
         "training_seconds": round(record.seconds, 1),
+        "cost": throughput.facts(module) if throughput else None,
         "devices": record.devices,
         "settings": {key: value for key, value in record.settings.items() if key != "model"},
         "changes": record.changes,
         "autoencoder": _autoencoder(cfg) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
+
+
+def _snapshots(trainer: Trainer) -> dict[str, str]:
+    """The key of the training's snapshots, where it takes any."""
+    snapshots = _find(trainer, AverageSnapshots)
+    return {"training": snapshots.training} if snapshots and snapshots.training else {}
 
 
 def _autoencoder(cfg: DictConfig) -> dict[str, Any]:
@@ -68,3 +77,7 @@ def _call_text(node: Any) -> str | None:
         return None
     arguments = [f"{k}={v}" for k, v in node.items() if k not in ("_target_", "_partial_")]
     return f"{node['_target_'].rpartition('.')[2]}({', '.join(arguments)})"
+
+
+def _find(trainer: Trainer, kind: type) -> Any:
+    return next((c for c in trainer.callbacks if isinstance(c, kind)), None)  # type: ignore[attr-defined]

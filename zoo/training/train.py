@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from zoo.checkpoint.name import MODEL_FILE
 from zoo.logger import wandb
 from zoo.system.device import accelerator, device_name
-from zoo.training import contents, parts, resume
+from zoo.training import parts
 from zoo.training import trainer as setup
 from zoo.training.distributed.group import first, in_turn, processes
 from zoo.training.distributed.requeue import queued_again
 from zoo.training.ending import Ending
 from zoo.training.provenance import training_provenance
-from zoo.training.record import Record
-from zoo.training.run_folder import RunFolder, state_to_resume
+from zoo.training.run import contents, resume
+from zoo.training.run.folder import RunFolder, state_to_resume
+from zoo.training.run.record import Record
 
 
 def train(cfg: DictConfig) -> Path:
@@ -63,13 +65,12 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Path:
         resume.check_fits(state, module, changes)
     first(lambda: folder.make_room(path, reuse=cfg.ckpt_path == "auto"))
     device = device_name(accelerator(cfg.trainer.accelerator))
-    record = Record(settings, device, state, changes)
+    record = Record(settings, device, state, changes, partial(folder.describe, config, state))
     loggers = setup.loggers(cfg)
     ending = Ending(
         model_file, lambda trainer: training_provenance(cfg, module, data, trainer, record)
     )
     trainer = setup.trainer(cfg, loggers, [ending, record, resume.Apply(changes)])
-    folder.describe(config, path, 0 if state is None else state.step, record.changes)
     setup.log_config(config, loggers)
     setup.fit(trainer, module, data, path, ending)
     wandb.finish(loggers)

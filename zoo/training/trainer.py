@@ -16,12 +16,12 @@ from omegaconf import DictConfig
 
 from zoo.checkpoint import state_file
 from zoo.logger.resume import resume
-from zoo.system.device import accelerator, precision
+from zoo.system.device import accelerator, precision, slow_precision
 from zoo.system.files import remove_leftovers
 from zoo.trainable import Trainable
 from zoo.training.distributed.engine import cluster_environment
 from zoo.training.ending import Ending
-from zoo.training.resume import State
+from zoo.training.run.resume import State
 from zoo.training.signals import LeaveOnSignal, leaving
 
 
@@ -58,6 +58,8 @@ def trainer(cfg: DictConfig, loggers: list[Logger], own: Sequence[Callback]) -> 
     callbacks = [*own, *(instantiate(node, _convert_="all") for node in nodes if node)]
     callbacks += [LeaveOnSignal(), *(c.rest for c in own if isinstance(c, Ending))]
     device = accelerator(cfg.trainer.accelerator)
+    if line := slow_precision(cfg.trainer.precision, device):
+        rank_zero_only(print)(line, file=sys.stderr)
     fixed = {
         "plugins": [cluster_environment()],
         "enable_progress_bar": False,

@@ -17,7 +17,7 @@ from eval.study.trainings import Trainings, quoted, seeds_of
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor
-from zoo.training.settings import shaping
+from zoo.training.run.settings import shaping
 
 TINY = [
     "experiment=digits", "trainer=cpu", "trainer.max_steps=1", "trainer.precision=32-true",

@@ -18,8 +18,8 @@ from zoo import checkpoint
 from zoo.callbacks import Loss
 from zoo.models.ddpm import DDPM
 from zoo.system.versions import versions
-from zoo.training import run_folder
-from zoo.training.run_folder import RunFolder, check, is_first_process, state_to_resume
+from zoo.training.run import folder as run_folder
+from zoo.training.run.folder import RunFolder, check, state_to_resume
 from zoo.training.train import train
 
 QUIET = "callbacks.sample_grid=null"
@@ -100,8 +100,12 @@ def test_a_run_without_steps_to_make_is_refused_and_says_so(
     [
         ({}, "last", r"there is no .*last\.ckpt to resume from.*ckpt_path=auto"),
         ({}, "other.ckpt", r"there is no other\.ckpt"),
-        ({"last.ckpt": b""}, "last", "is no training state, or it is torn"),
-        ({"last.ckpt": b"PK\x05\x06" + bytes(18)}, "auto", "is no training state"),
+        ({"last.ckpt": b""}, "last", r"last\.ckpt is empty"),
+        (
+            {"last.ckpt": b"PK\x05\x06" + bytes(18)[:9]},
+            "auto",
+            "is no training state, or it is torn",
+        ),
         ({"last.ckpt": b"nothing of a zip"}, "auto", "is no training state"),
         ({"model.safetensors": b""}, "auto", r"a trained model but no last\.ckpt to resume from"),
     ],
@@ -118,7 +122,7 @@ def test_what_cannot_be_resumed_is_refused_without_torch(
 
 
 def test_the_check_before_torch_needs_no_torch() -> None:
-    code = "import sys, zoo.training.run_folder; print(*{'torch', 'lightning'} & {*sys.modules})"
+    code = "import sys, zoo.training.run.folder; print(*{'torch', 'lightning'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
@@ -226,6 +230,24 @@ def test_a_start_that_fails_leaves_no_folder_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_start_that_fails_before_its_first_step_writes_nothing(
+    config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(config(tmp_path / "run", "trainer.max_steps=1", QUIET))
+    before = content(tmp_path)
+    more = config(tmp_path / "run", "trainer.max_steps=3", QUIET, "ckpt_path=last")
+
+    def failing(self: Any, trainer: Any, module: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(Loss, "on_fit_start", failing)
+    with pytest.raises(OSError, match="no network"):
+        train(more)
+    with pytest.raises(OSError, match="no network"):
+        train(config(tmp_path / "new", "trainer.max_steps=3", QUIET, "ckpt_path=auto"))
+    assert content(tmp_path) == before and not (tmp_path / "new").exists()
+
+
 def test_a_folder_without_a_state_is_used_again_and_its_rows_with_it(
     config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: Any
 ) -> None:
@@ -247,24 +269,12 @@ def test_a_folder_without_a_state_is_used_again_and_its_rows_with_it(
     assert not (tmp_path / "wandb_id.txt").exists()
 
 
-@pytest.mark.parametrize(
-    ("environment", "first"),
-    [
-        ({}, True),
-        ({"LOCAL_RANK": "1"}, False),
-        ({"RANK": "8", "LOCAL_RANK": "0"}, False),
-        ({"RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}, True),
-        ({"SLURM_PROCID": "3"}, False),
-        ({"NODE_RANK": "1"}, False),
-    ],
-)
 def test_only_the_first_process_holds_the_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], first: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "SLURM_PROCID"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert is_first_process() is first
-    with RunFolder(tmp_path / "run"):
-        assert (tmp_path / "run" / ".lock").exists() is first
+    monkeypatch.setattr("zoo.system.ranks.is_first", lambda: False)
+    with RunFolder(tmp_path / "run") as folder:
+        folder.make_room(None, reuse=False)
+        folder.describe({}, None, [])
+        check({"run_dir": str(tmp_path / "run"), "ckpt_path": "last"})
+    assert list(tmp_path.iterdir()) == []

@@ -14,23 +14,36 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from zipfile import BadZipFile, ZipFile
+from typing import Any, Protocol, Self
 
 import yaml
 
+from zoo.checkpoint import state_file
 from zoo.checkpoint.name import MODEL_FILE
+from zoo.system import ranks
 from zoo.system.files import write_atomically
-from zoo.system.lock import FolderLock
 from zoo.system.nested import leaves
 from zoo.system.versions import git_commit, versions
+from zoo.training.run.lock import FolderLock
 
 STATE_FILE = "last.ckpt"
 CONFIG_FILE = "config.yaml"
 STARTS_FILE = "starts.jsonl"
-_TRACES = (STATE_FILE, MODEL_FILE, "metrics.csv")  # of an earlier run
+_TRACES = (STATE_FILE, MODEL_FILE, "metrics.csv", "averages")  # of an earlier run
 _REMAINS = ("metrics.csv", "wandb_id.txt")  # of a start that left no state, which goes on with none
 _LEAVING = 20.0  # seconds that the process before a requeue may take to end
+
+
+class Start(Protocol):
+    """A state, as the history of a run sees it."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def step(self) -> int:
+        """How many steps were made."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -41,6 +54,8 @@ def check(config: Mapping[str, Any]) -> None:
             in the run's folder.
     """
     run_dir, ckpt_path = Path(config["run_dir"]), config["ckpt_path"]
+    if not ranks.is_first():
+        return
     with RunFolder(run_dir, ckpt_path):
         state_to_resume(ckpt_path, run_dir)
 
@@ -74,20 +89,8 @@ def state_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
             "start again, ckpt_path=auto resumes where there is one; or set run_dir to the folder "
             "of the run"
         )
-    if not _is_state(path):
-        raise ValueError(f"ckpt_path={ckpt_path}: {path} is no training state, or it is torn")
+    state_file.verify(path)
     return path
-
-
-def _is_state(path: Path) -> bool:
-    """Whether this may be a state: torch's archive, or a folder of one file for each rank."""
-    if path.is_dir():
-        return (path / "meta.pt").is_file()
-    try:
-        with ZipFile(path) as archive:
-            return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except (BadZipFile, OSError):
-        return False
 
 
 class RunFolder:
@@ -106,7 +109,7 @@ class RunFolder:
     def __init__(self, path: Path, ckpt_path: str | None = None) -> None:
         self.path = path
         self._wait = _LEAVING if ckpt_path == "auto" else 0.0
-        self._first = is_first_process()
+        self._first = ranks.is_first()
         self._lock = FolderLock(path)
 
     def __enter__(self) -> Self:
@@ -148,14 +151,13 @@ class RunFolder:
         print(f"{self.path} held an earlier run: it is now {free}", file=sys.stderr)
 
     def describe(
-        self, config: Mapping[str, Any], state: Path | None, step: int, changes: Sequence[Any]
+        self, config: Mapping[str, Any], state: Start | None, changes: Sequence[Any]
     ) -> None:
         """Writes ``config.yaml``, and one line on this start into ``starts.jsonl``.
 
         Args:
             config: resolved.
-            state: which the run resumes.
-            step: that it begins with.
+            state: which the run resumes; None at step 0.
             changes: of the settings, since step 0.
         """
         if not self._first:
@@ -163,29 +165,21 @@ class RunFolder:
         file = self.path / CONFIG_FILE
         before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
         now = dict(config) | ({"changes": list(changes)} if changes else {})
-        start = _start(step, state) | ({} if before is None else {"changed": _changed(before, now)})
+        start = _start(state) | ({} if before is None else {"changed": _changed(before, now)})
         with open(self.path / STARTS_FILE, "a", encoding="utf-8") as starts:
             starts.write(json.dumps(start, ensure_ascii=False) + "\n")
         write_atomically(file, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
-
-
-def is_first_process() -> bool:
-    """Whether this is rank 0 of a run, by the environment that launchers set."""
-    ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # Lightning's order
-    rank = next((os.environ[name] for name in ranks if os.environ.get(name)), "0")
-    node = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
-    return rank == "0" and node in ("", "0")
 
 
 def _is_below(path: Path, folder: Path) -> bool:
     return folder.resolve() in path.resolve().parents
 
 
-def _start(step: int, state: Path | None) -> dict[str, Any]:
+def _start(state: Start | None) -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "step": step,
-        "state": None if state is None else str(state),
+        "step": 0 if state is None else state.step,
+        "state": None if state is None else str(state.path),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "command": shlex.join(sys.argv),

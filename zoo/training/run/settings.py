@@ -10,6 +10,8 @@ from zoo.command.signature import signature
 FREE = frozenset({
     # what it is called, where it lies, how it goes on
     "run_dir", "model_name", "model_size", "ckpt_path", "allow_changes", "trust",
+    # what is kept of frozen networks, and where
+    "latent_cache", "caption_cache", "cache_only",
     # what is written and watched; but see SHAPING_CALLBACKS
     "logger", "callbacks",
     # how images are drawn from the model later
@@ -18,7 +20,7 @@ FREE = frozenset({
     "schedule", "parameterization", "variance", "objective", "conditioner", "denoiser_inputs",
     # where the images are: what they are is compared by content
     "data.folder", "data.train_file", "data.test_file", "data.train_files", "data.test_files",
-    "data.path", "data.hub", "data.memory_limit_gb",
+    "data.path", "data.hub",
     # how long, on what devices, at the same global batch; what changes rounding alone
     "trainer.max_steps", "trainer.min_steps", "trainer.max_epochs", "trainer.min_epochs",
     "trainer.max_time", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
@@ -37,8 +39,8 @@ Every other key decides the result, so a new one does until it is named here.
 """
 
 SHAPING_CALLBACKS = (
-    "ScaleByStd", "GradientAccumulationScheduler", "StochasticWeightAveraging", "WeightAveraging",
-    "EMAWeightAveraging", "ModelPruning",
+    "ScaleByStd", "ScaleByTrainSet", "GradientAccumulationScheduler", "StochasticWeightAveraging",
+    "WeightAveraging", "EMAWeightAveraging", "ModelPruning",
 )  # fmt: skip
 """Classes of callbacks that decide the result too."""
 
@@ -46,6 +48,7 @@ FIXED = (
     "model._target_", "model.image_shape", "model.diffusion.schedule.num_timesteps",
     "data.batch_size", "data.image_size", "data.channels", "data.steps_per_epoch",
     "recipe.optimizer._target_", "recipe.optimizer.amsgrad", "recipe.time_sampler.history",
+    "recipe.ema.sigma_rel",
     "autoencoder", "text_encoder", "tokenizer",
     "trainer._target_", "trainer.limit_train_batches", "trainer.overfit_batches",
     "trainer.fast_dev_run",

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from zoo.checkpoint import provenance
-from zoo.training.settings import Difference, differences, in_words, is_fixed
+from zoo.checkpoint import provenance, state_file
+from zoo.training.run.settings import Difference, differences, in_words, is_fixed
 
 
 class State(NamedTuple):
@@ -23,8 +22,8 @@ class State(NamedTuple):
         path: its file.
         step: how many steps were made.
         batches: of them, in the epoch that is not over.
-        run: what ``zoo.training.record.Record`` wrote: settings, changes, devices.
-        shapes: of the model's tensors by name; empty where each rank has a file of its own.
+        run: what ``zoo.training.run.record.Record`` wrote: settings, changes, devices.
+        shapes: of the model's tensors by name.
     """
 
     path: Path
@@ -35,27 +34,22 @@ class State(NamedTuple):
 
 
 def read(path: Path) -> State:
-    """Reads what a state says, not its tensors.
+    """Reads what a state says; its tensors stay on the disk.
 
     Raises:
-        ValueError: it is no state of a training by ``zoo train``.
+        ValueError: it is no state of a training by ``zoo train``, or it is damaged.
     """
-    file = path / "meta.pt" if path.is_dir() else path
+    state = state_file.read(path, mmap=True)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         run = {key: state["run"][key] for key in ("settings", "changes", "devices")}
         progress = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-        weights = state.get("state_dict") or {}
-        shapes = {name: tuple(value.shape) for name, value in weights.items()}
+        shapes = {name: tuple(value.shape) for name, value in state["state_dict"].items()}
         return State(path, int(state["global_step"]), int(progress["processed"]), run, shapes)
-    except KeyError as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} cannot be resumed: it has no {error}, so it is no state that this version of "
-            "zoo train wrote"
+            f"{path} cannot be resumed: it lacks {error}, so it is no state that this version of "
+            "zoo train wrote; start another run_dir"
         ) from error
-    except Exception as error:  # torch has no type for what is wrong with a file
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} cannot be resumed: it is torn or foreign ({reason})") from error
 
 
 def check(state: State, settings: Mapping[str, Any], allow_changes: bool) -> list[Difference]:
@@ -100,7 +94,7 @@ def check_fits(state: State, module: nn.Module, changes: Sequence[Difference]) -
         ValueError: see above.
     """
     ours = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    if state.shapes and ours != state.shapes:
+    if ours != state.shapes:
         names = sorted(ours.keys() ^ state.shapes.keys()) or [
             name for name, shape in ours.items() if shape != state.shapes[name]
         ]

@@ -10,7 +10,7 @@ from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
 from zoo.system.device import accelerator, precision
 from zoo.system.files import sha256
-from zoo.training.settings import shaping
+from zoo.training.run.settings import shaping
 
 _FULL_NAMES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 _SHORT = 16  # digits of a hash
@@ -40,5 +40,5 @@ def settings_here(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_data(settings: Mapping[str, Any], data: ImageData) -> dict[str, Any]:
     """The settings with ``data.content``, hashes of both splits' images, labels and captions."""
-    content = {name: split.content[:_SHORT] for name, split in data.splits.items()}
+    content = {name: split.content[-_SHORT:] for name, split in data.splits.items()}
     return {**settings, "data": {**settings["data"], "content": content}}

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from zoo.system.lock import FolderLock
+from zoo.training.run.lock import FolderLock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from zoo.system.lock import FolderLock
+from zoo.training.run.lock import FolderLock
 FolderLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
 time.sleep(60)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lightning import LightningModule, Trainer
 
 from zoo.callbacks.after_step import AfterStep
-from zoo.training.resume import State
-from zoo.training.settings import Difference
+from zoo.training.run.resume import State
+from zoo.training.run.settings import Difference
 
 
 class Record(AfterStep):
     """Writes what shaped a training into each of its states, in plain values.
 
     Args:
-        settings: that decide the result; see ``zoo.training.settings``.
+        settings: that decide the result; see ``zoo.training.run.settings``.
         device: in words, of this part of the training.
         state: which this part resumes; None at step 0.
         changes: of the settings with this part.
+        describe: called with all changes once nothing stands against the first step.
 
     Attributes:
         changes: since step 0, each with ``step``, ``key``, ``old`` and ``new``.
@@ -34,6 +35,7 @@ class Record(AfterStep):
         device: str,
         state: State | None = None,
         changes: Sequence[Difference] = (),
+        describe: Callable[[Sequence[dict[str, Any]]], None] | None = None,
     ) -> None:
         step = 0 if state is None else state.step
         before: dict[str, Any] = {"changes": [], "devices": []} if state is None else state.run
@@ -43,7 +45,7 @@ class Record(AfterStep):
             *({"step": step, **change._asdict()} for change in changes),
         ]
         self.devices: list[dict[str, Any]] = [dict(part) for part in before["devices"]]
-        self._device = device
+        self._device, self._describe = device, describe
         self._begun = (step, time.monotonic())
 
     @property
@@ -71,7 +73,11 @@ class Record(AfterStep):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        self._begin()
         self._begun = (trainer.global_step, time.monotonic())
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begin()  # a state of the last step was resumed, which skips the loop
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._count(trainer)
@@ -85,6 +91,11 @@ class Record(AfterStep):
             "changes": [dict(change) for change in self.changes],
             "devices": [dict(part) for part in self.devices],
         }
+
+    def _begin(self) -> None:
+        describe, self._describe = self._describe, None
+        if describe is not None:
+            describe(self.changes)
 
     def _count(self, trainer: Trainer) -> None:
         """Adds the steps and the time since the last call to the device's."""

@@ -111,6 +111,7 @@ REFUSED: dict[str, Any] = {
     "data.split_seed": 1,
     "data.on_broken": "skip",
     "data.seed": 3,
+    "data.memory_limit_gb": 1e-9,
     "callbacks": {"scale": {"_target_": "zoo.callbacks.ScaleByStd"}},
     "nobody_knows": 1,
 }
@@ -314,7 +315,7 @@ def test_everything_else_that_can_change_is_used_and_recorded(
     diffusion = module.diffusion
     parts = (diffusion.schedule, diffusion.parameterization, diffusion.objective)
     assert [type(part).__name__ for part in parts] == ["Cosine", "Velocity", "MinSNR"]
-    assert {m.p for m in module.modules() if isinstance(m, torch.nn.Dropout)} == {0.5}
+    assert {m.p for m in module.modules() if hasattr(m, "p")} == {0.5}
     assert type(zoo.load(path).diffusion.parameterization).__name__ == "Velocity"
 
 
@@ -350,10 +351,10 @@ def test_a_state_of_another_program_is_refused(run: Path, composed: Callable[...
     del state["run"]
     torch.save(state, run / "last.ckpt")
     before = content(run)
-    with pytest.raises(ValueError, match="it has no 'run', so it is no state that this version"):
+    with pytest.raises(ValueError, match="it lacks 'run', so it is no state that this version"):
         train(composed(run, {}))
     torch.save({"weights": torch.zeros(2)}, run / "last.ckpt")
-    with pytest.raises(ValueError, match="cannot be resumed: it has no "):
+    with pytest.raises(ValueError, match="is no training state: it lacks global_step"):
         train(composed(run, {}))
     (run / "last.ckpt").write_bytes(before["last.ckpt"][:-100])
     with pytest.raises(ValueError, match="is no training state, or it is torn"):
