@@ -11,8 +11,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from zoo import paths
@@ -24,6 +23,7 @@ from zoo.command.compose import (
     check_added,
     check_removed,
     compose,
+    hydra_raises,
     known_keys,
     register_resolvers,
     settle_model,
@@ -142,7 +142,7 @@ def _run_hydra(verb: Verb, arguments: list[str]) -> None:
         needs = None if queue == "slurm" else verb.needs  # its machines have other devices
         _check_each(verb, needs, args.overrides, [args.config_dir] if args.config_dir else [])
     check_queue(queue, args.multirun or args.cfg)
-    with ranks.spare_folder() as spare, _hydra_raises():
+    with ranks.spare_folder() as spare, hydra_raises():
         if args.multirun and spare is not None:
             args.overrides = [*args.overrides, f"hydra.sweep.dir={spare}"]
         run_hydra(
@@ -220,20 +220,6 @@ def _settle_run_dir(cfg: DictConfig) -> None:
         if ranks.is_first():
             print(f"{run_dir}: {', '.join(hydra.overrides.task)}", flush=True)
     cfg.run_dir = run_dir
-
-
-@contextmanager
-def _hydra_raises() -> Iterator[None]:
-    """Within, hydra raises its errors instead of printing them and leaving with code 1."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("HYDRA_FULL_ERROR", None)
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _leave(
