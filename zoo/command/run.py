@@ -191,6 +191,8 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
             _settle_run_dir(cfg)
             if verb.check is not None:
                 _load(verb.check)(OmegaConf.to_container(cfg, resolve=True))
+            if ranks.place().world > 1:  # torch prints the stack of each closed connection
+                os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
             with busy(f"zoo {verb.name}: loading torch and lightning"):
                 task = _load(verb.task)
             keep_freed_memory()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
 from omegaconf import DictConfig, OmegaConf
 
-from zoo.system.errors import explain, leave
+from zoo.performance.allocator import keep_freed_memory
+from zoo.system.errors import explain, leave, out_of_memory
 from zoo.training.train import train
 
 
@@ -16,11 +18,14 @@ def run(cfg: DictConfig) -> None:
     try:
         train(cfg)
     except Exception as error:
-        line = None if os.environ.get("ZOO_TRACEBACK") == "1" else explain(error, list)
+        if os.environ.get("ZOO_TRACEBACK") == "1":
+            raise
+        line = out_of_memory(error, partial(OmegaConf.select, cfg)) or explain(error, list)
         if line is None:
             raise
-        leave("zoo train", line)
+        leave("zoo train", line, getattr(error, "exit_code", 2))
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     run(OmegaConf.create(json.loads(os.environ["ZOO_TRAINING"])))

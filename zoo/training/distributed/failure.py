@@ -131,4 +131,5 @@ def _exit_code(error: BaseException) -> int:
     """The code that a process ends with for this error: 2 for a mistake of a user."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    return 2 if isinstance(error, Exception) and explain(error, list) is not None else 1
+    known = isinstance(error, Exception) and explain(error, list) is not None
+    return int(getattr(error, "exit_code", 2)) if known else 1
