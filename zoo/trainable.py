@@ -80,6 +80,11 @@ class Trainable(Part, LightningModule):
         else:
             clip_grad_norm_((p for p in self.parameters() if p.requires_grad), gradient_clip_val)
 
+    @contextmanager
+    def completed(self) -> Iterator[None]:
+        """Within, what is measured with the weights is measured with the present ones."""
+        yield
+
     def _recipe(self) -> Recipe:
         if self.recipe is None:
             raise ValueError(

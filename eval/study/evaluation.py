@@ -25,8 +25,8 @@ from eval.study import protocol as protocols
 from eval.study.loading import is_pattern, plain_values
 from eval.table import compare as tabulate
 from zoo import checkpoint
+from zoo.averages.file import average_file
 from zoo.checkpoint.name import folder_name, run_name
-from zoo.checkpoint.published import checkpoint_file
 from zoo.command.overrides import command_line
 from zoo.command.parts import exchanged
 from zoo.data import ImageData
@@ -153,8 +153,8 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         protocol["num_images"] = len(subject)
         name = run_name(cfg.images)
     else:
-        path, trust, dtype = checkpoint_file(cfg.checkpoint), list(cfg.trust), protocol["dtype"]
-        speed = cfg.channels_last, cfg.compile
+        path, trust = average_file(cfg.checkpoint, cfg.ema), list(cfg.trust)
+        dtype, speed = protocol["dtype"], (cfg.channels_last, cfg.compile)
         subject = loading.model(path, device, trust, dtype, *speed)
         name = run_name(path)
     protocols.check(protocol, shared.data)

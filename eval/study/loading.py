@@ -21,6 +21,7 @@ from eval.source import ReferenceSet, open_images
 from eval.source import reference_set as open_reference
 from eval.source.reference_set import SPLITS
 from zoo import checkpoint
+from zoo.averages.file import average_file
 from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
 from zoo.module import DiffusionModule
@@ -114,11 +115,11 @@ def check_subject(cfg: DictConfig) -> None:
             "images=FOLDER"
         )
     if cfg.checkpoint is not None:
-        path = one_file(cfg.checkpoint)
+        path = one_file(cfg.checkpoint, cfg.ema)
         if cfg.reference in SPLITS:
             check_shape(path, cfg.data)
         return
-    for key, unset in {"devices": 1, "reconstruct": "mean"}.items():
+    for key, unset in {"devices": 1, "reconstruct": "mean", "ema": None}.items():
         _check_unset(cfg, key, unset)
     for key in ("num_images", "labels", "dtype"):
         _check_unset(cfg, key, cfg.protocol[key])
@@ -133,15 +134,15 @@ def _check_unset(cfg: DictConfig, key: str, unset: Any) -> None:
         )
 
 
-def one_file(name: object) -> Path:
-    """The file of one saved model.
+def one_file(name: object, ema: float | None = None) -> Path:
+    """The file of one saved model, perhaps of another average of its weights.
 
     Raises:
         ValueError: there is none, or several are named.
     """
     if isinstance(name, str) and is_pattern(name):
         raise ValueError(f"checkpoint is one file here, got {name}")
-    return checkpoint_file(name)
+    return average_file(name, ema)
 
 
 def is_pattern(text: str) -> bool:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from zoo.averages.file import average_file
 from zoo.checkpoint.file import load
-from zoo.checkpoint.name import MODEL_FILE, folder_name, run_name
-from zoo.checkpoint.published import checkpoint_file
+from zoo.checkpoint.name import MODEL_FILE, folder_name, is_average, run_name
 from zoo.command.parts import exchanged, repeated
 from zoo.generation import Model, random_condition, sampling
 from zoo.guidance import Guidance, networks, num_classes
@@ -51,7 +51,7 @@ def sample(cfg: DictConfig) -> Path:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     _check(plain)
-    file = checkpoint_file(plain["checkpoint"])
+    file = average_file(plain["checkpoint"], plain["ema"])
     place = _place(plain, file)
     trust = plain["trust"]
     module = load(file, trust)
@@ -132,7 +132,7 @@ def checkpoint_name(name: str, file: Path) -> str:
     >>> checkpoint_name("runs/a-seed0/model.safetensors", Path("runs/a-seed0/model.safetensors"))
     'a-seed0'
     """
-    if file.name == MODEL_FILE or Path(name).exists():
+    if file.name == MODEL_FILE or is_average(file) or Path(name).exists():
         return folder_name(run_name(file))
     return folder_name(name.removesuffix(".safetensors"))  # one that ships
 

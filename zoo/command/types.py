@@ -12,7 +12,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Len, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, ValidationInfo
 
 from zoo import paths
@@ -105,6 +105,8 @@ Text = Annotated[str, MinLen(1), AfterValidator(_text)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Lt(1)]
+Decay = Annotated[float, Ge(0), Lt(1)]
 Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
 Lines = Annotated[Text, _here(read_lines)]
@@ -209,6 +211,12 @@ KEYS: dict[str, Any] = {
     "trainer.gradient_clip_val": Positive | None,
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
+    "ema": Decay | None,
+    "run": Checkpoint,
+    "sigma_rel": Annotated[list[Share], MinLen(1)] | Share | None,
+    "recipe.ema.decay": Annotated[list[Decay], MinLen(1)] | Decay | None,
+    "recipe.ema.sigma_rel": list[Share] | Share | None,
+    "callbacks.average_snapshots.dtype": Literal["float16", "float32"],
 }  # fmt: skip
 """Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 
