@@ -111,7 +111,7 @@ def timed(name: str, case: Case, threads: int, rounds: int) -> dict[str, Any]:
             else:
                 a, b, clean = one_round(ours, theirs)
             (quiet if clean else noisy).append((a, b))
-            if len(quiet) == rounds or (not quiet and len(noisy) == 2 * rounds):
+            if len(quiet) == rounds or (not quiet and len(noisy) >= 2 * rounds):
                 break
     pairs = quiet if len(quiet) >= 3 else quiet + noisy
     return {

@@ -22,6 +22,8 @@ from zoo.sampler import Sampler
 from zoo.system.tensors import check_floats
 from zoo.trainable import Draws, Trainable, latents
 
+_WIDE = (torch.float32, torch.float64)
+
 
 class DiffusionModule(Trainable):
     """A denoiser and the parts around it.
@@ -116,7 +118,7 @@ class DiffusionModule(Trainable):
         self._rows_evaluated[0] += x.shape[0]
         network_input = self.diffusion.parameterization.input(x, alpha, sigma)
         output = self.denoiser(network_input, times(self.clock, level, x), condition)
-        return output if output.dtype == torch.float64 else output.float()
+        return output if output.dtype in _WIDE else output.float()
 
     # Training
 

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from zoo.performance.flops import flops, parameters
 from zoo.performance.usage import peak_memory
 from zoo.sampler import Sampler
 from zoo.system.device import device_name
-from zoo.system.versions import git_commit, versions
+from zoo.system.versions import git_commit, version_of, versions
 
 _LIBRARIES = ("torchmetrics", "open_clip_torch", "torch-fidelity")
 
@@ -125,14 +124,6 @@ def budget(facts: dict[str, Any]) -> Budget:
         ValueError: the provenance has a budget of another layout.
     """
     return build(Budget, facts.get("budget") or {}, "the checkpoint's budget")
-
-
-def version_of(library: str) -> str:
-    """The version of an installed package, or "absent"."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "absent"
 
 
 def environment(device: torch.device) -> Environment:

@@ -11,17 +11,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from zoo.denoiser.check_input import check_input
-from zoo.layers import (
-    Downsample,
-    GroupNorm,
-    ResBlock,
-    Upsample,
-    activate,
-    time_embedding,
-    time_network,
-    zero,
-)
+from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, time_network, zero
 from zoo.layers.attention import AttentionBlock, SpatialTransformer, head_count
+from zoo.layers.block import activate
 from zoo.layers.stage import Stage, block_attention, check_attention_at, stages
 from zoo.part import Part
 from zoo.records import Condition
