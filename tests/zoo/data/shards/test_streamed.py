@@ -100,7 +100,7 @@ def test_the_order_is_of_seed_and_window(kind, write, opened):
 
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_processes_make_one_batch_and_read_their_share(kind, world_size, write, opened):
-    train = write(kind, (256,) * 4, "counted", group=16, padding=2000)
+    train = write(kind, (256,) * 4, "counted", group=16, padding=5000)
     files = train, write(kind, (9,), "counted", "test")
     steps = 1024 // 16  # an epoch, in two windows
     read, shares = [], []
