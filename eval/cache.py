@@ -11,6 +11,7 @@ from eval.study.cache_entries import KINDS, Entry, chosen, entries, remove
 from zoo import paths
 from zoo.command.tables import show
 from zoo.system.errors import leave, suggestion
+from zoo.system.files import BYTES, size_text
 
 _HELP = """\
 usage: zoo cache
@@ -31,7 +32,6 @@ environment:
              ~/.cache/diffusion-zoo)"""
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _KEYS = ("max_age", "max_size", "dry_run")
 
 
@@ -91,16 +91,6 @@ def summary(kept: Sequence[Entry]) -> dict[str, str]:
     return lines
 
 
-def size_text(size: int) -> str:
-    """Bytes in words.
-
-    >>> size_text(0), size_text(1_234), size_text(5_000_000_000)
-    ('0 B', '1.2 KB', '5.0 GB')
-    """
-    unit = next((u for u in reversed(_BYTES) if size >= _BYTES[u]), "B")
-    return f"{size} B" if unit == "B" else f"{size / _BYTES[unit]:.1f} {unit}"
-
-
 def age_text(seconds: float) -> str:
     """Seconds in words.
 
@@ -131,7 +121,7 @@ def _settings(arguments: Sequence[str]) -> tuple[float | None, int | None, bool]
     if not values:
         raise ValueError("prune needs a limit: max_age=30d, max_size=5GB, or both")
     age = _number(values["max_age"], "max_age", _SECONDS) if "max_age" in values else None
-    size = _number(values["max_size"], "max_size", _BYTES) if "max_size" in values else None
+    size = _number(values["max_size"], "max_size", BYTES) if "max_size" in values else None
     return age, None if size is None else int(size), dry_run == "true"
 
 

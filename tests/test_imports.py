@@ -21,6 +21,7 @@ ENTRANCES = {  # where composed configs are read
     "zoo/command/sample.py",
     "zoo/conformance/report.py",
     "zoo/convert/convert.py",
+    "zoo/training/averages.py",
     "zoo/training/parts.py",
     "zoo/training/provenance.py",
     "zoo/training/train.py",

@@ -19,6 +19,7 @@ from zoo import checkpoint
 from zoo.draw import Draw
 from zoo.first_stage import FirstStage
 from zoo.part import Part
+from zoo.performance.layout import ChannelsLast, arrange
 from zoo.recipe import Recipe
 from zoo.records import Batch
 
@@ -49,6 +50,9 @@ class Trainable(Part, LightningModule):
         for name in self.frozen_parts:
             if isinstance(part := getattr(self, name), nn.Module):
                 part.eval()
+        if mode and self.arranged is not None:  # as it was before it generated
+            arrange(self, False, self.device)
+            self.arranged = None
         return self
 
     def configure_optimizers(self) -> Any:
@@ -75,6 +79,11 @@ class Trainable(Part, LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         else:
             clip_grad_norm_((p for p in self.parameters() if p.requires_grad), gradient_clip_val)
+
+    @contextmanager
+    def completed(self) -> Iterator[None]:
+        """Within, what is measured with the weights is measured with the present ones."""
+        yield
 
     def _recipe(self) -> Recipe:
         if self.recipe is None:
@@ -127,6 +136,11 @@ class Trainable(Part, LightningModule):
             return 0, 1, 0
         # total_batch_idx is one too high after a resume from a file written in the middle of a step
         return processed_batches(trainer), trainer.world_size, trainer.global_rank
+
+    channels_last: ChannelsLast = "auto"
+    """The memory layout in which images are generated; see ``zoo.performance.layout``."""
+    arranged: tuple[ChannelsLast, str] | None = None
+    """The layout and the kind of device that the weights have been arranged for to generate."""
 
     training_seed: int = 0
     """The seed of the training draws; set by the entry point, never saved in the config."""

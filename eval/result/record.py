@@ -151,6 +151,8 @@ class Environment:
     versions: dict[str, str]
     time: str
     """ISO 8601, UTC."""
+    peak_memory_bytes: int | None = None
+    """Of the process at most, or a GPU's allocations; None in records of earlier versions."""
 
 
 @dataclass(frozen=True)

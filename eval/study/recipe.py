@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from zoo import paths
+from zoo.averages.length import in_words, lengths
 from zoo.system.nested import field_differences, leaves
 from zoo.training.trainer import DATA, TRAINER
 
@@ -38,7 +39,7 @@ def expected_budget(config: dict[str, Any]) -> dict[str, Any]:
     """What a training's config says of the budget that its checkpoint will record."""
     trainer, recipe = config["trainer"], config["recipe"]
     batch_size = config["data"]["batch_size"] * trainer["accumulate_grad_batches"]
-    clip, ema = trainer.get("gradient_clip_val"), recipe.get("ema")
+    clip = trainer.get("gradient_clip_val")
     expected: dict[str, Any] = {
         "images_seen": trainer["max_steps"] * batch_size,
         "batch_size": batch_size,
@@ -46,11 +47,22 @@ def expected_budget(config: dict[str, Any]) -> dict[str, Any]:
         "gradient_clip": None if clip is None else float(clip),
         "seed": config["seed"],
     }
-    if ema is None or "decay" in ema:
-        expected["ema"] = "none" if ema is None else f"decay {ema['decay']:g}"
+    if (ema := _expected_average(recipe.get("ema"))) is not None:
+        expected["ema"] = ema
     if "-" in str(trainer["precision"]):  # "auto" depends on the machine
         expected["precision"] = str(trainer["precision"])
     return expected
+
+
+def _expected_average(ema: dict[str, Any] | None) -> str | None:
+    """What a budget says of the average; None for a class of averages that is not the zoo's."""
+    if ema is None:
+        return "none"
+    if "decay" not in ema:
+        return None
+    keys = ("decay", "warmup", "sigma_rel", "main")
+    main, *_ = lengths(**{key: ema[key] for key in keys if key in ema}).values()
+    return in_words(main.facts)
 
 
 def model_mismatches(expected: dict[str, Any], saved: dict[str, Any]) -> list[str]:

@@ -21,8 +21,10 @@ from eval.table.naming import config_differences, row_names
 from eval.table.table import Mismatch, record_mismatches
 from eval.table.trainings import within_row
 from zoo import checkpoint
+from zoo.averages.file import number_in
+from zoo.averages.file import record as average_record
 from zoo.checkpoint.build import check_config
-from zoo.checkpoint.name import MODEL_FILE, folder_name, run_names
+from zoo.checkpoint.name import MODEL_FILE, folder_name, is_average, run_names
 from zoo.checkpoint.published import checkpoint_file
 
 Rows = dict[str, list["SavedModel"]]
@@ -64,7 +66,9 @@ class SavedModel(NamedTuple):
         recipe = dict(self.recipe) if self.recipe is not None and with_recipe else {}
         if recipe:
             recipe["data"] = {k: v for k, v in recipe["data"].items() if k != "seed"}
-        return {"model": self.config, "training": recipe, "budget": budget}
+        average = average_record(self.facts)
+        average = {} if average is None else {"ema": number_in(average)}
+        return {"model": self.config, "training": recipe, "budget": budget, "weights": average}
 
 
 def read(text: str, key: str) -> list[SavedModel]:
@@ -207,7 +211,8 @@ def _read(path: Path) -> SavedModel:
         budget = describe.budget(facts)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    recipe = recipe_of_run(path.with_name("config.yaml")) if path.name == MODEL_FILE else None
+    of_run = path.name == MODEL_FILE or is_average(path)
+    recipe = recipe_of_run(path.with_name("config.yaml")) if of_run else None
     return SavedModel(path, checkpoint.config(path), facts, budget, recipe)
 
 

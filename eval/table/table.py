@@ -165,7 +165,7 @@ def _recorded(results: Sequence[Result]) -> list[Result]:
 def _warnings(results: list[Result]) -> list[str]:
     warnings = []
     for field in leaves(asdict(results[0].environment)):
-        if field == "time":
+        if field in ("time", "peak_memory_bytes"):
             continue
         by_row = {
             r.subject.name: leaves(asdict(r.environment)).get(field, "not recorded")
@@ -184,7 +184,9 @@ def _warnings(results: list[Result]) -> list[str]:
         )
     if len({r.subject.weights for r in results}) > 1:
         texts = ", ".join(f"{r.subject.name}: {r.subject.weights or 'unknown'}" for r in results)
-        warnings.append(f"averaged and raw weights are mixed ({texts})")
+        all_averaged = all((r.subject.weights or "").startswith("EMA") for r in results)
+        what = "averages of several lengths" if all_averaged else "averaged and raw weights"
+        warnings.append(f"{what} are mixed ({texts})")
     return warnings
 
 

@@ -55,7 +55,13 @@ def test_the_file_has_averaged_weights_and_says_where_they_come_from(config, tmp
     assert sum(not torch.equal(raw[name], value) for name, value in averages.items()) > 20
     facts = checkpoint.provenance(path)
     json.dumps(facts)
-    budget = facts["budget"]
+    budget, cost = facts["budget"], facts["cost"]
+    assert cost["parameters"] == sum(p.numel() for p in loaded.values())
+    assert cost["flops_per_image"] > 6 * cost["parameters"]
+    assert cost["images_per_second"] > 0
+    assert 0 < cost["flop_utilisation"] < 1
+    assert "measured" in cost["peak_is"]
+    assert cost["peak_memory_bytes"] > 2**20
     assert facts["weights"] == "ema"
     assert (budget["images_seen"], budget["batch_size"], facts["steps"]) == (32, 8, 4)
     assert (budget["seed"], budget["precision"]) == (0, "32-true")

@@ -1,5 +1,6 @@
 """Callbacks of a training: averages, pictures, curves, the state to resume from."""
 
+from zoo.callbacks.average_snapshots import AverageSnapshots
 from zoo.callbacks.ema import EMA, averaged
 from zoo.callbacks.loss import Loss
 from zoo.callbacks.loss_by_quartile import LossByQuartile
@@ -11,6 +12,6 @@ from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.training_state import TrainingState
 
 __all__ = [
-    "EMA", "GradientNorm", "LearningRate", "Loss", "LossByQuartile", "Progress", "SampleGrid",
-    "ScaleByStd", "Throughput", "TrainingState", "averaged",
+    "EMA", "AverageSnapshots", "GradientNorm", "LearningRate", "Loss", "LossByQuartile", "Progress",
+    "SampleGrid", "ScaleByStd", "Throughput", "TrainingState", "averaged",
 ]  # fmt: skip

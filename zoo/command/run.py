@@ -29,6 +29,7 @@ from zoo.command.compose import (
 )
 from zoo.command.help import groups, text
 from zoo.command.overrides import make_current_folder_importable, split_config_folders
+from zoo.performance.allocator import keep_freed_memory
 from zoo.system.errors import explain, leave, unknown_key
 from zoo.system.progress import busy
 
@@ -167,6 +168,7 @@ def _task_function(verb: Verb) -> Callable[[DictConfig], Any]:
             module, _, function = verb.task.partition(":")
             with busy(f"zoo {verb.name}: loading torch and lightning"):
                 task = getattr(importlib.import_module(module), function)
+            keep_freed_memory()
             return task(cfg)
         except Exception as error:  # here, for hydra prints two lines of its own outside
             _leave(verb.name, error, list)

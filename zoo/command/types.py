@@ -12,12 +12,14 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Len, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, ValidationInfo
 
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
+from zoo.samples.lines import read_lines
+from zoo.samples.place import place_of
 from zoo.system.errors import SEVERAL
 from zoo.system.hardware import check_accelerator, check_device, check_processes
 
@@ -103,8 +105,11 @@ Text = Annotated[str, MinLen(1), AfterValidator(_text)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Lt(1)]
+Decay = Annotated[float, Ge(0), Lt(1)]
 Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
+Lines = Annotated[Text, _here(read_lines)]
 Images = Annotated[Text, _here(_images_exist)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
@@ -124,8 +129,8 @@ KEYS: dict[str, Any] = {
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
     "condition": Labels | None,
     "negative": Labels | None,
-    "prompts": Existing | None,
-    "negative_prompts": Existing | None,
+    "prompts": Lines | None,
+    "negative_prompts": Lines | None,
     "images_per_prompt": Count,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
@@ -136,7 +141,7 @@ KEYS: dict[str, Any] = {
     "name": Text | None,
     "model_name": Text,
     "model_size": Text,
-    "out": Text | None,
+    "out": Annotated[Text, _here(place_of)] | None,
     "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
@@ -150,7 +155,7 @@ KEYS: dict[str, Any] = {
     "cache": bool,
     "retrain": bool,
     "force": bool,
-    "channels_last": bool,
+    "channels_last": bool | Literal["auto"],
     "compile": bool,
     "four_models": list[Text],
     "models": Text | list | dict | None,  # see eval.study.rows
@@ -206,6 +211,12 @@ KEYS: dict[str, Any] = {
     "trainer.gradient_clip_val": Positive | None,
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
+    "ema": Decay | None,
+    "run": Checkpoint,
+    "sigma_rel": Annotated[list[Share], MinLen(1)] | Share | None,
+    "recipe.ema.decay": Annotated[list[Decay], MinLen(1)] | Decay | None,
+    "recipe.ema.sigma_rel": list[Share] | Share | None,
+    "callbacks.average_snapshots.dtype": Literal["float16", "float32"],
 }  # fmt: skip
 """Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 

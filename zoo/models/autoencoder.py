@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
+from zoo.data.image_set import ImageSet
 from zoo.data.stream import to_float
 from zoo.first_stage.autoencoder_loss import AdversarialLoss
 from zoo.first_stage.conv_autoencoder import ConvAutoencoder, TrainingPass
@@ -178,6 +179,17 @@ class Autoencoder(Trainable):
         with nullcontext() if ema is None else ema.applied(self):  # type: ignore[attr-defined]
             self.measure_latents(self._train_images())
 
+    @contextmanager
+    def completed(self) -> Iterator[None]:
+        """Within, the latents' scale is that of the present weights."""
+        shift, scale = self.first_stage.shift.clone(), self.first_stage.scale.clone()
+        if self.normalize_latents:
+            self.measure_latents(self._train_images())
+        try:
+            yield
+        finally:
+            self.first_stage.set_scale(shift, scale)
+
     @torch.no_grad()
     def measure_latents(self, images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         """Sets the first stage's shift and scale from the latents of batches of images in [-1, 1].
@@ -208,12 +220,17 @@ class Autoencoder(Trainable):
         if train is None:
             yield from (_images_of(batch) for batch in self.trainer.train_dataloader or ())
             return
-        for first in range(0, len(train), _PER_BATCH):
-            indices = torch.arange(first, min(first + _PER_BATCH, len(train)))
-            yield to_float(train.gather(indices))
+        yield from batches_of(train)
 
     def _log_step(self, values: dict[str, Tensor], batch_size: int) -> None:
         self._log({f"train/{name}": value.detach() for name, value in values.items()}, batch_size)
+
+
+def batches_of(images: ImageSet) -> Iterator[Tensor]:
+    """All images of a set in order, (B, C, H, W) in [-1, 1]."""
+    for first in range(0, len(images), _PER_BATCH):
+        indices = torch.arange(first, min(first + _PER_BATCH, len(images)))
+        yield to_float(images.gather(indices))
 
 
 def peak_signal_to_noise(reconstruction: Tensor, images: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def check_floats(
         refuse(_format(values))
     if not values.is_floating_point():
         refuse(_format(values), hint)
-    if device is not None and values.device.type != device.type:
+    if device not in (None, values.device) and values.device.type != device.type:
         raise ValueError(
             f"{name} are on {values.device.type}, the model on {device.type}: move them there"
         )
@@ -66,7 +66,10 @@ def check_floats(
 def _fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
     if len(shape) != len(expected):
         return False
-    return all(size in (None, got) for size, got in zip(expected, shape, strict=True))
+    for size, got in zip(expected, shape, strict=True):
+        if size is not None and size != got:
+            return False
+    return True
 
 
 def _format(values: Tensor) -> str:

@@ -8,13 +8,16 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 
-from zoo.callbacks import averaged
+from zoo.callbacks import EMA, averaged
 from zoo.callbacks.after_step import AfterStep
+from zoo.checkpoint.name import average_name
 from zoo.logger import wandb
 
 
 class Ending(AfterStep):
     """Validates after the last step and saves the model as soon as it is trained.
+
+    Averages of other lengths than the main one are saved beside it.
 
     It comes first among the callbacks, so that the last pictures are drawn when the file is there.
 
@@ -49,4 +52,20 @@ class Ending(AfterStep):
             module.save(self.path, facts)
         self.saved = True
         print(f"saved {self.path}", flush=True)
+        self._save_others(trainer, module, facts)
         wandb.log_model(trainer.loggers, self.path, facts)
+
+    def _save_others(self, trainer: Trainer, module: Any, facts: dict[str, Any]) -> None:
+        """Saves the averages that are not the main one, each as a model of its own."""
+        ema = module.recipe.ema
+        if not isinstance(ema, EMA) or not ema.averages:
+            return
+        device = module.device
+        for name, length in ema.lengths.items():
+            if name != ema.main:
+                module.to(trainer.strategy.root_device)  # some measure their latents again
+                with ema.applied(module, name), module.completed():
+                    path = self.path.with_name(average_name(name))
+                    module.save(path, {**facts, "average": length.facts})
+                print(f"saved {path}", flush=True)
+        module.to(device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
@@ -16,6 +15,9 @@ from zoo.checkpoint.file import load
 from zoo.conditioner import is_conditional
 from zoo.module import DiffusionModule
 from zoo.part import config_of
+from zoo.performance.compiler import compile_denoiser
+from zoo.performance.layout import arrange
+from zoo.system.device import accelerator, torch_device
 from zoo.trainable import Trainable
 from zoo.training import text_encoder
 
@@ -64,10 +66,13 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     if (text := unread(model, data)) is not None:
         rank_zero_only(print)(text)
     model.training_seed = cfg.seed
-    if cfg.channels_last:
-        model.to(memory_format=torch.channels_last)
+    device = torch_device(accelerator(cfg.trainer.accelerator))
+    if cfg.channels_last == "auto":
+        arrange(model, device.type == "cuda", device)
+    else:
+        arrange(model, cfg.channels_last, device)
     if cfg.compile:
-        _compile(model)
+        compile_denoiser(model, device)
     return model
 
 
@@ -128,9 +133,3 @@ def unread(model: Any, data: Any) -> str | None:
         f"this {type(model).__name__} is unconditional: it trains without the {data.condition}s of "
         f"{data.name}; conditioner=class_label (or clip_text) reads them"
     )
-
-
-def _compile(model: Any) -> None:
-    if not hasattr(model, "denoiser"):
-        raise ValueError(f"compile=true: a {type(model).__name__} has no denoiser to compile")
-    model.denoiser.compile()  # in place: torch.compile(module) would rename the weights

@@ -8,7 +8,8 @@ from lightning import Trainer
 from omegaconf import DictConfig
 
 from zoo import checkpoint
-from zoo.callbacks import EMA, Loss, Throughput
+from zoo.averages.length import in_words
+from zoo.callbacks import EMA, AverageSnapshots, Loss, Throughput
 from zoo.checkpoint.published import checkpoint_file
 from zoo.system.device import accelerator, device_name
 from zoo.trainable import Trainable
@@ -22,10 +23,11 @@ def training_provenance(
     optimizer = trainer.optimizers[0]
     ema = module.recipe.ema if module.recipe is not None else None
     throughput, loss = _find(trainer, Throughput), _find(trainer, Loss)
-    averaged = isinstance(ema, EMA) and bool(ema.averages)
+    average = ema.lengths[ema.main].facts if isinstance(ema, EMA) and ema.averages else None
     return {
         "model": type(module).__name__,
-        "weights": "ema" if averaged else "raw",
+        "weights": "raw" if average is None else "ema",
+        "average": None if average is None else {**average, "main": True, **_snapshots(trainer)},
         "data": {
             "name": data.name,
             "shape": list(data.shape),
@@ -41,16 +43,23 @@ def training_provenance(
             "learning_rate": float(optimizer.defaults["lr"]),
             "lr_scheduler": _call_text(cfg.recipe.get("lr_scheduler")),
             "gradient_clip": trainer.gradient_clip_val,
-            "ema": f"decay {ema.decay:g}" if averaged else "none",  # type: ignore[union-attr]
+            "ema": "none" if average is None else in_words(average),
             "seed": cfg.seed,
             "precision": str(trainer.precision),
             "device": _devices(trainer, accelerator(cfg.trainer.accelerator)),
         },
         "steps": trainer.global_step,
         "training_seconds": round(throughput.seconds, 1) if throughput else None,
+        "cost": throughput.facts(module) if throughput else None,
         "autoencoder": _autoencoder(cfg) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
+
+
+def _snapshots(trainer: Trainer) -> dict[str, str]:
+    """The key of the training's snapshots, where it takes any."""
+    snapshots = _find(trainer, AverageSnapshots)
+    return {"training": snapshots.training} if snapshots and snapshots.training else {}
 
 
 def _autoencoder(cfg: DictConfig) -> dict[str, Any]:

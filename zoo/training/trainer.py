@@ -89,7 +89,7 @@ _ABSENT = object()
 
 def set_aside(run_dir: Path) -> None:
     """Moves an earlier run out of the way, to ``<run_dir>.1`` or the next free number."""
-    traces = ("last.ckpt", "model.safetensors", "metrics.csv")
+    traces = ("last.ckpt", "model.safetensors", "metrics.csv", "averages")
     rank = getattr(rank_zero_only, "rank", 0)
     if rank != 0 or not any((run_dir / name).exists() for name in traces):
         return

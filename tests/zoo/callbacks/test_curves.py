@@ -79,12 +79,46 @@ def test_throughput_counts_images_and_time_over_resumption(monkeypatch):
     now = iter(range(0, 1000, 2))
     monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
     first, batch = Throughput(), Batch(torch.zeros(6, 1))
-    rows = run(first, [{}] * 4, batch=batch)
-    assert rows[-1] == (3, {"train/images_per_second": 3.0, "train/images_seen": 24.0})
+    module = SimpleNamespace(device=torch.device("cpu"))
+    rows = run(first, [{}] * 4, module=module, batch=batch)
+    step, row = rows[-1]
+    assert (step, row["train/images_per_second"], row["train/images_seen"]) == (3, 3.0, 24.0)
+    assert row["train/peak_memory_gib"] > 0.01
     resumed = Throughput()
     resumed.load_state_dict(first.state_dict())
-    run(resumed, [{}] * 2, batch=batch)
+    run(resumed, [{}] * 2, module=module, batch=batch)
     assert (resumed.images_seen, resumed.seconds) == (36, 12.0)
+
+
+def test_a_training_says_what_it_costs_over_resumption(monkeypatch):
+    module, batch = SimpleNamespace(device=torch.device("cpu")), Batch(torch.zeros(6, 1))
+    joules = iter([5.0, 7.0, 1.0])
+    counter = SimpleNamespace(joules=lambda: next(joules), source="RAPL")
+    monkeypatch.setattr("zoo.callbacks.throughput.Energy", lambda device: counter)
+    monkeypatch.setattr("zoo.callbacks.throughput.peak_memory", lambda device: 3 << 30)
+    monkeypatch.setattr("zoo.callbacks.throughput.measured_peak", lambda device, dtype: 1e9)
+    monkeypatch.setattr("zoo.callbacks.throughput.training_flops", lambda module, data: 10**6)
+    monkeypatch.setattr("time.monotonic", iter([float(x) for x in range(99)]).__next__)
+    of = trainer()
+    of.datamodule, of.precision, of.local_rank = SimpleNamespace(), "32-true", 0
+    first = Throughput()
+    first.setup(of, module, "fit")
+    first.on_train_start(of, module)
+    for index in range(4):
+        of.global_step += 1
+        first.on_train_batch_end(of, module, {}, batch, index)
+    row = of.loggers[0].rows[-1][1]
+    assert row["train/energy_joules"] == 7.0
+    assert row["train/peak_memory_gib"] == 3.0
+    assert row["train/flop_utilisation"] == pytest.approx(6 * 1e6 / 1e9)
+    resumed = Throughput()
+    resumed.load_state_dict(first.state_dict())
+    resumed.on_train_start(of, module)
+    monkeypatch.setattr("zoo.callbacks.throughput.peak_memory", lambda device: 1 << 30)
+    resumed.on_train_end(of, module)
+    facts = resumed.facts(torch.nn.Linear(2, 3))
+    assert (facts["energy_joules"], facts["energy_by"], facts["parameters"]) == (8.0, "RAPL", 9)
+    assert facts["peak_memory_bytes"] == 3 << 30
 
 
 def read(path):
