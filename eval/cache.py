@@ -1,4 +1,4 @@
-"""``zoo cache``: what the cache of evaluations holds, and ``zoo cache prune``, which shrinks it."""
+"""``zoo cache``: what is kept of evaluations and data, and ``zoo cache prune`` to shrink it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _HELP = """\
 usage: zoo cache
        zoo cache prune [max_age=30d] [max_size=5GB] [dry_run=true]
 
-Shows how many evaluations, baselines, features and unfinished images are kept, their size and age.
-prune removes what was written longer ago than max_age, then the oldest until what is left is no
-larger than max_size. What is removed is measured again when it is needed.
+Shows how many evaluations, baselines, features and unfinished images are kept, and of data sets
+decoded images and indexes of shards, their size and age. prune removes what was written longer ago
+than max_age, then the oldest until what is left is no larger than max_size. What is removed is made
+again when it is needed.
 
 keys:
   max_age    a number with s, min, h, d or w, such as 12h or 30d
@@ -26,7 +27,8 @@ keys:
   dry_run    true: say what would go, and remove nothing
 
 environment:
-  ZOO_CACHE  its folder, in which evaluations/ is this cache (default ~/.cache/diffusion-zoo)"""
+  ZOO_CACHE  its folder, in which evaluations/, decoded/ and shards/ are (default
+             ~/.cache/diffusion-zoo)"""
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

@@ -1,7 +1,8 @@
-"""The entries of the cache of evaluations: how many, how large, how old, and their removal."""
+"""The entries of the cache: how many, how large, how old, and their removal."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -23,12 +24,14 @@ class Kind:
         folder: of its entries, below the cache's; "" for the cache's own.
         files: what the cache writes into an entry's folder; None where an entry is one file.
         about: what it is, in a line.
+        suffix: of an entry that is one file.
     """
 
     name: str
     folder: str
     files: re.Pattern[str] | None
     about: str
+    suffix: str = ".json"
 
 
 KINDS = (
@@ -36,6 +39,8 @@ KINDS = (
     Kind("baselines", "real", None, "numbers of held-out images"),
     Kind("features", "features", re.compile(r"\w+\.np[yz]"), "features of references"),
     Kind("images", "images", re.compile(r"\d+(-\d+)?\.npz"), "images of unfinished evaluations"),
+    Kind("decoded", "../decoded", None, "decoded images of data sets", ".npy"),
+    Kind("shards", "../shards", None, "indexes of tar and parquet shards", ".npz"),
 )
 
 
@@ -58,7 +63,8 @@ class Entry:
 
 def entries(folder: Path) -> list[Entry]:
     """Every entry of a cache, the oldest first. Links and files of others are left out."""
-    every = (entry for kind in KINDS for entry in _of_kind(folder / kind.folder, kind))
+    places = ((Path(os.path.normpath(folder / kind.folder)), kind) for kind in KINDS)
+    every = (entry for place, kind in places for entry in _of_kind(place, kind))
     return sorted(every, key=lambda entry: entry.time)
 
 
@@ -104,7 +110,7 @@ def _of_kind(folder: Path, kind: Kind) -> Iterator[Entry]:
         if path.is_symlink():
             continue
         if kind.files is None:
-            if _KEY.fullmatch(path.stem) and path.suffix == ".json":
+            if _KEY.fullmatch(path.stem) and path.suffix == kind.suffix:
                 yield from _entry(kind, [path])
         elif _KEY.fullmatch(path.name) and path.is_dir():
             yield from _entry(kind, [file for file in _within(path) if _ours(file, kind.files)])

@@ -19,8 +19,10 @@ from zoo.guidance import Guidance, networks, num_classes
 from zoo.part import config_of
 from zoo.records import Raw
 from zoo.sampler import Sampler
-from zoo.samples.output import Output, check_size, output_at, rows_of
-from zoo.samples.prompts import as_conditions, each, read_lines
+from zoo.samples.lines import read_lines
+from zoo.samples.output import check_size, rows_of, write
+from zoo.samples.place import Place, place_of
+from zoo.samples.prompts import as_conditions, each
 from zoo.system.device import accelerator, autocast, device_name, torch_device
 from zoo.system.files import sha256
 from zoo.system.versions import git_commit, versions
@@ -49,7 +51,7 @@ def sample(cfg: DictConfig) -> Path:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     _check(plain)
     file = checkpoint_file(plain["checkpoint"])
-    output = _output(plain, file)
+    place = _place(plain, file)
     trust = plain["trust"]
     module = load(file, trust)
     if not hasattr(module, "generate"):
@@ -57,7 +59,7 @@ def sample(cfg: DictConfig) -> Path:
     sampler = exchanged(module.sampler, plain.get("sampler"), "sampler", trust)
     guidance = exchanged(module.guidance, plain.get("guidance"), "guidance", trust)
     conditions = _conditions(plain, module, guidance)
-    check_size(output, conditions.num_images, module.image_shape)
+    check_size(place, conditions.num_images, module.image_shape)
     device = accelerator(plain["device"])
     module.to(torch_device(device))
     size = min(plain["batch_size"], conditions.num_images)
@@ -86,7 +88,7 @@ def sample(cfg: DictConfig) -> Path:
         "git_commit": git_commit(),
         "versions": versions(),
     }
-    path = output.write(images, facts, rows_of(plain["seed"], *conditions))
+    path = write(place, images, facts, rows_of(plain["seed"], *conditions))
     print(f"{conditions.num_images} images: {path}")
     return path
 
@@ -108,14 +110,14 @@ def _check(plain: dict[str, Any]) -> None:
         )
 
 
-def _output(plain: dict[str, Any], checkpoint: Path) -> Output:
+def _place(plain: dict[str, Any], checkpoint: Path) -> Place:
     """Where the images go: as ``out=`` says, or by the checkpoint's name."""
     per_prompt = plain["images_per_prompt"]
     columns = plain["columns"] or (per_prompt if per_prompt > 1 else None)
     if plain["out"] is not None:
-        return output_at(str(plain["out"]), columns)
+        return place_of(str(plain["out"]), columns)
     name = f"{checkpoint_name(plain['checkpoint'], checkpoint)}-seed{plain['seed']}.png"
-    return Output(Path(plain["run_dir"]) / name, is_folder=False, columns=columns).next_free()
+    return Place(Path(plain["run_dir"]) / name, is_folder=False, columns=columns).next_free()
 
 
 def checkpoint_name(name: str, file: Path) -> str:
@@ -136,13 +138,13 @@ def _conditions(plain: dict[str, Any], module: Model, guidance: Guidance) -> _Co
     condition, negative = plain["condition"], plain["negative"]
     num_images, lines = plain["num_images"], 0
     if plain["prompts"] is not None:
-        rows = read_lines(plain["prompts"], "prompts")
+        rows = read_lines(plain["prompts"])
         values = as_conditions(rows, module, guidance, plain["prompts"], "prompts")
         condition, lines = each(values, plain["images_per_prompt"]), len(values)
         num_images = len(condition)
     if plain["negative_prompts"] is not None:
         path = plain["negative_prompts"]
-        rows = read_lines(path, "negative_prompts")
+        rows = read_lines(path)
         negative = as_conditions(rows, module, None, path, "negative_prompts")
         if lines and len(negative) not in (1, lines):
             raise ValueError(

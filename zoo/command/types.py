@@ -18,6 +18,8 @@ from pydantic import AfterValidator, ValidationInfo
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
+from zoo.samples.lines import read_lines
+from zoo.samples.place import place_of
 from zoo.system.errors import SEVERAL
 from zoo.system.hardware import check_accelerator, check_device, check_processes
 
@@ -52,8 +54,9 @@ def _split_or_exists(name: str) -> None:
 
 
 def _data_exists(name: str) -> None:
-    """Refuses what is neither a path nor a pattern, here or below ``ZOO_DATA``."""
-    paths.data(name, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
+    """Refuses what is neither a path nor a pattern, here or below ``ZOO_DATA``, nor an address."""
+    for each in [] if paths.is_address(name) else paths.braces(name):
+        paths.data(each, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
 
 
 def _state_exists(path: str) -> None:
@@ -104,6 +107,7 @@ Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
+Lines = Annotated[Text, _here(read_lines)]
 Images = Annotated[Text, _here(_images_exist)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
@@ -123,8 +127,8 @@ KEYS: dict[str, Any] = {
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
     "condition": Labels | None,
     "negative": Labels | None,
-    "prompts": Existing | None,
-    "negative_prompts": Existing | None,
+    "prompts": Lines | None,
+    "negative_prompts": Lines | None,
     "images_per_prompt": Count,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
@@ -135,7 +139,7 @@ KEYS: dict[str, Any] = {
     "name": Text | None,
     "model_name": Text,
     "model_size": Text,
-    "out": Text | None,
+    "out": Annotated[Text, _here(place_of)] | None,
     "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
@@ -173,10 +177,11 @@ KEYS: dict[str, Any] = {
     "denoiser_inputs.label_rows": Count | None,
     "denoiser_inputs.context_dim": Count | None,
     "data.folder": Data | None,
-    "data.train_file": Data,
-    "data.test_file": Data | None,
-    "data.train_files": Data,
-    "data.test_files": Data | None,
+    "data.train_file": Data | list[Data],
+    "data.test_file": Data | list[Data] | None,
+    "data.train_files": Data | list[Data],
+    "data.test_files": Data | list[Data] | None,
+    "data.shuffle_window": Count,
     "data.batch_size": Count,
     "data.seed": Seed,
     "data.steps_per_epoch": Count | None,
