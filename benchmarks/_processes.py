@@ -54,7 +54,7 @@ MODELS: dict[str, list[str]] = {
     "ddpm with stratified times": ["model=ddpm", "recipe/time_sampler=stratified", *SMALL_UNET],
     "ddpm with times by their loss": [
         "model=ddpm", "recipe/time_sampler=loss_second_moment", "recipe.time_sampler.history=1",
-        "schedule=cosine", "schedule.num_timesteps=4", *SMALL_UNET,
+        "schedule=cosine", "schedule.num_timesteps=4", "sampler.num_steps=2", *SMALL_UNET,
     ],
 }  # fmt: skip
 """The trainings that are compared, small: overrides of `zoo train`."""
@@ -64,7 +64,7 @@ LATENT = ("latent_diffusion", "guided_latent_diffusion", "digits_text")
 
 COMMON = [
     "data=digits", "trainer=cpu", "trainer.precision=32-true", "trainer.log_every_n_steps=1",
-    "callbacks.sample_grid=null", "callbacks.progress=null", "trainer.limit_val_batches=1.0",
+    "callbacks.sample_grid=null", "callbacks.progress=null", "trainer.limit_val_batches=10",
     "recipe.lr_scheduler.num_steps=5", "+recipe.optimizer.eps=1e-6",
 ]  # fmt: skip
 """What all have in common. Where a gradient is zero but for rounding (a bias in front of a norm),

@@ -71,6 +71,7 @@ def compared(name: str, overrides: list[str], steps: int, work: Path) -> list[di
     if not any(word in name for word in _OF_A_BATCH):
         twice = ["data.batch_size=4", "trainer.accumulate_grad_batches=2", *steps_[:1]]
         twice.append(f"trainer.val_check_interval={steps // 2 * 2}")  # in batches
+        twice.append("trainer.limit_val_batches=20")
         runs["2 batches accumulated"] = (1, twice)
     rows = []
     for how, (processes, settings) in runs.items():

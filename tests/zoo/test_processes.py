@@ -31,7 +31,6 @@ LITTLE = ["trainer.max_steps=4", "trainer.val_check_interval=4", "trainer.limit_
     [
         ("ddpm with times by their loss", [], 2),
         ("vq_autoencoder against a discriminator", [], 2),
-        ("small_clip", [], 2),
         (
             "noisy_classifier",
             [

@@ -94,7 +94,7 @@ def test_a_skipped_step_changes_nothing_and_goes_on(
     ("change", "steps", "said"),
     [
         (pixel, range(3, 99), r"step 6: the images are not finite \(training images .*\); 3 steps "
-         r"skipped in a row, 2 may be; lower recipe.optimizer.lr.* last.ckpt is as it was before"),
+         r"skipped in a row, 2 may be; lower recipe.optimizer.lr.*last.ckpt is as it was before"),
         (weight, {3}, "step 4: denoiser.conv_in.weight is not finite"),
         (rate(INF), {3}, "the learning rate is inf"),
         (rate(1e30), {3}, "is not finite after it; lower recipe.optimizer.lr"),
