@@ -117,8 +117,10 @@ REFUSED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
-@pytest.mark.parametrize("key", REFUSED)
+@pytest.mark.parametrize(
+    ("key", "elsewhere"),
+    [*((key, False) for key in REFUSED), ("recipe.optimizer.lr", True), ("data.flip", True)],
+)
 def test_other_settings_are_refused_by_name_and_nothing_is_touched(
     finished: Path, composed: Callable[..., Any], tmp_path: Path, key: str, elsewhere: bool
 ) -> None:
@@ -236,19 +238,16 @@ def test_changed_rates_are_used_from_then_on_and_recorded(
         "recipe.lr_scheduler.num_steps": (2, 5, 10),
     }
     # they are now the settings of the run, and a second change comes after the first
-    steps.clear()
-    train(composed(run, {**changes, "trainer.max_steps": 5}))
-    assert steps[0]["lr"] == pytest.approx(0.01 * 5 / 10)
-    again = {**changes, "recipe.optimizer.lr": 0.02, "trainer.max_steps": 6}
+    again = {**changes, "recipe.optimizer.lr": 0.02, "trainer.max_steps": 5}
     with pytest.raises(ValueError, match=r"recipe\.optimizer\.lr was 0\.01, now 0\.02"):
         train(composed(run, again))
     steps.clear()
     train(composed(run, {**again, "allow_changes": True}))
-    assert steps[0]["lr"] == pytest.approx(0.02 * 6 / 10)
+    assert steps[0]["lr"] == pytest.approx(0.02 * 5 / 10)
     all_changes = torch.load(run / "last.ckpt", weights_only=True)["run"]["changes"]
     assert [(c["step"], c["new"]) for c in all_changes if c["key"] == "recipe.optimizer.lr"] == [
         (2, 0.01),
-        (5, 0.02),
+        (4, 0.02),
     ]
 
 
@@ -273,13 +272,13 @@ def test_another_schedule_goes_on_as_if_it_had_always_been_there(
     rate: Callable[[int], float],
 ) -> None:
     change = {"recipe.lr_scheduler": schedule, "allow_changes": True}
-    train(composed(run, {**change, "trainer.max_steps": 3}))
-    train(composed(run, {**change, "trainer.max_steps": 4}))
+    train(composed(run, change))
     assert [s["lr"] for s in steps] == pytest.approx([2e-4 * rate(2), 2e-4 * rate(3)])
     assert all(step == 2 for step, _, _ in recorded(run).values())
-    back = {"recipe.lr_scheduler": {**COSINE_RATE, "T_max": 16}, "allow_changes": True}
-    train(composed(run, {**back, "trainer.max_steps": 5}))
-    assert steps[-1]["lr"] == pytest.approx(2e-4 * (1 + np.cos(np.pi * 4 / 16)) / 2)
+    if schedule is not None:  # and a schedule that keeps its settings in the state is changed again
+        longer = {"recipe.lr_scheduler": {**COSINE_RATE, "T_max": 16}, "allow_changes": True}
+        train(composed(run, {**longer, "trainer.max_steps": 5}))
+        assert steps[-1]["lr"] == pytest.approx(2e-4 * (1 + np.cos(np.pi * 4 / 16)) / 2)
 
 
 def test_everything_else_that_can_change_is_used_and_recorded(

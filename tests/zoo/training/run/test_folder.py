@@ -134,7 +134,7 @@ def test_auto_starts_where_there_is_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("ckpt_path", [None, "last", "auto"])
+@pytest.mark.parametrize("ckpt_path", [None, "auto"])
 def test_a_second_training_in_a_folder_touches_nothing(
     config: Callable[..., Any],
     tmp_path: Path,
@@ -143,10 +143,10 @@ def test_a_second_training_in_a_folder_touches_nothing(
 ) -> None:
     monkeypatch.setattr(run_folder, "_LEAVING", 0.3)
     run_dir = tmp_path / "run"
-    train(config(run_dir, "trainer.max_steps=1", QUIET))
+    cfg = config(run_dir, f"ckpt_path={ckpt_path or 'null'}")
     with RunFolder(run_dir):
+        (run_dir / "metrics.csv").write_text("of the first")
         before = content(run_dir)
-        cfg = config(run_dir, "trainer.max_steps=2", QUIET, f"ckpt_path={ckpt_path or 'null'}")
         said = rf"run is in use by another training \(process {os.getpid()} on "
         with pytest.raises(ValueError, match=said):
             train(cfg)
@@ -154,31 +154,7 @@ def test_a_second_training_in_a_folder_touches_nothing(
             check({"run_dir": str(run_dir), "ckpt_path": ckpt_path})
         assert content(run_dir) == before
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
-    train(cfg)
-
-
-def test_a_run_that_was_moved_aside_takes_no_lock_along(
-    config: Callable[..., Any], tmp_path: Path
-) -> None:
-    for _ in range(2):
-        train(config(tmp_path / "run", "trainer.max_steps=1", QUIET))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.1"]
-    assert not list(tmp_path.rglob(".lock"))
-
-
-def test_a_folder_keeps_the_history_of_its_starts(
-    config: Callable[..., Any], tmp_path: Path
-) -> None:
-    train(config(tmp_path, "trainer.max_steps=1", QUIET))
-    train(config(tmp_path, "trainer.max_steps=2", QUIET, "ckpt_path=last", "sampler.num_steps=3"))
-    first, second = starts(tmp_path)
-    assert (first["step"], first["state"], second["step"]) == (0, None, 1)
-    assert second["state"] == str(tmp_path / "last.ckpt")
-    assert second["pid"] == os.getpid() and second["versions"] == versions()
-    assert "changed" not in first and {"time", "host", "command", "git_commit"} <= {*first}
-    assert second["changed"]["trainer.max_steps"] == [1, 2]
-    assert second["changed"]["sampler.num_steps"] == [2, 3]
-    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["trainer"]["max_steps"] == 2
+    check({"run_dir": str(run_dir), "ckpt_path": ckpt_path})
 
 
 def test_another_folder_may_go_on_from_a_run_and_moves_its_own_aside(
@@ -192,25 +168,34 @@ def test_another_folder_may_go_on_from_a_run_and_moves_its_own_aside(
     assert content(tmp_path / "a") == a
     assert checkpoint.provenance(tmp_path / "b" / "model.safetensors")["steps"] == 2
     assert checkpoint.provenance(tmp_path / "b.1" / "model.safetensors")["steps"] == 1
+    assert not list(tmp_path.rglob(".lock"))
 
 
-def test_the_record_is_of_all_parts_whatever_callbacks_they_had(
+def test_the_history_is_of_all_starts_and_the_record_of_all_parts_whatever_callbacks_they_had(
     config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    off = "callbacks.throughput=null"
-    train(config(tmp_path, "trainer.max_steps=2", QUIET, off))
+    train(config(tmp_path, "trainer.max_steps=2", QUIET, "callbacks.throughput=null"))
     monkeypatch.setattr("zoo.training.train.device_name", lambda device: "another machine")
-    path = train(config(tmp_path, "trainer.max_steps=5", QUIET, "ckpt_path=last"))
-    facts = checkpoint.provenance(path)
+    more = ["trainer.max_steps=5", "ckpt_path=last", "sampler.num_steps=3"]
+    facts = checkpoint.provenance(train(config(tmp_path, QUIET, *more)))
+
+    first, second = starts(tmp_path)
+    assert (first["step"], first["state"], second["step"]) == (0, None, 2)
+    assert second["state"] == str(tmp_path / "last.ckpt")
+    assert second["pid"] == os.getpid() and second["versions"] == versions()
+    assert "changed" not in first and {"time", "host", "command", "git_commit"} <= {*first}
+    assert second["changed"]["trainer.max_steps"] == [2, 5]
+    assert second["changed"]["sampler.num_steps"] == [2, 3]
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["trainer"]["max_steps"] == 5
+
     one, other = facts["devices"]
     assert (one["steps"], other["steps"], other["device"]) == (2, 3, "another machine")
     assert facts["budget"]["device"] == f"{one['device']}, another machine"
     assert facts["budget"]["images_seen"] == 5 * 4
     assert facts["training_seconds"] == pytest.approx(one["seconds"] + other["seconds"], abs=0.06)
     assert facts["changes"] == [] and facts["budget"]["changes"] is None
-    assert (
-        facts["settings"]["recipe"]["optimizer"]["lr"] == 2e-4 and "model" not in facts["settings"]
-    )
+    assert facts["settings"]["recipe"]["optimizer"]["lr"] == 2e-4
+    assert "model" not in facts["settings"]
 
 
 def test_a_start_that_fails_leaves_no_folder_behind(
