@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,11 @@ STATE_FILE = "last.ckpt"
 CONFIG_FILE = "config.yaml"
 STARTS_FILE = "starts.jsonl"
 _TRACES = (STATE_FILE, MODEL_FILE, "metrics.csv", "averages")  # of an earlier run
-_REMAINS = ("metrics.csv", "wandb_id.txt")  # of a start that left no state, which goes on with none
+_REMAINS = (
+    "metrics.csv",
+    "wandb_id.txt",
+    "averages",
+)  # of a start that left no state, which goes on with none
 _LEAVING = 20.0  # seconds that the process before a requeue may take to end
 
 
@@ -135,8 +140,11 @@ class RunFolder:
         if not self._first or (state is not None and _is_below(state, self.path)):
             return
         if reuse:
-            for name in _REMAINS:
-                (self.path / name).unlink(missing_ok=True)
+            for remains in (self.path / name for name in _REMAINS):
+                if remains.is_dir():
+                    shutil.rmtree(remains)
+                else:
+                    remains.unlink(missing_ok=True)
         elif any((self.path / name).exists() for name in _TRACES):
             self._set_aside()
 

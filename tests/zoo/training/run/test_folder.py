@@ -264,9 +264,11 @@ def test_a_folder_without_a_state_is_used_again_and_its_rows_with_it(
         with pytest.raises(OSError, match="disk"):
             train(config(tmp_path, *settings))
     (tmp_path / "wandb_id.txt").write_text("of the first start")
+    (tmp_path / "averages").mkdir()
+    (tmp_path / "averages" / "step_00000002.safetensors").write_text("of other settings")
     train(config(tmp_path, *settings))
     assert [int(row["step"]) for row in rows(tmp_path)] == [0, 1, 2, 3]
-    assert not (tmp_path / "wandb_id.txt").exists()
+    assert not (tmp_path / "wandb_id.txt").exists() and not (tmp_path / "averages").exists()
 
 
 def test_only_the_first_process_holds_the_folder(
