@@ -36,7 +36,10 @@ SITES: dict[str, tuple[Any, str]] = {
     "rename": (os, "replace"),
     "grid": (SampleGrid, "draw"),
 }
-TIMED = {"train/images_per_second"}
+TIMED = {
+    "train/images_per_second", "train/flop_utilisation", "train/peak_memory_gib",
+    "train/energy_joules",
+}  # fmt: skip
 
 
 class Child:
@@ -117,7 +120,9 @@ def differences(whole: Path, resumed: Path) -> list[str]:
     """What a resumed run's folder has that the unbroken one's has not, in words."""
     a, b = (state_file.read(folder / "last.ckpt") for folder in (whole, resumed))
     for state in (a, b):
-        state["callbacks"]["Throughput"].pop("seconds")
+        for key in ("seconds", "energy", "memory"):
+            state["callbacks"]["Throughput"].pop(key, None)
+        state["run"].pop("devices")  # the seconds on each
         for device in state["run"]["devices"]:
             device.pop("seconds")
         for key in ("loops", "epoch", UNFINISHED):  # counts of what was begun and left

@@ -297,11 +297,17 @@ def their_picture() -> Run:
 
 _PIPELINE = """
 import sys
-from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
-network = UNet2DModel.from_pretrained(sys.argv[1], subfolder="unet")
-pipeline = DDIMPipeline(network, DDIMScheduler())
-pipeline.set_progress_bar_config(disable=True)
-pipeline(num_inference_steps=10).images[0].save(sys.argv[2])
+import torch
+from diffusers import DDIMScheduler, UNet2DModel
+from torchvision.utils import save_image
+network = UNet2DModel.from_pretrained(sys.argv[1], subfolder="unet").eval()
+scheduler = DDIMScheduler()
+scheduler.set_timesteps(10)
+sample, label = torch.randn(1, 1, 16, 16), torch.tensor([3])
+with torch.inference_mode():
+    for t in scheduler.timesteps:
+        sample = scheduler.step(network(sample, t, label).sample, t, sample).prev_sample
+save_image(sample / 2 + 0.5, sys.argv[2])
 """
 
 

@@ -11,17 +11,22 @@ from typing import Any
 
 
 def write(script: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """benchmarks/NAME.csv of benchmarks/NAME.py; floats to five digits."""
+    """benchmarks/NAME.csv of benchmarks/NAME.py; floats to five digits.
+
+    A row that was read from an earlier table keeps its machine and date.
+    """
     import torch
 
     machine = f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     target = Path(script).with_suffix(".csv")
     with target.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "machine", "date"])
+        made = {"machine": machine, "date": date.today().isoformat()}
+        names = [name for name in rows[0] if name not in made]
+        writer = csv.DictWriter(file, [*names, *made])
         writer.writeheader()
         for row in rows:
             shown = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
-            writer.writerow({**shown, "machine": machine, "date": date.today().isoformat()})
+            writer.writerow({**made, **shown})
             print("  ".join(f"{name} {value}" for name, value in shown.items()))
     print(f"wrote {target}")
     return target

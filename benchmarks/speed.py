@@ -190,24 +190,22 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(options.threads)  # for the table's note on the machine
-    file, earlier = HERE / "speed.csv", {}
-    if options.cases and file.is_file():
-        with file.open(newline="") as lines:
-            earlier = {row["what"]: row for row in csv.DictReader(lines)}
-    rows = []
+    file, rows = HERE / "speed.csv", {}
+    if options.cases and file.is_file():  # the other rows stay
+        rows = {row["what"]: row for row in _read(file)}
     for name, case in CASES.items():
         if not options.cases or name in options.cases:
-            rows.append(timed(name, case, options.threads, options.rounds))
-            print(rows[-1], flush=True)
-        elif case.what in earlier:
-            rows.append(earlier[case.what])
-    write(__file__, rows)
-    with file.open(newline="") as lines:
-        written = list(csv.DictReader(lines))
-    draw(written, HERE / "speed.png")
+            rows[case.what] = timed(name, case, options.threads, options.rounds)
+            write(__file__, [rows[c.what] for c in CASES.values() if c.what in rows])
+    draw(_read(file), HERE / "speed.png")
     readme = HERE.parent / "README.md"
-    text = with_table(readme.read_text(encoding="utf-8"), table_of(written))
+    text = with_table(readme.read_text(encoding="utf-8"), table_of(_read(file)))
     readme.write_text(text, encoding="utf-8")
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 if __name__ == "__main__":

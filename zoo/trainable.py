@@ -24,8 +24,8 @@ from zoo.performance.layout import ChannelsLast, arrange
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.system.finite import NotFinite, check_state, first_not_finite
-from zoo.system.means import Means
-from zoo.system.processes import whole
+from zoo.system.group.means import Means
+from zoo.system.group.processes import whole
 
 Draws = Callable[[str], Draw]
 """A purpose to the streams of a batch's images."""

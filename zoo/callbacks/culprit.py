@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from zoo.callbacks.after_step import Outputs
 from zoo.records import Batch
 from zoo.system.finite import first_not_finite, is_finite
-from zoo.system.processes import objects
+from zoo.system.group.processes import objects
 
 _SHOWN = 12  # images named in a message
 

@@ -18,7 +18,7 @@ from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log, move_b
 from zoo.callbacks.culprit import Culprit, in_words
 from zoo.records import Batch
 from zoo.system.finite import NotFinite, first_not_finite
-from zoo.system.processes import total, whole
+from zoo.system.group.processes import total, whole
 
 
 class FiniteGuard(AfterStep):

@@ -9,9 +9,9 @@ from lightning import LightningModule, Trainer
 
 from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log, step_skipped
 from zoo.records import Batch
-from zoo.system import shares
-from zoo.system.means import Means
-from zoo.system.processes import objects
+from zoo.system.group import shares
+from zoo.system.group.means import Means
+from zoo.system.group.processes import objects
 
 
 class Loss(AfterStep):

@@ -10,8 +10,8 @@ from lightning import LightningModule, Trainer
 from zoo.callbacks.after_step import AfterStep, Outputs, is_logging, log, step_skipped
 from zoo.diffusion.time_sampler import QUARTILES, quartile
 from zoo.records import Batch
-from zoo.system import shares
-from zoo.system.processes import objects, total
+from zoo.system.group import shares
+from zoo.system.group.processes import objects, total
 
 
 class LossByQuartile(AfterStep):

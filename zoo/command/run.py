@@ -35,8 +35,8 @@ from zoo.command.overrides import (
     split_config_folders,
 )
 from zoo.performance.allocator import keep_freed_memory
-from zoo.system import ranks
 from zoo.system.errors import explain, leave, out_of_memory, unknown_key
+from zoo.system.group import ranks
 from zoo.system.progress import busy
 
 if TYPE_CHECKING:

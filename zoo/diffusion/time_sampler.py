@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, distributed
 
-from zoo.system.processes import rank_and_count
+from zoo.system.group.processes import rank_and_count
 
 QUARTILES = 4
 

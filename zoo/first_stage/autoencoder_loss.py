@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.system.processes import mean
+from zoo.system.group.processes import mean
 
 _MOST = 1e4  # of the discriminator's adaptive weight
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zoo.system.processes import total
+from zoo.system.group.processes import total
 
 _DISTANCES = 1 << 26  # held at once: 256 MB in float32
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.system.processes import differentiable_total, rank_and_count
+from zoo.system.group.processes import differentiable_total, rank_and_count
 
 
 class BatchNorm2d(nn.BatchNorm2d):

@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.data.augmentation import moved, noisy
 from zoo.recipe import Recipe
 from zoo.records import Batch
-from zoo.system.processes import differentiable_rows, objects, rank_and_count
+from zoo.system.group.processes import differentiable_rows, objects, rank_and_count
 from zoo.trainable import Trainable
 
 _MAX_WORDS = 4096  # the rarer ones become "unknown", which is thereby learned too

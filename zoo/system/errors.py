@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from zoo import paths
-from zoo.system import ranks
+from zoo.system.group import ranks
 from zoo.system.hardware import not_offered
 
 _LONGEST = 3000  # letters of a message, whatever somebody's value was

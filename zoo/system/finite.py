@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.system.processes import objects
+from zoo.system.group.processes import objects
 
 _STATE = ("state_dict", "optimizer_states", "time_sampler")
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from zoo.system import ranks
+from zoo.system.group import ranks
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -60,10 +60,6 @@ def send(monkeypatch):
     return at
 
 
-def untimed(rows):
-    return [{**row, "train/images_per_second": ""} for row in rows]
-
-
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_saves_the_step_and_leaves(config, tmp_path, send, capfd, number):
     send(DDPM, "training_step", 1, number)
@@ -113,7 +109,7 @@ def test_sighup_does_not_under_nohup(config, tmp_path, send, handlers):
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_the_resumed_run_is_the_unbroken_one_row_for_row(
-    config, unbroken, tmp_path, send, rows, assert_equal, owner, method, step, of
+    config, unbroken, tmp_path, send, curves, assert_equal, owner, method, step, of
 ):
     settings = [*STEPS, *VALIDATING, "trainer.accumulate_grad_batches=2"]
     whole = unbroken(config, settings)
@@ -123,7 +119,7 @@ def test_the_resumed_run_is_the_unbroken_one_row_for_row(
     assert left.value.code == 143
     assert state_file.read(tmp_path / "last.ckpt")["global_step"] == of
     train(config(tmp_path, *settings, "ckpt_path=last"))
-    assert untimed(rows(tmp_path)) == untimed(rows(whole))
+    assert curves(tmp_path) == curves(whole)
     states = [state_file.read(folder / "last.ckpt") for folder in (whole, tmp_path)]
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "time_sampler"):
         assert_equal(states[0][key], states[1][key])

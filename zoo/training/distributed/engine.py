@@ -13,8 +13,8 @@ from lightning.fabric.plugins.environments import (
 )
 from omegaconf import DictConfig
 
-from zoo.system import ranks
-from zoo.system.ranks import Place
+from zoo.system.group import ranks
+from zoo.system.group.ranks import Place
 
 
 def cluster_environment() -> ClusterEnvironment:

@@ -17,8 +17,8 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 from torch.distributed import TCPStore
 
-from zoo.system import ranks
 from zoo.system.device import accelerator
+from zoo.system.group import ranks
 from zoo.training.distributed.children import Children, started
 from zoo.training.distributed.engine import cluster_environment, settle
 from zoo.training.distributed.failure import EndedElsewhere, Failure

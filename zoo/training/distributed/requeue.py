@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from zoo.system import ranks
+from zoo.system.group import ranks
 
 _SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 _SCONTROL = 30.0  # seconds

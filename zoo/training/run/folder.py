@@ -21,8 +21,8 @@ import yaml
 
 from zoo.checkpoint import state_file
 from zoo.checkpoint.name import MODEL_FILE
-from zoo.system import ranks
 from zoo.system.files import write_atomically
+from zoo.system.group import ranks
 from zoo.system.nested import leaves
 from zoo.system.versions import git_commit, versions
 from zoo.training.run.lock import FolderLock

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 import zoo
 from zoo.models.ddpm import DDPM
-from zoo.system.ranks import Place
+from zoo.system.group.ranks import Place
 from zoo.training.distributed.engine import settle
 from zoo.training.train import train
 

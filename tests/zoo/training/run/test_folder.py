@@ -259,7 +259,7 @@ def test_a_folder_without_a_state_is_used_again_and_its_rows_with_it(
 def test_only_the_first_process_holds_the_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("zoo.system.ranks.is_first", lambda: False)
+    monkeypatch.setattr("zoo.system.group.ranks.is_first", lambda: False)
     with RunFolder(tmp_path / "run") as folder:
         folder.make_room(None, reuse=False)
         folder.describe({}, None, [])

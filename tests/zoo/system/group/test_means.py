@@ -1,6 +1,6 @@
 import torch
 
-from zoo.system.means import Means
+from zoo.system.group.means import Means
 
 
 def test_means_are_weighted_by_images_and_empty_batches_count_nothing():

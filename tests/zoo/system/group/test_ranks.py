@@ -1,6 +1,6 @@
 import pytest
 
-from zoo.system.ranks import Place, place
+from zoo.system.group.ranks import Place, place
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "none", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from zoo.system.processes import rank_and_count
+from zoo.system.group.processes import rank_and_count
 
 
 def own(shares: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from zoo.system.processes import total
+from zoo.system.group.processes import total
 
 
 class Means:
