@@ -5,8 +5,8 @@
 `zoo train -m hydra/launcher=submitit_local` puts a training into submitit's local queue. A callback
 sends it submitit's signal (SIGUSR2) in the middle of ten steps; each time the state is written,
 submitit queues the job again, and the job resumes by itself. That queue starts a job six times at
-most, so the command is given again until the run is over. Every tensor of weights, averages,
-optimizer and schedules, and every row of metrics.csv but speed, memory and energy, is compared. Needs
+most, so the command is given again until the run is over. Compared are every tensor of weights,
+averages, optimizer and schedules, and every row of metrics.csv but speed, memory and energy. Needs
 `pip install 'diffusion-zoo[slurm]'`. Writes benchmarks/requeue.csv.
 """
 
