@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from eval.result import Budget, describe
 from eval.study import loading
-from eval.study.recipe import recipe_of_run
+from eval.study.recipe import recipe_of
 from eval.study.rows import Entry, Member, shown
 from eval.table.naming import config_differences, row_names
 from eval.table.table import Mismatch, record_mismatches
@@ -24,7 +24,7 @@ from zoo import checkpoint
 from zoo.averages.file import number_in
 from zoo.averages.file import record as average_record
 from zoo.checkpoint.build import check_config
-from zoo.checkpoint.name import MODEL_FILE, folder_name, is_average, run_names
+from zoo.checkpoint.name import MODEL_FILE, folder_name, run_names
 from zoo.checkpoint.published import checkpoint_file
 
 Rows = dict[str, list["SavedModel"]]
@@ -32,14 +32,14 @@ Rows = dict[str, list["SavedModel"]]
 
 
 class SavedModel(NamedTuple):
-    """A model's file and what its header, and its run's config.yaml, say of its training.
+    """A model's file and what its header, or its run's config.yaml, says of its training.
 
     Attributes:
         path: the file.
         config: of the model.
         facts: its provenance.
         budget: of its training; empty where nothing is recorded.
-        recipe: of its run; None where there is no config.yaml.
+        recipe: of its training; None where neither has it.
     """
 
     path: Path
@@ -211,9 +211,7 @@ def _read(path: Path) -> SavedModel:
         budget = describe.budget(facts)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    of_run = path.name == MODEL_FILE or is_average(path)
-    recipe = recipe_of_run(path.with_name("config.yaml")) if of_run else None
-    return SavedModel(path, checkpoint.config(path), facts, budget, recipe)
+    return SavedModel(path, checkpoint.config(path), facts, budget, recipe_of(path, facts))
 
 
 def _file(match: Path) -> Path | None:

@@ -104,7 +104,7 @@ def compare(results: list[Result], force: bool = False, within: Sequence[Mismatc
         warnings=_warnings(results),
         verdicts=[] if all_mismatches else verdicts(results),
         protocol=leaves(asdict(first.protocol)),
-        budget=leaves(asdict((recorded or results)[0].budget)),
+        budget=_shown(leaves(asdict((recorded or results)[0].budget))),
         one_budget=len(recorded) == len(results)
         and not any(mismatch.field.startswith("budget.") for mismatch in all_mismatches),
         below_floor=below_floor([value for r in results for value in r.values.values()]),
@@ -151,6 +151,11 @@ def record_mismatches(
         for name, record in plain[1:]
         for field, reference_value, value in field_differences(plain[0][1], record, side)
     ]
+
+
+def _shown(budget: dict[str, Any]) -> dict[str, Any]:
+    """A budget without changes on the way, where there were none."""
+    return {key: value for key, value in budget.items() if key != "changes" or value is not None}
 
 
 def _plain(record: Protocol | Budget | dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,22 @@ def rows() -> Callable[[Path], list[dict[str, str]]]:
 
 
 @pytest.fixture
+def curves(
+    rows: Callable[[Path], list[dict[str, str]]],
+) -> Callable[[Path], list[dict[str, str]]]:
+    """Reads the logged rows in a run's folder, without what depends on the machine."""
+    timed = ("images_per_second", "flop_utilisation", "peak_memory_gib", "energy_joules")
+
+    def read(run_dir: Path) -> list[dict[str, str]]:
+        return [
+            {name: value for name, value in row.items() if not name.endswith(timed)}
+            for row in rows(run_dir)
+        ]
+
+    return read
+
+
+@pytest.fixture
 def assert_equal() -> Callable[[Any, Any], None]:
     """Compares nested states, tensors bit for bit."""
     import torch

@@ -28,6 +28,7 @@ def test_a_run_folder_holds_all_of_a_run(config, tmp_path, rows):
         "model.safetensors",
         "samples/step_00000002_DPMSolver2.png",
         "samples/step_00000004_DPMSolver2.png",
+        "starts.jsonl",
     }
     logged = rows(run_dir)
     assert [int(row["step"]) for row in logged] == [1, 3]

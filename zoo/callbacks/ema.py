@@ -11,7 +11,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from zoo.averages.length import lengths
-from zoo.callbacks.after_step import AfterStep
+from zoo.callbacks.after_step import AfterStep, step_skipped
 
 
 class EMA(AfterStep):
@@ -161,7 +161,8 @@ class EMA(AfterStep):
         self.start(pl_module)
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
-        self.update(module)
+        if not step_skipped(module):
+            self.update(module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.averages:  # trainer.validate alone sees the model's own weights

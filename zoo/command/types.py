@@ -21,7 +21,12 @@ from zoo.command.annotation import NODE
 from zoo.samples.lines import read_lines
 from zoo.samples.place import place_of
 from zoo.system.errors import SEVERAL
-from zoo.system.hardware import check_accelerator, check_device, check_processes
+from zoo.system.hardware import (
+    check_accelerator,
+    check_device,
+    check_processes,
+    check_strategy,
+)
 
 
 def _here(check: Callable[[Any], object]) -> AfterValidator:
@@ -60,8 +65,10 @@ def _data_exists(name: str) -> None:
 
 
 def _state_exists(path: str) -> None:
-    if path != "last" and not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; last is that of run_dir")
+    if path not in ("last", "auto") and not Path(path).exists():
+        raise ValueError(
+            f"{path}: no such file; last is that of run_dir, and auto, if there is one"
+        )
 
 
 def _checkpoints_exist(name: str) -> None:
@@ -157,6 +164,7 @@ KEYS: dict[str, Any] = {
     "force": bool,
     "channels_last": bool | Literal["auto"],
     "compile": bool,
+    "allow_changes": bool,
     "four_models": list[Text],
     "models": Text | list | dict | None,  # see eval.study.rows
     "version": int | Text | None,
@@ -198,6 +206,9 @@ KEYS: dict[str, Any] = {
     | Literal["auto"]
     | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
     "callbacks.sample_grid.num_images": Annotated[int, Ge(1), Le(10**4)],
+    "callbacks.training_state.keep_last": Count,
+    "callbacks.training_state.keep_every_n_steps": Count | None,
+    "callbacks.training_state.keep_steps": list[Count],
     "trainer.num_nodes": Count,
     "trainer.precision": Literal[
         "auto", "32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16",
@@ -209,6 +220,7 @@ KEYS: dict[str, Any] = {
     "trainer.val_check_interval": Count | None,
     "trainer.limit_val_batches": Annotated[int, Ge(0)] | Annotated[float, Ge(0), Le(1)],
     "trainer.gradient_clip_val": Positive | None,
+    "trainer.strategy": Annotated[Text, AfterValidator(check_strategy)],
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
     "ema": Decay | None,

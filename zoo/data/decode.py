@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 import torch
@@ -25,6 +26,7 @@ T = TypeVar("T")
 ON_BROKEN = ("stop", "skip")
 THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes
 _CHUNK = 256
+_SAMPLE = 256  # images that tell a set that is decoded on demand from another
 _WORTH_KEEPING = 2.0  # seconds of decoding from which the result is cached
 
 
@@ -201,6 +203,11 @@ class OnDemand(ImageSet):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
         return self._decoder.shape
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of 256 images, evenly spaced, and of every label and caption."""
+        return self._hash(range(0, len(self), max(1, len(self) // _SAMPLE)))
 
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, decoded now: (B, C, H, W) uint8."""

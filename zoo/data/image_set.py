@@ -112,10 +112,17 @@ class ImageSet:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the content: shape, pixels, labels and captions, however they are stored."""
+        return self._hash(range(len(self)))
+
+    @cached_property
+    def content(self) -> str:
+        """What tells another content, had in seconds: the fingerprint where that is."""
+        return self.fingerprint
+
+    def _hash(self, images: range) -> str:
         digest = hashlib.sha256(f"uint8 {(len(self), *self.shape)}".encode())
-        for first in range(0, len(self), _CHUNK):
-            indices = range(first, min(first + _CHUNK, len(self)))
-            digest.update(self.gather(indices).numpy().tobytes())
+        for first in range(0, len(images), _CHUNK):
+            digest.update(self.gather(images[first : first + _CHUNK]).numpy().tobytes())
         labels = None if self.labels is None else self.labels.tolist()
         digest.update(json.dumps([labels, self.alternatives or self.captions]).encode())
         return digest.hexdigest()

@@ -132,7 +132,8 @@ class TrainStream:
         if self.flip:
             images[flips] = images[flips].flip(-1)
         choices = None if self.images.alternatives is None else self.choices(step)
-        return Batch(to_float(images), condition_of(self.images, self.condition, indices, choices))
+        condition = condition_of(self.images, self.condition, indices, choices)
+        return Batch(to_float(images), condition, indices=indices)
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
@@ -204,7 +205,8 @@ class EvalBatches:
     def _batches(self) -> Iterator[Batch]:
         for part in self.parts:
             images, indices = self.images.read(part)
-            yield Batch(to_float(images), condition_of(self.images, self.condition, indices))
+            condition = condition_of(self.images, self.condition, indices)
+            yield Batch(to_float(images), condition, indices=indices)
 
 
 def one_ahead(items: Iterator[T]) -> Iterator[T]:

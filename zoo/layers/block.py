@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.layers.dropout import Dropout
+
 
 def time_embedding(
     t: Tensor, dim: int, sine_first: bool = False, frequency_shift: float = 0.0
@@ -141,7 +143,7 @@ class ResBlock(nn.Module):
         if embedding_dim is not None:
             self.embedding = nn.Linear(embedding_dim, out_channels * (1 + scale_shift_norm))
         self.norm2 = GroupNorm(norm_groups, out_channels, norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels:
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1)

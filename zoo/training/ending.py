@@ -12,6 +12,7 @@ from zoo.callbacks import EMA, averaged
 from zoo.callbacks.after_step import AfterStep
 from zoo.checkpoint.name import average_name
 from zoo.logger import wandb
+from zoo.training.unfinished_step import UnfinishedStep
 
 
 class Ending(AfterStep):
@@ -27,11 +28,13 @@ class Ending(AfterStep):
 
     Attributes:
         saved: whether the file has been written.
+        rest: the callback that makes what a resumed state lacks of its step.
     """
 
     def __init__(self, path: Path, facts: Callable[[Trainer], dict[str, Any]]) -> None:
         self.path, self.facts = path, facts
         self.saved = False
+        self.rest = UnfinishedStep()
         self._ended = False
 
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
@@ -44,7 +47,9 @@ class Ending(AfterStep):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module: Any = pl_module
         if not self._ended:  # a state of the last step was resumed, which skips the loop's hooks
-            module.to(trainer.strategy.root_device).on_train_end()
+            module.to(trainer.strategy.root_device)
+            self.rest.finish(trainer, module)
+            module.on_train_end()
         if not trainer.is_global_zero:
             return
         facts = self.facts(trainer)

@@ -43,13 +43,8 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     Raises:
         ValueError: the model does not go with the data, or lacks its autoencoder.
     """
+    check_first_stage(cfg)
     arguments: dict[str, Any] = {"recipe": instantiate(cfg.recipe, _convert_="all")}
-    if cfg.autoencoder is not None and not wants_autoencoder(cfg):
-        kind = cfg.model._target_.rpartition(".")[2]
-        raise ValueError(
-            f"autoencoder={cfg.autoencoder}: this {kind} takes none, its images are not encoded or "
-            "model.first_stage says how; leave it out, or choose a latent model"
-        )
     if wants_autoencoder(cfg):
         arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
     if cfg.text_encoder is not None:
@@ -76,13 +71,34 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     return model
 
 
+def check_first_stage(cfg: DictConfig) -> None:
+    """Refuses a latent model without an autoencoder, and another model with one.
+
+    Raises:
+        ValueError: see above.
+    """
+    wants = wants_autoencoder(cfg)
+    if wants and cfg.autoencoder is None:
+        raise ValueError(
+            "a latent model needs an autoencoder: train one with `zoo train model=autoencoder "
+            "data=...`, or convert a published one with `zoo convert`, and pass autoencoder=PATH "
+            "of its file"
+        )
+    if cfg.autoencoder is not None and not wants:
+        kind = cfg.model._target_.rpartition(".")[2]
+        raise ValueError(
+            f"autoencoder={cfg.autoencoder}: this {kind} takes none, its images are not encoded or "
+            "model.first_stage says how; leave it out, or choose a latent model"
+        )
+
+
 def wants_autoencoder(cfg: DictConfig) -> bool:
     """Whether the model takes a first stage that its config does not name."""
     kind = get_class(cfg.model._target_)
     return getattr(kind, "takes_first_stage", False) and cfg.model.get("first_stage") is None
 
 
-def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:
+def first_stage(path: str, trust: Sequence[str] = ()) -> nn.Module:
     """The first stage out of a trained autoencoder's file.
 
     Args:
@@ -92,12 +108,6 @@ def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:
     Raises:
         ValueError: there is no file, or no autoencoder in it.
     """
-    if path is None:
-        raise ValueError(
-            "a latent model needs an autoencoder: train one with `zoo train model=autoencoder "
-            "data=...`, or convert a published one with `zoo convert`, and pass autoencoder=PATH "
-            "of its file"
-        )
     saved = load(path, trust)
     if not isinstance(getattr(saved, "first_stage", None), nn.Module):
         raise ValueError(f"autoencoder={path} holds a {type(saved).__name__}, not an autoencoder")

@@ -11,13 +11,13 @@ from zoo import checkpoint
 from zoo.averages.length import in_words
 from zoo.callbacks import EMA, AverageSnapshots, Loss, Throughput
 from zoo.checkpoint.published import checkpoint_file
-from zoo.system.device import accelerator, device_name
-from zoo.trainable import Trainable
+from zoo.trainable import Trainable, processed_batches
 from zoo.training.parts import wants_autoencoder
+from zoo.training.run.record import Record
 
 
 def training_provenance(
-    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer
+    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer, record: Record
 ) -> dict[str, Any]:
     """The origin of the trained weights, in plain values; see ``zoo.checkpoint.provenance``."""
     optimizer = trainer.optimizers[0]
@@ -37,7 +37,7 @@ def training_provenance(
         },
         "budget": {
             "data_fingerprint": data.fingerprint,
-            "images_seen": throughput.images_seen if throughput else None,
+            "images_seen": processed_batches(trainer) * data.batch_size,
             "batch_size": data.batch_size * trainer.accumulate_grad_batches,
             "optimizer": type(optimizer).__name__,
             "learning_rate": float(optimizer.defaults["lr"]),
@@ -46,11 +46,15 @@ def training_provenance(
             "ema": "none" if average is None else in_words(average),
             "seed": cfg.seed,
             "precision": str(trainer.precision),
-            "device": _devices(trainer, accelerator(cfg.trainer.accelerator)),
+            "device": record.device,
+            "changes": record.changes_text,
         },
         "steps": trainer.global_step,
-        "training_seconds": round(throughput.seconds, 1) if throughput else None,
+        "training_seconds": round(record.seconds, 1),
         "cost": throughput.facts(module) if throughput else None,
+        "devices": record.devices,
+        "settings": {key: value for key, value in record.settings.items() if key != "model"},
+        "changes": record.changes,
         "autoencoder": _autoencoder(cfg) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
@@ -65,11 +69,6 @@ def _snapshots(trainer: Trainer) -> dict[str, str]:
 def _autoencoder(cfg: DictConfig) -> dict[str, Any]:
     file = checkpoint_file(cfg.autoencoder)
     return {"sha256": checkpoint.sha256(file), "provenance": checkpoint.provenance(file)}
-
-
-def _devices(trainer: Trainer, device: str) -> str:
-    name = device_name(device)
-    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
 
 
 def _call_text(node: Any) -> str | None:

@@ -76,10 +76,10 @@ def test_a_decay_of_the_number_of_a_length_is_not_replaced(
 
 def test_averages_of_one_training_stand_side_by_side(project: Path) -> None:
     data = ["data=digits", "run_dir=out/compare", *MEASURED]
-    cli.main(["compare", "models=runs/a/*.safetensors", *data])
+    cli.main(["compare", "models=runs/a/model-ema-0.?5.safetensors", *data])
     table = (project / "out" / "compare" / "results.md").read_text()
-    for number in ("0.9", "0.1", "0.05", "0.2", "0.15"):
-        assert f"ddpm ema={number}" in table
+    assert "ddpm ema=0.05" in table
+    assert "ddpm ema=0.15" in table
     assert "averages of several lengths are mixed" in table
     assert "averaged and raw weights" not in table
 
