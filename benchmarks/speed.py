@@ -130,10 +130,9 @@ def timed(name: str, case: Case, threads: int, rounds: int) -> dict[str, Any]:
 def table_of(rows: Sequence[dict[str, Any]]) -> str:
     """The README's lines: each ratio beside its peer, and where it was measured."""
     lines = ["| time of | beside | ratio |", "| --- | --- | ---: |"]
-    lines += [
-        f"| {row['what']}, per {row['seconds_of']} | {row['peer']} | {_shown(float(row['ratio']))} |"
-        for row in rows
-    ]
+    for row in rows:
+        ratio = _shown(float(row["ratio"]))
+        lines.append(f"| {row['what']}, per {row['seconds_of']} | {row['peer']} | {ratio} |")
     machines = sorted({f"{row['machine']} ({row['date']})" for row in rows})
     loud = [row["what"] for row in rows if int(row["noisy"])]
     note = f" On a busy machine, so roughly: {', '.join(loud)}." if loud else ""
