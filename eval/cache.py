@@ -1,4 +1,4 @@
-"""``zoo cache``: what the cache of evaluations holds, and ``zoo cache prune``, which shrinks it."""
+"""``zoo cache``: what evaluations and trainings keep, and ``zoo cache prune``, which shrinks it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from eval.study.cache_entries import KINDS, Entry, chosen, entries, remove
 from zoo import paths
 from zoo.command.tables import show
 from zoo.system.errors import leave, suggestion
+from zoo.system.files import BYTES, size_text
 
 _HELP = """\
 usage: zoo cache
        zoo cache prune [max_age=30d] [max_size=5GB] [dry_run=true]
 
-Shows how many evaluations, baselines, features and unfinished images are kept, their size and age.
-prune removes what was written longer ago than max_age, then the oldest until what is left is no
-larger than max_size. What is removed is measured again when it is needed.
+Shows how many evaluations, baselines, features, unfinished images, latents and captions'
+embeddings are kept, their size and age. prune removes what was written longer ago than max_age,
+then the oldest until what is left is no larger than max_size. What is removed is made again when it
+is needed.
 
 keys:
   max_age    a number with s, min, h, d or w, such as 12h or 30d
@@ -26,10 +28,10 @@ keys:
   dry_run    true: say what would go, and remove nothing
 
 environment:
-  ZOO_CACHE  its folder, in which evaluations/ is this cache (default ~/.cache/diffusion-zoo)"""
+  ZOO_CACHE  its folder, with evaluations/, latents/ and captions/ in it
+             (default ~/.cache/diffusion-zoo)"""
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _KEYS = ("max_age", "max_size", "dry_run")
 
 
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(_HELP)
         return
     if not arguments:
-        show({f"cache {paths.evaluations()}": summary(entries(paths.evaluations()))})
+        show({f"cache {paths.cache()}": summary(entries(paths.evaluations()))})
         return
     if arguments[0] != "prune":
         hint = suggestion(arguments[0], ["prune"])
@@ -69,7 +71,7 @@ def prune(max_age: float | None, max_size: int | None, dry_run: bool = False) ->
         remove(entry)
     verb = "would remove" if dry_run else "removed"
     left = sum(entry.size for entry in kept) - sum(entry.size for entry in gone)
-    show({f"{verb} from {paths.evaluations()}": summary(gone)})
+    show({f"{verb} from {paths.cache()}": summary(gone)})
     print(f"{len(kept) - len(gone)} entries of {size_text(left)} stay")
     return gone
 
@@ -87,16 +89,6 @@ def summary(kept: Sequence[Entry]) -> dict[str, str]:
         lines[kind.name] = f"{text} ({kind.about})"
     lines["total"] = f"{len(kept)}, {size_text(sum(entry.size for entry in kept))}"
     return lines
-
-
-def size_text(size: int) -> str:
-    """Bytes in words.
-
-    >>> size_text(0), size_text(1_234), size_text(5_000_000_000)
-    ('0 B', '1.2 KB', '5.0 GB')
-    """
-    unit = next((u for u in reversed(_BYTES) if size >= _BYTES[u]), "B")
-    return f"{size} B" if unit == "B" else f"{size / _BYTES[unit]:.1f} {unit}"
 
 
 def age_text(seconds: float) -> str:
@@ -129,7 +121,7 @@ def _settings(arguments: Sequence[str]) -> tuple[float | None, int | None, bool]
     if not values:
         raise ValueError("prune needs a limit: max_age=30d, max_size=5GB, or both")
     age = _number(values["max_age"], "max_age", _SECONDS) if "max_age" in values else None
-    size = _number(values["max_size"], "max_size", _BYTES) if "max_size" in values else None
+    size = _number(values["max_size"], "max_size", BYTES) if "max_size" in values else None
     return age, None if size is None else int(size), dry_run == "true"
 
 

@@ -1,4 +1,4 @@
-"""The entries of the cache of evaluations: how many, how large, how old, and their removal."""
+"""The entries of the cache: how many, how large, how old, and their removal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 _KEY = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"\.(.+)\.\d+\.part")
 _DAY = 86_400.0
+_LAST_WRITTEN = ("result.json", "complete.json")
 
 
 @dataclass(frozen=True)
@@ -20,22 +21,27 @@ class Kind:
 
     Attributes:
         name: as tables call it.
-        folder: of its entries, below the cache's; "" for the cache's own.
+        folder: of its entries, below that of evaluations; "" for that folder itself.
         files: what the cache writes into an entry's folder; None where an entry is one file.
         about: what it is, in a line.
+        beside: whether ``folder`` lies beside that of evaluations.
     """
 
     name: str
     folder: str
     files: re.Pattern[str] | None
     about: str
+    beside: bool = False
 
 
+_ENCODINGS = re.compile(r"(train|test|captions)\.(npy|blocks)|complete\.json")
 KINDS = (
     Kind("evaluations", "", re.compile(r"(result|facts)\.json|images\.npz"), "results"),
     Kind("baselines", "real", None, "numbers of held-out images"),
     Kind("features", "features", re.compile(r"\w+\.np[yz]"), "features of references"),
     Kind("images", "images", re.compile(r"\d+(-\d+)?\.npz"), "images of unfinished evaluations"),
+    Kind("latents", "latents", _ENCODINGS, "encoded images of data sets", beside=True),
+    Kind("captions", "captions", _ENCODINGS, "embeddings of captions", beside=True),
 )
 
 
@@ -57,8 +63,16 @@ class Entry:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """Every entry of a cache, the oldest first. Links and files of others are left out."""
-    every = (entry for kind in KINDS for entry in _of_kind(folder / kind.folder, kind))
+    """Every entry, the oldest first. Links and files of others are left out.
+
+    Args:
+        folder: of evaluations, as ``zoo.paths`` names it.
+    """
+    every = (
+        entry
+        for kind in KINDS
+        for entry in _of_kind((folder.parent if kind.beside else folder) / kind.folder, kind)
+    )
     return sorted(every, key=lambda entry: entry.time)
 
 
@@ -90,7 +104,7 @@ def remove(entry: Entry) -> None:
     A process that reads them goes on: an open file stays until it is closed, and one that is gone
     is measured again. What tells that an entry is complete goes first.
     """
-    for file in sorted(entry.files, key=lambda file: file.name != "result.json"):
+    for file in sorted(entry.files, key=lambda file: file.name not in _LAST_WRITTEN):
         file.unlink(missing_ok=True)
     if entry.kind.files is not None:
         with suppress(OSError):  # not empty, or another process removed it

@@ -88,13 +88,22 @@ class ImageSet:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the content: shape, pixels, labels and captions, however they are stored."""
+        digest = self._pixel_digest()
+        labels = None if self.labels is None else self.labels.tolist()
+        digest.update(json.dumps([labels, self.alternatives or self.captions]).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def pixel_fingerprint(self) -> str:
+        """sha256 of what fixes the pixels, without labels and captions."""
+        return self._pixel_digest().hexdigest()
+
+    def _pixel_digest(self) -> hashlib._Hash:
         digest = hashlib.sha256(f"uint8 {(len(self), *self.shape)}".encode())
         for first in range(0, len(self), _CHUNK):
             indices = range(first, min(first + _CHUNK, len(self)))
             digest.update(self.gather(indices).numpy().tobytes())
-        labels = None if self.labels is None else self.labels.tolist()
-        digest.update(json.dumps([labels, self.alternatives or self.captions]).encode())
-        return digest.hexdigest()
+        return digest
 
     @property
     def all_captions(self) -> list[str] | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.data.image_set import ImageSet
 from zoo.draw import Draw
-from zoo.records import Batch, Raw
+from zoo.records import Batch, Moments, Raw
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -77,6 +77,7 @@ class TrainStream:
         length: steps that Lightning calls an epoch; iterating does not stop there.
         start_step: says how many batches were consumed so far, when iteration starts.
         crop: cut a square of this side out of each image, at a place drawn in each epoch.
+        moments: what batches hold in place of images.
 
     Raises:
         ValueError: the batch cannot be shared equally, or the images are smaller than the square.
@@ -94,6 +95,7 @@ class TrainStream:
         length: int | None = None,
         start_step: Callable[[], int] = lambda: 0,
         crop: int | None = None,
+        moments: Moments | None = None,
     ) -> None:
         if crop is not None and crop > min(images.shape[1:]):
             raise ValueError(f"squares of {crop} cannot be cut out of images {images.shape}")
@@ -103,7 +105,7 @@ class TrainStream:
                 f"a positive multiple of their number, got {batch_size}"
             )
         self.images, self.condition, self.batch_size = images, condition, batch_size
-        self.seed, self.flip, self.crop = seed, flip, crop
+        self.seed, self.flip, self.crop, self.moments = seed, flip, crop, moments
         self.rank, self.world_size, self.start_step = rank, world_size, start_step
         self.length = length if length is not None else max(1, len(images) // batch_size)
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
@@ -115,7 +117,8 @@ class TrainStream:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()
-        return batches if self.images.in_memory else _one_ahead(batches)
+        source = self.images if self.moments is None else self.moments
+        return batches if source.in_memory else _one_ahead(batches)
 
     def _batches(self) -> Iterator[Batch]:
         step = self.start_step()
@@ -126,13 +129,16 @@ class TrainStream:
     def batch(self, step: int) -> Batch:
         """This process's share of the batch at ``step``."""
         indices, flips = self.positions(step)
+        choices = None if self.images.alternatives is None else self.choices(step)
+        condition = condition_of(self.images, self.condition, indices, choices)
+        if self.moments is not None:
+            return Batch(None, condition, self.moments.train(indices, flips))
         images = self.images.gather(indices)
         if self.crop is not None:
             images = cut(images, self.places(step), self.crop)
         if self.flip:
             images[flips] = images[flips].flip(-1)
-        choices = None if self.images.alternatives is None else self.choices(step)
-        return Batch(to_float(images), condition_of(self.images, self.condition, indices, choices))
+        return Batch(to_float(images), condition)
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
@@ -198,10 +204,17 @@ class EvalBatches:
     """A split in its own order, once, in batches of nearly equal size, shared between processes."""
 
     def __init__(
-        self, images: ImageSet, condition: str, batch_size: int, rank: int = 0, world_size: int = 1
+        self,
+        images: ImageSet,
+        condition: str,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        moments: Moments | None = None,
     ) -> None:
         self.images = images
         self.condition = condition
+        self.moments = moments
         count = -(-len(images) // batch_size)
         # Even parts, not full ones and a rest: every process then has images in every batch, and
         # none waits for another in a reduction.
@@ -213,8 +226,11 @@ class EvalBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for part in self.parts:
-            images = to_float(self.images.gather(part))
-            yield Batch(images, condition_of(self.images, self.condition, part))
+            condition = condition_of(self.images, self.condition, part)
+            if self.moments is not None:
+                yield Batch(None, condition, self.moments.test(part))
+            else:
+                yield Batch(to_float(self.images.gather(part)), condition)
 
 
 def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -30,6 +31,11 @@ def accelerator(name: str = "auto") -> str:
             "use auto or cpu"
         )
     return name
+
+
+def local_rank() -> int:
+    """This process' number among those of its machine, as torchrun, Lightning and SLURM tell it."""
+    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
 
 
 def precision(name: str | int, device: str) -> str | int:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and what they hold by its hash."""
+"""Files written whole or not at all, what they hold by its hash, and sizes in words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+"""Units of sizes."""
 
 
 @contextlib.contextmanager
@@ -38,3 +41,13 @@ def sha256(path: str | Path) -> str:
     """The file's SHA-256 as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_text(size: int) -> str:
+    """Bytes in words.
+
+    >>> size_text(0), size_text(1_234), size_text(5_000_000_000)
+    ('0 B', '1.2 KB', '5.0 GB')
+    """
+    unit = next((u for u in reversed(BYTES) if size >= BYTES[u]), "B")
+    return f"{size} B" if unit == "B" else f"{size / BYTES[unit]:.1f} {unit}"

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from zoo import checkpoint
 from zoo.callbacks import EMA, Loss, Throughput
+from zoo.callbacks.scale_by_std import LatentScale
 from zoo.checkpoint.published import checkpoint_file
 from zoo.system.device import accelerator, device_name
 from zoo.trainable import Trainable
@@ -48,14 +49,21 @@ def training_provenance(
         },
         "steps": trainer.global_step,
         "training_seconds": round(throughput.seconds, 1) if throughput else None,
-        "autoencoder": _autoencoder(cfg) if wants_autoencoder(cfg) else None,
+        "autoencoder": _autoencoder(cfg, data, trainer) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
 
 
-def _autoencoder(cfg: DictConfig) -> dict[str, Any]:
-    file = checkpoint_file(cfg.autoencoder)
-    return {"sha256": checkpoint.sha256(file), "provenance": checkpoint.provenance(file)}
+def _autoencoder(cfg: DictConfig, data: Any, trainer: Trainer) -> dict[str, Any]:
+    file, scale = checkpoint_file(cfg.autoencoder), _find(trainer, LatentScale)
+    kept = getattr(getattr(data, "moments", None), "entry", None)
+    return {
+        "sha256": checkpoint.sha256(file),
+        "provenance": checkpoint.provenance(file),
+        "scale": scale.source if scale else "its own",
+        "latents": f"cached, {kept.dtype}" if kept else "encoded in each step",
+        "latents_key": kept.key if kept else None,
+    }
 
 
 def _devices(trainer: Trainer, device: str) -> str:

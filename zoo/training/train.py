@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from zoo.logger import wandb
 from zoo.training import parts
 from zoo.training import trainer as setup
+from zoo.training.encodings import use_encodings
 from zoo.training.ending import Ending
 from zoo.training.provenance import training_provenance
 
@@ -20,6 +21,7 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The file of the trained model, ``<run_dir>/model.safetensors``: averaged weights where the
         recipe averages, config and provenance. It is there before the last pictures are drawn.
+        With ``cache_only`` nothing is trained; it is the folder of what was encoded.
 
     Raises:
         ValueError: the parts of ``cfg`` do not go together; nothing has been trained then.
@@ -33,6 +35,9 @@ def train(cfg: DictConfig) -> Path:
     seed_everything(cfg.seed, verbose=False)
     data = parts.data_module(cfg)
     module = parts.module(cfg, data)
+    entries = use_encodings(cfg, module, data)
+    if cfg.cache_only:
+        return entries[0].folder
     if ckpt_path is None:
         setup.set_aside(run_dir)
     loggers = setup.loggers(cfg)

@@ -79,7 +79,7 @@ DATA = ("batch_size", "condition", "flip", "crop_from")  # where from does not m
 """The keys of both groups that decide the result of a training, beside its seed and its steps."""
 
 _SHAPING = (
-    *("model.", "recipe.", "seed.", "data._target_.", "data.name."),
+    *("model.", "recipe.", "seed.", "data._target_.", "data.name.", "cache_dtype."),
     *(f"data.{key}." for key in DATA),
     *(f"trainer.{key}." for key in TRAINER),
 )
