@@ -139,9 +139,8 @@ def _settled(cfg: DictConfig, candidate: _Candidate) -> Entry | None:
 
 def _worthwhile(cfg: DictConfig, candidate: _Candidate) -> Entry | None:
     """The cache's own entry, where it is worth its making; a full disk costs it, not the run."""
-    steps = cfg.trainer.max_steps
-    reads = cfg.data.batch_size * cfg.trainer.accumulate_grad_batches * steps
-    much = steps < 0 or reads > candidate.count
+    reads = cfg.data.batch_size * cfg.trainer.accumulate_grad_batches * cfg.trainer.max_steps
+    much = reads > candidate.count
     if not much and not candidate.quick:
         return None
     request = candidate.request()
