@@ -14,7 +14,7 @@ BIN    := $(VENV)/bin
 # Each writes benchmarks/NAME.csv. golden_*.py are apart: they need checkouts of the references.
 PROOFS := gaussian sampler_order sampler_peers sampler_overhead conversion conversion_diffusers \
           intervals digits_autoencoder digits_quality digits_guidance digits_likelihood \
-          frechet feature_statistics extractor_speed peers command_lines
+          frechet feature_statistics extractor_speed peers command_lines latent_cache
 
 # One thread for each of several test processes: torch's own threads would fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --maxprocesses 8
