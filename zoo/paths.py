@@ -36,7 +36,7 @@ def check_cache_place(place: str) -> str:
     Raises:
         ValueError: it is another word.
     """
-    if place not in ("auto", "off") and "/" not in place:
+    if place not in ("auto", "off", "false") and "/" not in place:
         raise ValueError(f"auto, off, or the path of a folder with a / in it, got '{place}'")
     return place
 

@@ -36,6 +36,8 @@ class Latents:
     @property
     def in_memory(self) -> bool:
         """Whether the system can keep the file in memory, so that reading it takes no time."""
+        if not hasattr(os, "sysconf"):
+            return False
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return self._train.num_bytes < memory / 2
 

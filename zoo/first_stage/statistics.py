@@ -32,7 +32,7 @@ def latent_sums(first_stage: HasMeanVariance, moments: Iterable[Tensor]) -> Tens
     """
     sums = torch.zeros(3, 1, dtype=torch.float64)
     for batch in moments:
-        mean, variance = (v.cpu().double() for v in first_stage.mean_variance(batch))
+        mean, variance = (v.double() for v in first_stage.mean_variance(batch.cpu()))
         squares = mean.square() + variance
         count = torch.full((mean.shape[1],), float(mean[:, 0].numel()), dtype=torch.float64)
         sums = sums + torch.stack([count, mean.sum((0, 2, 3)), squares.sum((0, 2, 3))])

@@ -117,8 +117,8 @@ def _captions(data: Any) -> list[str]:
 
 def _settled(cfg: DictConfig, candidate: _Candidate) -> Entry | None:
     """The entry to use, or None."""
-    choice = cfg[candidate.key] or "off"  # yaml reads off as false
-    if choice == "off":
+    choice = str(cfg[candidate.key])
+    if choice.lower() in ("off", "false"):  # yaml reads off as false
         return None
     if candidate.obstacle is not None or not candidate.relevant:
         model = cfg.model._target_.rpartition(".")[2]
