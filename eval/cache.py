@@ -1,4 +1,4 @@
-"""``zoo cache``: what evaluations and trainings keep, and ``zoo cache prune``, which shrinks it."""
+"""``zoo cache``: what is kept of evaluations, data and trainings, and ``zoo cache prune``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HELP = """\
 usage: zoo cache
        zoo cache prune [max_age=30d] [max_size=5GB] [dry_run=true]
 
-Shows how many evaluations, baselines, features, unfinished images, latents and captions'
-embeddings are kept, their size and age. prune removes what was written longer ago than max_age,
-then the oldest until what is left is no larger than max_size. What is removed is made again when it
-is needed.
+Shows how many evaluations, baselines, features and unfinished images are kept, of data sets decoded
+images and indexes of shards, and of trainings latents and captions' embeddings, their size and age.
+prune removes what was written longer ago than max_age, then the oldest until what is left is no
+larger than max_size. What is removed is made again when it is needed.
 
 keys:
   max_age    a number with s, min, h, d or w, such as 12h or 30d
@@ -28,7 +28,7 @@ keys:
   dry_run    true: say what would go, and remove nothing
 
 environment:
-  ZOO_CACHE  its folder, with evaluations/, latents/ and captions/ in it
+  ZOO_CACHE  its folder, in which evaluations/, decoded/, shards/, latents/ and captions/ are
              (default ~/.cache/diffusion-zoo)"""
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,30 @@ def data(name: str, what: str, exists: Callable[[Path], bool]) -> Path:
         f"no such {what}: looked for {' and '.join(map(str, candidates))}; "
         f"ZOO_DATA is {'not set' if root is None else root}"
     )
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an address such as s3://bucket/shards.tar rather than a path."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)", name) is not None
+
+
+def braces(pattern: str) -> list[str]:
+    """The names that a pattern with braces stands for, the first brace varying slowest.
+
+    >>> braces("s3://b/{009..010}.tar"), braces("{a,b}/{0..1}"), braces("plain")
+    (['s3://b/009.tar', 's3://b/010.tar'], ['a/0', 'a/1', 'b/0', 'b/1'], ['plain'])
+    """
+    match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
+    if match is None:
+        return [pattern]
+    first, last, words = match.groups()
+    middles = words.split(",") if words is not None else []
+    if words is None:
+        width = len(first) if first[0] == "0" or len(first) == len(last) else 0
+        step = 1 if int(first) <= int(last) else -1
+        middles = [f"{i:0{width}}" for i in range(int(first), int(last) + step, step)]
+    before, after = pattern[: match.start()], braces(pattern[match.end() :])
+    return [f"{before}{middle}{rest}" for middle in middles for rest in after]
 
 
 def resolve(name: str | Path) -> Path:

@@ -166,7 +166,8 @@ def _stored(setting: Setting) -> tuple[Iterator[Images], Conditions, None]:
     description = "as given" if images.captions is None else "as given, with captions"
     description += ", mixed" if bool((order.diff() < 0).any()) else ""
     source = from_dataset(images, setting.generation.batch_size, order)
-    return source, Conditions(description, None, images.captions), None
+    captions = None if images.captions is None else list(images.captions)
+    return source, Conditions(description, None, captions), None
 
 
 def _generated(

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from eval.source.batch import Images
 from zoo.data.image_set import ImageSet
+from zoo.data.shards.streamed_set import StreamedSet
+from zoo.data.stream import one_ahead
 from zoo.draw import Draw
 
 
@@ -29,7 +31,11 @@ def order_of(split: ImageSet) -> Tensor:
     """
     labels = split.labels
     by_class = labels is not None and bool((labels.diff() >= 0).all()) and labels[0] != labels[-1]
-    return mixed(len(split)) if by_class or split.grouped else torch.arange(len(split))
+    if not by_class and not split.grouped:
+        return torch.arange(len(split))
+    if isinstance(split, StreamedSet):  # in windows: images all over a set are read slowly
+        return split.shuffle(0, batch_size=1).indices(0, slice(0, len(split)))
+    return mixed(len(split))
 
 
 def from_dataset(
@@ -46,11 +52,19 @@ def from_dataset(
         order: indices of the images (N,); their own order when None.
         shuffled: N captions of other images, or None.
     """
+    batches = _batches(split, batch_size, order, shuffled)
+    return batches if split.in_memory else one_ahead(batches)
+
+
+def _batches(
+    split: ImageSet, batch_size: int, order: Tensor | None, shuffled: Sequence[str] | None
+) -> Iterator[Images]:
     first = 0
     for indices in (torch.arange(len(split)) if order is None else order).split(batch_size):
         last = first + len(indices)
+        images, indices = split.read(indices)
         yield Images(
-            split.gather(indices),
+            images,
             None if split.labels is None else split.labels[indices],
             captions_of(split, indices),
             shuffled=None if shuffled is None else list(shuffled[first:last]),

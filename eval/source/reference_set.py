@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from eval.moments.file import StatisticsFile, is_statistics
 from eval.source.stored import open_images
 from zoo import paths
 from zoo.data import ImageData
-from zoo.data.image_set import ImageSet
+from zoo.data.image_set import ImageSet, joined
 from zoo.data.picture import DECODING
 
 SPLITS = ("train", "test")
@@ -47,8 +46,7 @@ class ReferenceSet:
         """sha256 of the fingerprints of all its parts."""
         parts: list[ImageSet | StatisticsFile | None] = [self.train, self.test]
         parts += [] if self.statistics is None else [self.statistics]
-        text = " ".join("none" if part is None else part.fingerprint for part in parts)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return joined(["none" if part is None else part.fingerprint for part in parts])
 
     @property
     def decoding(self) -> str:

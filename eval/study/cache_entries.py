@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -24,14 +25,14 @@ class Kind:
         folder: of its entries, below that of evaluations; "" for that folder itself.
         files: what the cache writes into an entry's folder; None where an entry is one file.
         about: what it is, in a line.
-        beside: whether ``folder`` lies beside that of evaluations.
+        suffix: of an entry that is one file.
     """
 
     name: str
     folder: str
     files: re.Pattern[str] | None
     about: str
-    beside: bool = False
+    suffix: str = ".json"
 
 
 _ENCODINGS = re.compile(r"(train|test|captions)\.(npy|blocks)|complete\.json")
@@ -40,8 +41,10 @@ KINDS = (
     Kind("baselines", "real", None, "numbers of held-out images"),
     Kind("features", "features", re.compile(r"\w+\.np[yz]"), "features of references"),
     Kind("images", "images", re.compile(r"\d+(-\d+)?\.npz"), "images of unfinished evaluations"),
-    Kind("latents", "latents", _ENCODINGS, "encoded images of data sets", beside=True),
-    Kind("captions", "captions", _ENCODINGS, "embeddings of captions", beside=True),
+    Kind("decoded", "../decoded", None, "decoded images of data sets", ".npy"),
+    Kind("shards", "../shards", None, "indexes of tar and parquet shards", ".npz"),
+    Kind("latents", "../latents", _ENCODINGS, "encoded images of data sets"),
+    Kind("captions", "../captions", _ENCODINGS, "embeddings of captions"),
 )
 
 
@@ -68,11 +71,8 @@ def entries(folder: Path) -> list[Entry]:
     Args:
         folder: of evaluations, as ``zoo.paths`` names it.
     """
-    every = (
-        entry
-        for kind in KINDS
-        for entry in _of_kind((folder.parent if kind.beside else folder) / kind.folder, kind)
-    )
+    places = ((Path(os.path.normpath(folder / kind.folder)), kind) for kind in KINDS)
+    every = (entry for place, kind in places for entry in _of_kind(place, kind))
     return sorted(every, key=lambda entry: entry.time)
 
 
@@ -118,7 +118,7 @@ def _of_kind(folder: Path, kind: Kind) -> Iterator[Entry]:
         if path.is_symlink():
             continue
         if kind.files is None:
-            if _KEY.fullmatch(path.stem) and path.suffix == ".json":
+            if _KEY.fullmatch(path.stem) and path.suffix == kind.suffix:
                 yield from _entry(kind, [path])
         elif _KEY.fullmatch(path.name) and path.is_dir():
             yield from _entry(kind, [file for file in _within(path) if _ours(file, kind.files)])

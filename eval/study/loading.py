@@ -162,6 +162,10 @@ def other_data(facts: dict[str, Any], data: DictConfig, fingerprint: str) -> str
     if trained in (None, fingerprint):
         return ""
     name = (facts.get("data") or {}).get("name") or "other data"
+    if name == data.name and (":" in trained) != (":" in fingerprint):
+        return (
+            f"cannot be told to be of the images of data={name}: one is known by its shards alone"
+        )
     other = "other images of that name" if name == data.name else name
     return f"was trained on {other}, not on the images of data={data.name}"
 

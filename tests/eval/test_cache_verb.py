@@ -71,7 +71,7 @@ def test_what_trainings_keep_is_counted_and_removed(
     others = [
         put(kept / "mine.txt", 10, 90),
         put(folder.parent / "latents" / f".{KEYS[5]}.lock", 0, 90),
-        put(folder.parent / "decoded" / f"{KEYS[7]}.npy", 10, 90),
+        put(folder.parent / "latents" / f"{KEYS[7]}.npy", 10, 90),
     ]
     cli.main(["cache"])
     printed = capsys.readouterr().out
@@ -90,6 +90,20 @@ def test_an_absent_cache_is_empty(
     assert "total        0, 0 B" in capsys.readouterr().out
     cache.main(["prune", "max_size=0B"])
     assert not (tmp_path / "none").exists()
+
+
+def test_what_is_kept_of_data_counts_and_goes_too(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = put(folder.parent / "shards" / f"{KEYS[4]}.npz", 100, 50)
+    decoded = put(folder.parent / "decoded" / f"{KEYS[5]}.npy", 100, 1)
+    other = put(folder.parent / "shards" / "mine.npz", 100, 50)
+    cli.main(["cache"])
+    printed = capsys.readouterr().out
+    assert "shards       1, 100 B, 50 d" in printed
+    assert "decoded      1, 100 B, 1 d" in printed
+    cli.main(["cache", "prune", "max_age=45d"])
+    assert [file.exists() for file in (index, decoded, other)] == [False, True, True]
 
 
 @pytest.mark.parametrize(

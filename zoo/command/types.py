@@ -52,8 +52,9 @@ def _split_or_exists(name: str) -> None:
 
 
 def _data_exists(name: str) -> None:
-    """Refuses what is neither a path nor a pattern, here or below ``ZOO_DATA``."""
-    paths.data(name, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
+    """Refuses what is neither a path nor a pattern, here or below ``ZOO_DATA``, nor an address."""
+    for each in [] if paths.is_address(name) else paths.braces(name):
+        paths.data(each, "file or folder", lambda path: bool(glob(str(path))) or path.exists())
 
 
 def _state_exists(path: str) -> None:
@@ -178,10 +179,11 @@ KEYS: dict[str, Any] = {
     "denoiser_inputs.label_rows": Count | None,
     "denoiser_inputs.context_dim": Count | None,
     "data.folder": Data | None,
-    "data.train_file": Data,
-    "data.test_file": Data | None,
-    "data.train_files": Data,
-    "data.test_files": Data | None,
+    "data.train_file": Data | list[Data],
+    "data.test_file": Data | list[Data] | None,
+    "data.train_files": Data | list[Data],
+    "data.test_files": Data | list[Data] | None,
+    "data.shuffle_window": Count,
     "data.batch_size": Count,
     "data.seed": Seed,
     "data.steps_per_epoch": Count | None,

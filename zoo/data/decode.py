@@ -50,15 +50,21 @@ def read_row(rows: Rows, index: int, use: Callable[[bytes], T]) -> T:
         ValueError: they cannot be read, are broken, or have no known range or colours; the message
             is one line and says which file or row it is.
     """
+    return read_encoded(lambda: rows.read(index), lambda: rows.where(index), use)
+
+
+def read_encoded(
+    read: Callable[[], bytes], where: Callable[[], str], use: Callable[[bytes], T]
+) -> T:
+    """What ``use`` makes of what ``read`` gives; see ``read_row``."""
     try:
-        return use(rows.read(index))
+        return use(read())
     except UnsuitableImage as error:
-        raise ValueError(f"{rows.where(index)}: {error}") from error
+        raise ValueError(f"{where()}: {error}") from error
     except Exception as error:  # PIL's plugins raise anything, struct.error and KeyError too
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"broken image, {rows.where(index)}: not a readable image ({reason}); remove it or "
-            "write it again"
+            f"broken image, {where()}: not a readable image ({reason}); remove it or write it again"
         ) from error
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 
 from lightning import LightningDataModule
 
-from zoo.data.image_set import ImageSet
+from zoo.data.image_set import ImageSet, joined
 from zoo.data.stream import EvalBatches, TrainStream
 from zoo.records import Moments
 from zoo.trainable import processed_batches
@@ -85,10 +84,8 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of both splits' content."""
-        return hashlib.sha256(
-            f"{self.train.fingerprint} {self.test.fingerprint}".encode()
-        ).hexdigest()
+        """sha256 of both splits' content, or of their shards, with its kind before it."""
+        return joined([self.train.fingerprint, self.test.fingerprint])
 
     @property
     def num_skipped(self) -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from zoo.data.shuffle import Shuffle, WholeShuffle
 
 _CHUNK = 1024  # images hashed at a time, so that a set decoded on demand is never held whole
 
@@ -27,12 +31,14 @@ class ImageSet:
         ValueError: there are no images, or the fields' lengths differ.
     """
 
-    captions: list[str] | None
+    captions: Sequence[str] | None
     """Each image's caption, the first where it has several."""
-    alternatives: list[tuple[str, ...]] | None = None
+    alternatives: Sequence[tuple[str, ...]] | None = None
     """All captions of each image, of which training draws one in each epoch; None where no image
     has several."""
     in_memory = True
+    substitutes = False
+    """Whether another image may be in the place of a broken one, with its label and caption."""
     grouped = False
     """Whether images lie in several folders, each perhaps a class: neighbours may be alike."""
 
@@ -69,10 +75,15 @@ class ImageSet:
         if captions is not None and not all(isinstance(of, str) for of in captions):
             self.alternatives = [_several(of) for of in captions]
         self.class_names = tuple(class_names)
-        self.num_skipped = num_skipped
+        self._num_skipped = num_skipped
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def num_skipped(self) -> int:
+        """Broken images that were left out of this set."""
+        return self._num_skipped
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,6 +95,21 @@ class ImageSet:
         """The images at ``indices``, in that order: (B, C, H, W) uint8, a copy."""
         images = self.images.index_select(0, torch.as_tensor(indices, dtype=torch.int64))
         return images.contiguous()
+
+    def read(self, indices: Tensor | Sequence[int], ahead: Any = None) -> tuple[Tensor, Tensor]:
+        """The images at ``indices``, and which they are, (B,) int64.
+
+        They are others where a set that is streamed has others in the place of broken ones.
+        """
+        return self.gather(indices), torch.as_tensor(indices, dtype=torch.int64)
+
+    def shuffle(self, seed: int, batch_size: int) -> Shuffle:
+        """The order of training."""
+        return WholeShuffle(len(self), seed)
+
+    def ahead(self, parts: Iterator[Tensor]) -> AbstractContextManager[Any]:
+        """A context whose value ``read`` takes, where images are read ahead of their use."""
+        return nullcontext()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -109,8 +135,19 @@ class ImageSet:
     def all_captions(self) -> list[str] | None:
         """Every caption of every image, or None."""
         if self.alternatives is None:
-            return self.captions
+            return None if self.captions is None else list(self.captions)
         return [caption for of in self.alternatives for caption in of]
+
+
+def joined(fingerprints: Sequence[str]) -> str:
+    """The fingerprint of several sets; its kind stands before it as before theirs.
+
+    >>> joined(["shards-v1:ab", "shards-v1:cd"])[:14], len(joined(["ab", "cd"]))
+    ('shards-v1:0976', 64)
+    """
+    kind = next((text.partition(":")[0] for text in fingerprints if ":" in text), None)
+    digest = hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()
+    return digest if kind is None else f"{kind}:{digest}"
 
 
 def _several(captions: str | tuple[str, ...]) -> tuple[str, ...]:

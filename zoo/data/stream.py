@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from zoo.data.image_set import ImageSet
-from zoo.draw import Draw
 from zoo.records import Batch, Moments, Raw
+
+T = TypeVar("T")
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -60,8 +61,8 @@ def cut(images: Tensor, places: Tensor, side: int) -> Tensor:
 class TrainStream:
     """An endless stream of positions in batches: position p is image p mod N of epoch p // N.
 
-    Each epoch has its own permutation, its own flips, and its own choice among an image's captions
-    where there are several, drawn for all images at once from ``(seed, epoch)``. Batch k holds
+    Each epoch has its own order, its own flips, and its own choice among an image's captions where
+    there are several, drawn from ``(seed, epoch)`` by the set's ``Shuffle``. Batch k holds
     positions k B to (k + 1) B, so the last batch of an epoch runs into the next one, and a process
     takes its contiguous share of it. Hence the batch at any step can be made without those before
     it.
@@ -108,9 +109,7 @@ class TrainStream:
         self.seed, self.flip, self.crop, self.moments = seed, flip, crop, moments
         self.rank, self.world_size, self.start_step = rank, world_size, start_step
         self.length = length if length is not None else max(1, len(images) // batch_size)
-        self._epoch = lru_cache(maxsize=4)(self._make_epoch)
-        self._places = lru_cache(maxsize=4)(self._make_places)
-        self._choices = lru_cache(maxsize=4)(self._make_choices)
+        self.order = images.shuffle(seed, batch_size)
 
     def __len__(self) -> int:
         return self.length
@@ -118,44 +117,46 @@ class TrainStream:
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()
         source = self.images if self.moments is None else self.moments
-        return batches if source.in_memory else _one_ahead(batches)
+        return batches if source.in_memory else one_ahead(batches)
 
     def _batches(self) -> Iterator[Batch]:
         step = self.start_step()
-        while True:
-            yield self.batch(step)
-            step += 1
+        needed = self.order.shares(step * self.batch_size, self.rank, self.world_size)
+        with nullcontext() if self.moments else self.images.ahead(needed) as ahead:
+            while True:
+                yield self.batch(step, ahead)
+                step += 1
 
-    def batch(self, step: int) -> Batch:
-        """This process's share of the batch at ``step``."""
+    def batch(self, step: int, ahead: Any = None) -> Batch:
+        """This process's share of the batch at ``step``; ``ahead`` has read it, if anything has."""
         indices, flips = self.positions(step)
+        moments = None if self.moments is None else self.moments.train(indices, flips)
+        images = None
+        if moments is None:
+            images, indices = self.images.read(indices, ahead)
+            if self.crop is not None:
+                images = cut(images, self.places(step), self.crop)
+            if self.flip:
+                images[flips] = images[flips].flip(-1)
+            images = to_float(images)
         choices = None if self.images.alternatives is None else self.choices(step)
-        condition = condition_of(self.images, self.condition, indices, choices)
-        if self.moments is not None:
-            return Batch(None, condition, self.moments.train(indices, flips))
-        images = self.images.gather(indices)
-        if self.crop is not None:
-            images = cut(images, self.places(step), self.crop)
-        if self.flip:
-            images[flips] = images[flips].flip(-1)
-        return Batch(to_float(images), condition)
+        return Batch(images, condition_of(self.images, self.condition, indices, choices), moments)
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
-        parts = [(self._epoch(epoch), rows) for epoch, rows in self._parts(step)]
+        parts = self._parts(step)
         return (
-            torch.cat([order[rows] for (order, _), rows in parts]),
-            torch.cat([flip[rows] for (_, flip), rows in parts]),
+            torch.cat([self.order.indices(*part) for part in parts]),
+            torch.cat([self.order.flips(*part) for part in parts]),
         )
 
     def places(self, step: int) -> Tensor:
         """The places of a step's squares, (B, 2) in [0, 1): down and across."""
-        return torch.cat([self._places(epoch)[rows] for epoch, rows in self._parts(step)])
+        return torch.cat([self.order.places(*part) for part in self._parts(step)])
 
     def choices(self, step: int) -> Tensor:
         """Which of their captions a step's images have, (B,) in [0, 1): one draw for each image."""
-        parts = [(self._epoch(epoch)[0][rows], epoch) for epoch, rows in self._parts(step)]
-        return torch.cat([self._choices(epoch)[images] for images, epoch in parts])
+        return torch.cat([self.order.choices(*part) for part in self._parts(step)])
 
     def _parts(self, step: int) -> list[tuple[int, slice]]:
         """The epochs that this process's share of a batch lies in, and which rows of each."""
@@ -167,24 +168,11 @@ class TrainStream:
             for epoch in range(first // size, (last - 1) // size + 1)
         ]
 
-    def _make_epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
-        size = len(self.images)
-        order = Draw(self.seed, [epoch], "data/order").generators[0]
-        flip = Draw(self.seed, [epoch], "data/flip").generators[0]
-        return torch.randperm(size, generator=order), torch.rand(size, generator=flip) < 0.5
-
-    def _make_places(self, epoch: int) -> Tensor:
-        place = Draw(self.seed, [epoch], "data/crop").generators[0]
-        return torch.rand(len(self.images), 2, generator=place)
-
-    def _make_choices(self, epoch: int) -> Tensor:
-        choice = Draw(self.seed, [epoch], "data/caption").generators[0]
-        return torch.rand(len(self.images), generator=choice)
-
     def state_dict(self) -> dict[str, Any]:
         """The settings that fix the order; the position is the trainer's number of batches."""
         names = ("seed", "batch_size", "flip", "crop")
-        return {"num_images": len(self.images), **{name: getattr(self, name) for name in names}}
+        own = {name: getattr(self, name) for name in names}
+        return {"num_images": len(self.images), **own, **self.order.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Compares with the state of the resumed run.
@@ -225,19 +213,24 @@ class EvalBatches:
         return len(self.parts)
 
     def __iter__(self) -> Iterator[Batch]:
+        batches = self._batches()
+        source = self.images if self.moments is None else self.moments
+        return batches if source.in_memory else one_ahead(batches)
+
+    def _batches(self) -> Iterator[Batch]:
         for part in self.parts:
-            condition = condition_of(self.images, self.condition, part)
             if self.moments is not None:
-                yield Batch(None, condition, self.moments.test(part))
+                moments, indices, images = self.moments.test(part), part, None
             else:
-                yield Batch(to_float(self.images.gather(part)), condition)
+                pixels, indices = self.images.read(part)
+                moments, images = None, to_float(pixels)
+            yield Batch(images, condition_of(self.images, self.condition, indices), moments)
 
 
-def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Makes the next batch in a thread while the last one is used."""
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Makes the next item in a thread while the last one is used."""
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(next, batches)
-        while True:
-            batch = ahead.result()
-            ahead = pool.submit(next, batches)
-            yield batch
+        ahead = pool.submit(next, items, None)
+        while (item := ahead.result()) is not None:
+            ahead = pool.submit(next, items, None)
+            yield item

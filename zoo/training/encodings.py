@@ -81,6 +81,8 @@ def _latents(cfg: DictConfig, module: Any, data: Any, device: torch.device) -> _
         obstacle = f"data.crop_from cuts another square in each epoch: {remedy}"
     elif not isinstance(train, ImageSet):
         obstacle = f"{data.name} does not give images by their number: {remedy}"
+    elif train.substitutes:
+        obstacle = f"data.on_broken=skip has others in the place of broken images: {remedy}"
     else:
         count = len(train) * (1 + data.flip) + len(data.test)
     first_stage = getattr(module, "first_stage", None)
@@ -97,7 +99,7 @@ def _latents(cfg: DictConfig, module: Any, data: Any, device: torch.device) -> _
 def _embeddings(cfg: DictConfig, module: Any, data: Any, device: torch.device) -> _Candidate:
     conditioner, captions, obstacle = getattr(module, "conditioner", None), [], None
     relevant = isinstance(conditioner, TextConditioner) and not conditioner.trainable
-    if relevant and not getattr(data.train, "all_captions", None):
+    if relevant and not isinstance(getattr(data.train, "captions", None), list):
         obstacle = f"{data.name} has no list of its captions: they are encoded in each step"
     elif relevant:
         captions = _captions(data)

@@ -6,8 +6,7 @@ from typing import Any
 
 from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
-from zoo.data.source.parquet import image_bytes
-from zoo.data.source.values import captions, check_columns, labels
+from zoo.data.source.values import captions, check_columns, image_bytes, labels
 
 
 class Hub(EncodedData):
@@ -69,8 +68,6 @@ def load_rows(
     import datasets
 
     place = f"{source['path']}[{split}]"
-    if "data_files" in source:  # the library would report even these to its download counter
-        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:
         table = datasets.load_dataset(**source, split=split)
     except Exception as error:  # the library raises its own errors, the network's and the hub's

@@ -5,47 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zoo import paths
-from zoo.data.encoded_data import EncodedData
 from zoo.data.rows import Rows
-from zoo.data.source.values import captions, check_columns, labels
+from zoo.data.shards.parquets import Parquets
+from zoo.data.shards.sharded_data import ShardedData
+from zoo.data.source.values import captions, check_columns, image_bytes, labels
 
 
-class Parquet(EncodedData):
-    """Images in a train and a test parquet file, or in one file that is split.
+class Parquet(ShardedData):
+    """Images in train and test parquet files, or in train files that are split.
 
     The image column holds encoded bytes, or the ``datasets`` library's struct of bytes and path.
+    Files may be many, and anywhere that fsspec opens; what is larger than ``memory_limit_gb`` is
+    streamed by row groups, see ``ShardedData``.
 
     Args:
-        train_file: relative paths are looked for here, then under ``ZOO_DATA``.
-        test_file: None holds ``test_fraction`` of the train file out.
+        train_file: a path, an address or a pattern with braces or stars, or several of them;
+            relative paths are looked for here, then under ``ZOO_DATA``.
+        test_file: likewise; None holds ``test_fraction`` of the train files out.
         image_column: where the images are.
         label_column: integers or words, or None.
         caption_column: sentences, or lists of them (see ``Folder``), or None.
-        options: see ``EncodedData`` and ``ImageData``.
+        options: see ``ShardedData``, ``EncodedData`` and ``ImageData``.
     """
+
+    kind = Parquets
 
     def __init__(
         self,
-        train_file: str,
-        test_file: str | None = None,
+        train_file: str | list[str],
+        test_file: str | list[str] | None = None,
         image_column: str = "image",
         label_column: str | None = None,
         caption_column: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self.train_file, self.test_file = train_file, test_file
-        self.columns = image_column, label_column, caption_column
-
-    def rows(self) -> tuple[Rows, Rows | None]:
-        """Both files' rows, read whole but still encoded."""
-        test = None if self.test_file is None else self._read(self.test_file)
-        return self._read(self.train_file), test
-
-    def _read(self, file: str) -> Rows:
-        path = paths.data(file, "parquet file", Path.is_file)
-        return read_parquet(path, *self.columns)
+        columns = image_column, label_column, caption_column
+        super().__init__(train_file, test_file, columns, **options)
 
 
 def read_parquet(path: Path, image: str, label: str | None, caption: str | None) -> Rows:
@@ -87,16 +82,3 @@ def columns(path: Path) -> list[str]:
         return list(parquet.read_schema(path).names)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} cannot be read as parquet: {error}") from error
-
-
-def image_bytes(value: Any) -> bytes:
-    """The encoded bytes of an image cell: bytes themselves, or a struct of bytes and path."""
-    if isinstance(value, dict):
-        if value.get("bytes") is None and value.get("path"):
-            return Path(value["path"]).read_bytes()
-        value = value.get("bytes")
-    if not isinstance(value, bytes):
-        raise ValueError(
-            f"expected bytes or a struct of bytes and path, got {type(value).__name__}"
-        )
-    return value

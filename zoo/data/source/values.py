@@ -1,10 +1,11 @@
-"""Labels and captions as they stand in a table's columns, checked and brought to one type."""
+"""Labels, captions and images as they stand in a table's columns, brought to one type."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,23 @@ def captions(values: Sequence[Any], where: Where, column: str) -> list[str | tup
         ValueError: a caption is missing or something else; its row is named.
     """
     return [_sentences(value, where(i), column) for i, value in enumerate(values)]
+
+
+def image_bytes(value: Any) -> bytes:
+    """The encoded bytes of an image cell: bytes themselves, or a struct of bytes and path.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, dict):
+        if value.get("bytes") is None and value.get("path"):
+            return Path(value["path"]).read_bytes()
+        value = value.get("bytes")
+    if not isinstance(value, bytes):
+        raise ValueError(
+            f"expected bytes or a struct of bytes and path, got {type(value).__name__}"
+        )
+    return value
 
 
 def _plain(value: Any) -> Any:

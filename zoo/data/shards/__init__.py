@@ -1,0 +1,1 @@
+"""Sets of any size in shards (tars, parquet): indexed once, streamed in a windowed order."""
