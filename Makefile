@@ -14,7 +14,8 @@ BIN    := $(VENV)/bin
 # Each writes benchmarks/NAME.csv. golden_*.py are apart: they need checkouts of the references.
 PROOFS := gaussian sampler_order sampler_peers sampler_overhead conversion conversion_diffusers \
           intervals digits_autoencoder digits_quality digits_guidance digits_likelihood \
-          frechet feature_statistics extractor_speed peers command_lines latent_cache
+          frechet feature_statistics extractor_speed peers metric_speed averages command_lines speed \
+          requeue scale processes not_finite kills latent_cache
 
 # One thread for each of several test processes: torch's own threads would fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --maxprocesses 8
@@ -22,8 +23,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --maxprocesses 8
 .PHONY: demo test lint proofs clean
 .DELETE_ON_ERROR:
 
+# A quick look: the full table, of 1,080 images a model, is `zoo compare experiment=digits`.
 demo: $(VENV)/.installed
-	$(BIN)/zoo compare experiment=digits run_dir=$(DEMO)
+	$(BIN)/zoo compare experiment=digits num_images=500 fid_counts=[360,500] run_dir=$(DEMO)
 	@echo
 	@echo "the table:   $(DEMO)/results.md   ($(DEMO)/results.csv)"
 	@echo "the report:  $(DEMO)/report.html   (open it in a browser)"

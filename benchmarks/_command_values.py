@@ -80,8 +80,8 @@ FLAGS = [
 ENVIRONMENTS: list[dict[str, str]] = [
     {"WANDB_MODE": ""}, {"WANDB_MODE": "nowhere"}, {"ZOO_DATA": "text.txt"}, {"ZOO_DATA": ""},
     {"ZOO_DATA": "nowhere"}, {"ZOO_CACHE": "text.txt"}, {"ZOO_CACHE": "/proc/nowhere"},
-    {"ZOO_CACHE": ""}, {"LOCAL_RANK": "x"}, {"LOCAL_RANK": "1", "ZOO_RUN_DIR": "elsewhere"},
-    {"ZOO_RUN_DIR": "elsewhere"}, {"TERM": "dumb"}, {"COLUMNS": "1"}, {"COLUMNS": "x"},
+    {"ZOO_CACHE": ""}, {"LOCAL_RANK": "x"}, {"LOCAL_RANK": "1"},
+    {"TERM": "dumb"}, {"COLUMNS": "1"}, {"COLUMNS": "x"},
     {"HOME": "/nowhere"}, {"HOME": ""}, {"HYDRA_FULL_ERROR": "1"}, {"NO_COLOR": "1"},
     {"FORCE_COLOR": "1"}, {"TMPDIR": "/nowhere"}, {"CUDA_VISIBLE_DEVICES": "x"},
     {"PYTHONHASHSEED": "7"}, {"SLURM_NTASKS": "2"}, {"WORLD_SIZE": "2"}, {"OMP_NUM_THREADS": "x"},

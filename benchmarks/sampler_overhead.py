@@ -3,8 +3,9 @@
     python benchmarks/sampler_overhead.py [--repeats 30]
 
 A one-convolution network on a batch of 8 images of 3 x 16 x 16, so that the loop is all there is to
-see. Bare calls and the loops run in turn; the figures are medians of paired differences.
-diffusers' own loops are timed beside ours. Writes benchmarks/sampler_overhead.csv.
+see. All loops, diffusers' among them, and bare calls run in turn; the figures are medians of paired
+differences, the ratios those to diffusers' loop of the same kind. Writes
+benchmarks/sampler_overhead.csv.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import NamedTuple
 
 import torch
 from _table import write
@@ -103,14 +105,26 @@ def seconds(run: Callable[[], None]) -> float:
     return time.process_time() - begin
 
 
+class Loop(NamedTuple):
+    """A run to time: its name, its network evaluations, whether it draws noise."""
+
+    name: str
+    run: Callable[[], None]
+    evaluations: int
+    stochastic: bool
+
+
 @torch.inference_mode()
-def overhead(run: Callable[[], None], evaluations: int, repeats: int) -> float:
-    """Microseconds per network evaluation on top of the bare calls, the median of paired runs."""
-    alone = bare(evaluations)
-    for warm in (run, alone):
-        warm()
-    pairs = [(seconds(run), seconds(alone)) for _ in range(repeats)]
-    return median(loop - calls for loop, calls in pairs) / evaluations * 1e6
+def overheads(loops: list[Loop], repeats: int) -> list[float]:
+    """Microseconds per network evaluation on top of the bare calls, medians of paired runs."""
+    alone = [bare(loop.evaluations) for loop in loops]
+    differences: list[list[float]] = [[] for _ in loops]
+    for repeat in range(repeats + 1):
+        for loop, calls, own in zip(loops, alone, differences, strict=True):
+            difference = seconds(loop.run) - seconds(calls)
+            if repeat:  # the first warms up
+                own.append(difference / loop.evaluations * 1e6)
+    return [median(own) for own in differences]
 
 
 def main() -> None:
@@ -119,7 +133,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     repeats = parser.parse_args().repeats
     torch.set_num_threads(1)  # one thread: a loop of small operations has nothing to share out
-    rows = []
+    loops = []
     for name, noisy, sampler in (
         ("DDIM", False, DDIM(50)),
         ("PLMS", False, PLMS(50)),
@@ -134,17 +148,24 @@ def main() -> None:
         ("Heun (churn)", True, Heun(25, s_churn=10.0)),
         ("DPMSolverSDE", True, DPMSolverSDE(50)),
     ):
-        run, evaluations = ours(sampler)
-        rows.append((f"zoo {name}", evaluations, noisy, overhead(run, evaluations, repeats)))
+        loops.append(Loop(f"zoo {name}", *ours(sampler), noisy))
     for scheduler in (DDIMScheduler(), DDPMScheduler()):
-        run = theirs(scheduler, 50)
+        noisy = isinstance(scheduler, DDPMScheduler)
         name = f"diffusers {type(scheduler).__name__}"
-        rows.append((name, 50, isinstance(scheduler, DDPMScheduler), overhead(run, 50, repeats)))
+        loops.append(Loop(name, theirs(scheduler, 50), 50, noisy))
+    costs = overheads(loops, repeats)
+    peers = dict(zip((False, True), costs[-2:], strict=True))
     write(
         __file__,
         [
-            {"sampler": name, "evaluations": count, "stochastic": noisy, "overhead_us": cost}
-            for name, count, noisy, cost in rows
+            {
+                "sampler": loop.name,
+                "evaluations": loop.evaluations,
+                "stochastic": loop.stochastic,
+                "overhead_us": cost,
+                "ratio": cost / peers[loop.stochastic],
+            }
+            for loop, cost in zip(loops, costs, strict=True)
         ],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import importlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,3 +37,15 @@ def test_files_of_tests_that_a_proof_reads_exist(file: Path) -> None:
                 assert (ROOT / "/".join(parts)).is_file()
             elif parts and parts[-1].startswith("tests") and parts[0].endswith(".py"):
                 assert (ROOT / "/".join(reversed(parts))).is_file()
+
+
+def test_the_readmes_ratios_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    speed = importlib.import_module("speed")
+    with (ROOT / "benchmarks" / "speed.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["what"] for row in rows] == [case.what for case in speed.CASES.values()]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert speed.with_table(readme, speed.table_of(rows)) == readme
+    with pytest.raises(ValueError, match="one pair"):
+        speed.with_table("no markers", "")

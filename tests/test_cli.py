@@ -16,7 +16,7 @@ from zoo.checkpoint import published
 from zoo.command import help
 
 VERBS = ["train", "sample", "evaluate", "compare", "sweep", "rosetta", "check", "convert"]
-VERBS += ["statistics", "reproduce", "list", "cache", "doctor"]
+VERBS += ["statistics", "reproduce", "ema", "list", "cache", "doctor"]
 PRIMARY = sorted(file.stem for file in paths.configs().glob("*.yaml"))
 GROUPED = sorted(
     (file.parent.name, file.stem)

@@ -22,6 +22,10 @@ ENTRANCES = {  # where composed configs are read
     "zoo/conformance/report.py",
     "zoo/convert/convert.py",
     "zoo/training/encodings.py",
+    "zoo/training/averages.py",
+    "zoo/training/distributed/__main__.py",
+    "zoo/training/distributed/engine.py",
+    "zoo/training/distributed/group.py",
     "zoo/training/parts.py",
     "zoo/training/provenance.py",
     "zoo/training/train.py",
@@ -130,6 +134,7 @@ def test_hydra_stays_at_the_entrances(file: Path) -> None:
 
 def test_what_help_needs_does_not_load_hydra() -> None:
     for file in (
+        "zoo/__main__.py",
         "zoo/cli.py",
         "zoo/command/run.py",
         "zoo/command/help.py",
@@ -212,7 +217,7 @@ def test_the_rooms_of_eval_stand_above_what_they_import(file: Path) -> None:
 
 @pytest.mark.parametrize("folder", sorted({f.parent for f in ZOO + EVAL}), ids=name)
 def test_a_room_is_small_and_says_what_it_is_for(folder: Path) -> None:
-    assert len(list(folder.glob("*.py"))) <= 14
+    assert len([f for f in folder.glob("*.py") if f.name != "__main__.py"]) <= 14
     purpose = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
     assert purpose and len(purpose.splitlines()[0]) <= 100
 

@@ -50,7 +50,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / name).write_text(content, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
-    monkeypatch.setenv("ZOO_RUN_DIR", "")
     monkeypatch.setenv("ZOO_TRACEBACK", "1")
     yield tmp_path
     for name in MODULES:

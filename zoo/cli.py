@@ -23,6 +23,7 @@ _VERBS = {
         "run the conformance suite on a sampler, such as your own",
     ),
     "convert": ("zoo.convert.__main__", "turn published weights into one file of this zoo"),
+    "ema": ("zoo.averages.__main__", "averages of a training's weights, of any length after it"),
     "list": ("eval.listing", "show what exists: models, data, samplers, metrics, checkpoints"),
     "cache": ("eval.cache", "show what is kept of evaluations, and prune it by age and size"),
     "doctor": ("eval.doctor", "show what is installed, which device is used, what is missing"),

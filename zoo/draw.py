@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,16 +34,22 @@ class Draw:
 
     def __init__(self, seed: int, indices: Sequence[int], purpose: str) -> None:
         digest = hashlib.blake2s(f"{int(seed)}/{purpose}".encode(), digest_size=4).digest()
-        base = int.from_bytes(digest, "little")
         self.indices = list(indices)
-        self.generators = [
-            torch.Generator().manual_seed((base + index) % 2**32) for index in self.indices
-        ]
+        self._base = int.from_bytes(digest, "little")
         self._rows = torch.empty(0, 0, 0)  # drawn ahead: (draws, images, padded size)
         self._next = 0
+        self._shape = torch.Size()
+        self._noise: tuple[Tensor, ...] = ()  # the same as tensors of that shape
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @cached_property
+    def generators(self) -> list[torch.Generator]:
+        """One of each image, made when something is drawn: a deterministic walk needs none."""
+        return [
+            torch.Generator().manual_seed((self._base + index) % 2**32) for index in self.indices
+        ]
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal noise of ``like``'s shape, dtype and device; like: (B, ...).
@@ -58,13 +65,18 @@ class Draw:
         size = like.numel() // max(1, count)
         padded = -(-size // _LANES) * _LANES
         if self._next == self._rows.shape[0] or self._rows.shape[2] != padded:
-            per_fill = max(1, min(_DRAWS_PER_FILL, _FILL_LIMIT // max(1, padded * count)))
+            most = _DRAWS_PER_FILL if len(self._rows) else 1  # a training step draws once
+            per_fill = max(1, min(most, _FILL_LIMIT // max(1, padded * count)))
             rows = torch.empty(count, per_fill, padded)
             for row, generator in zip(rows, self.generators, strict=True):
                 row.normal_(generator=generator)
             self._rows = rows.transpose(0, 1).to(like.device, like.dtype)
             self._next = 0
-        noise = self._rows[self._next, :, :size].reshape(like.shape)
+            self._shape = torch.Size()
+        if self._shape != like.shape:
+            self._shape = like.shape
+            self._noise = self._rows[:, :, :size].reshape(len(self._rows), *like.shape).unbind(0)
+        noise = self._noise[self._next]
         self._next += 1
         return noise if noise.dtype == like.dtype else noise.to(like.dtype)
 

@@ -15,6 +15,7 @@ from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.draw import Draw
 from zoo.first_stage import FirstStage
 from zoo.guidance import Guidance, Unguided, networks, num_classes
+from zoo.performance.layout import arrange_to_generate
 from zoo.records import Condition, Level, Prediction, Raw, check_counts
 from zoo.sampler import Sampler, grid
 from zoo.sampler.sampler import warn_of_early_start
@@ -76,6 +77,7 @@ def generate_batches(
     guidance = guidance if guidance is not None else module.guidance
     module.check_guidance(guidance, negative is not None)
     module.check_condition(condition, guidance)
+    arrange_to_generate(module)
     for _, network in networks(guidance):
         network.to(module.device)
     indices = list(range(num_images) if indices is None else indices)
@@ -85,17 +87,11 @@ def generate_batches(
     size = batch_size or max(1, num_images)
     for first in range(0, num_images, size):
         rows = slice(first, min(first + size, num_images))
+        raw = None if condition is None else condition[rows]
+        away = None if negative is None else negative[rows]
         yield _batch(
-            module,
-            indices[rows],
-            None if condition is None else condition[rows],
-            None if negative is None else negative[rows],
-            sampler,
-            levels,
-            guidance,
-            seed,
-            on_step,
-        )
+            module, indices[rows], raw, away, sampler, levels, guidance, seed, on_step
+        )  # fmt: skip
 
 
 @torch.inference_mode()

@@ -22,6 +22,8 @@ from zoo.sampler import Sampler
 from zoo.system.tensors import check_floats
 from zoo.trainable import Draws, Trainable, latents
 
+_WIDE = (torch.float32, torch.float64)
+
 
 class DiffusionModule(Trainable):
     """A denoiser and the parts around it.
@@ -116,25 +118,25 @@ class DiffusionModule(Trainable):
         self._rows_evaluated[0] += x.shape[0]
         network_input = self.diffusion.parameterization.input(x, alpha, sigma)
         output = self.denoiser(network_input, times(self.clock, level, x), condition)
-        return output if output.dtype == torch.float64 else output.float()
+        return output if output.dtype in _WIDE else output.float()
 
     # Training
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         size = len(batch)
         uniform = self.draw(size, "time").uniform()
         t, weight = self._recipe().time_sampler.sample(uniform, self.diffusion.schedule.end)
         losses = self._losses(batch, t, lambda purpose: self.draw(size, purpose), drop=True)
         self._recipe().time_sampler.update(t, losses["loss"].detach())
-        for name, value in losses.items():
-            if name != "loss":
-                self.log(f"train/{name}", value.mean().detach(), batch_size=size)
         weighted = weight.to(losses["loss"]) * losses["loss"]
-        return {"loss": weighted.mean(), "t": t, "loss_per_image": losses["loss"].detach()}
+        figures = {name: v.mean().detach() for name, v in losses.items() if name != "loss"}
+        per_image = losses["loss"].detach()
+        return {"loss": weighted.mean(), "t": t, "loss_per_image": per_image, "figures": figures}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.recipe is not None:  # a loaded model has none
             checkpoint["time_sampler"] = self.recipe.time_sampler.state_dict()
+        super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.recipe is not None and (state := checkpoint.get("time_sampler")):
@@ -142,10 +144,10 @@ class DiffusionModule(Trainable):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss with draws that are the same in every validation."""
-        draws = self.validation_draws(len(batch), batch_idx)
+        draws = self.validation_draws(batch, batch_idx)
         t = (draws("time").uniform() * self.diffusion.schedule.end).floor() + 1
         loss = self._losses(batch, t, draws, drop=False)["loss"].mean()
-        self.log("validation/loss", loss, batch_size=len(batch), sync_dist=True)
+        self.log_validation({"validation/loss": loss}, len(batch))
         return loss
 
     def _losses(self, batch: Batch, t: Tensor, draws: Draws, drop: bool) -> dict[str, Tensor]:

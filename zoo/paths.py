@@ -9,6 +9,9 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
+SAMPLES = "samples.json"
+"""The file that says how the images beside it were made, where `zoo sample` made them."""
+
 
 def configs() -> Path:
     """The folder of the hydra configs: inside the package in a wheel, beside it in a checkout."""

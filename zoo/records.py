@@ -34,11 +34,13 @@ class Batch(NamedTuple):
         images: (B, C, H, W) float32 in [-1, 1], or None where ``moments`` stand for them.
         condition: labels (B,) int64, a list of B captions, or None.
         moments: the cached posterior of the first stage, (B, 2C, h, w), or None.
+        indices: (B,) int64, which images of the split they are, or None where nobody says.
     """
 
     images: Tensor | None
     condition: Raw = None
     moments: Tensor | None = None
+    indices: Tensor | None = None
 
     def __len__(self) -> int:  # the number of examples, not of fields
         first = self.images if self.images is not None else self.moments

@@ -12,15 +12,20 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from zoo import checkpoint
 from zoo.draw import Draw
 from zoo.first_stage import FirstStage
+from zoo.layers.dropout import Dropout, seeds, set_seeds
 from zoo.part import Part
+from zoo.performance.layout import ChannelsLast, arrange
 from zoo.recipe import Recipe
 from zoo.records import Batch
+from zoo.system.finite import NotFinite, check_state, first_not_finite
+from zoo.system.means import Means
+from zoo.system.processes import whole
 
 Draws = Callable[[str], Draw]
 """A purpose to the streams of a batch's images."""
@@ -39,16 +44,25 @@ class Trainable(Part, LightningModule):
     frozen_parts: ClassVar[tuple[str, ...]] = ()
     """Parts that are never trained: their dropout and norms stay in evaluation mode."""
     recipe: Recipe | None
+    step_skipped: bool
+    """Whether the optimizer step just made changed nothing, for something was not finite."""
 
     def __init__(self, recipe: Recipe | None = None) -> None:
         super().__init__()
         self.recipe = recipe
+        self.step_skipped = False
+        self._dropouts: list[Dropout] = []
+        self._gradient_norms: dict[int, Tensor] = {}  # of this step, by optimizer
+        self._validated = Means()
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         for name in self.frozen_parts:
             if isinstance(part := getattr(self, name), nn.Module):
                 part.eval()
+        if mode and self.arranged is not None:  # as it was before it generated
+            arrange(self, False, self.device)
+            self.arranged = None
         return self
 
     def configure_optimizers(self) -> Any:
@@ -74,7 +88,29 @@ class Trainable(Part, LightningModule):
         if scaled or not gradient_clip_val or gradient_clip_algorithm not in (None, "norm"):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         else:
-            clip_grad_norm_((p for p in self.parameters() if p.requires_grad), gradient_clip_val)
+            norm = self.gradient_norm(optimizer)
+            clip_grads_with_norm_(_parameters(optimizer), gradient_clip_val, norm)
+
+    def gradient_norm(self, optimizer: Optimizer) -> Tensor:
+        """L2 norm of the gradients of what ``optimizer`` trains, before they are clipped: a number.
+
+        Computed once in a step; of accumulated gradients it is that of their mean.
+        """
+        norm = self._gradient_norms.get(id(optimizer))
+        if norm is None:
+            gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
+            norm = whole(get_total_norm(gradients))
+            self._gradient_norms[id(optimizer)] = norm
+        return norm
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a state with NaN or infinity in it; raises NotFinite on all processes alike."""
+        check_state(checkpoint, self.trainer)
+
+    @contextmanager
+    def completed(self) -> Iterator[None]:
+        """Within, what is measured with the weights is measured with the present ones."""
+        yield
 
     def _recipe(self) -> Recipe:
         if self.recipe is None:
@@ -83,12 +119,21 @@ class Trainable(Part, LightningModule):
             )
         return self.recipe
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seeds torch's global stream, of which dropout draws its masks, for this batch.
+    def on_train_start(self) -> None:
+        self._dropouts = [m for m in self.modules() if isinstance(m, Dropout) and m.p > 0]
 
-        So they too depend on seed and batch alone: a resumed training repeats them bit for bit, and
-        whatever else draws numbers between two batches changes nothing.
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seeds the dropout of each image, and torch's global stream for this batch and process.
+
+        So both depend on seed and batch alone: a resumed training repeats them bit for bit, and
+        whatever else draws numbers between two batches changes nothing. The zoo's own parts draw
+        nothing from the global stream, which differs between processes.
         """
+        self._gradient_norms.clear()
+        if self._dropouts:
+            first = self._first_position(len(batch))
+            new = seeds(self.training_seed, range(first, first + len(batch)))
+            set_seeds(self._dropouts, new.to(self.device))
         batches, _, rank = self._position()
         key = f"{self.training_seed}/train/global/{batches}/{rank}"
         digest = hashlib.blake2s(key.encode(), digest_size=4).digest()
@@ -99,26 +144,47 @@ class Trainable(Part, LightningModule):
         elif self.device.type == "mps":
             torch.mps.manual_seed(seed)
 
-    def draw(self, size: int, purpose: str) -> Draw:
-        """The streams of this training step: keyed by seed, step and position in the global batch.
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self._dropouts:
+            set_seeds(self._dropouts, None)
 
-        A run on two processes with half the batch each draws the numbers of one process with the
-        whole batch.
+    def draw(self, size: int, purpose: str) -> Draw:
+        """The streams of this training step, keyed by seed and number of images seen before each.
+
+        So a batch on one process, the same shared between several, and the same accumulated from
+        smaller ones draw the same numbers.
         """
-        batches, world, rank = self._position()
-        first = (batches * world + rank) * size
+        first = self._first_position(size)
         return Draw(self.training_seed, range(first, first + size), f"train/{purpose}")
 
+    def _first_position(self, size: int) -> int:
+        batches, world, rank = self._position()
+        return (batches * world + rank) * size
+
     @staticmethod
-    def validation_draws(size: int, batch_idx: int) -> Draws:
-        """The streams of a validation step, which are the same in every validation."""
-        indices = range(batch_idx * size, (batch_idx + 1) * size)
+    def validation_draws(batch: Batch, batch_idx: int) -> Draws:
+        """The streams of a validation step, the same in every validation on any processes.
+
+        They are those of the images' places in the split, or in equal batches where a batch does
+        not say which images it has.
+        """
+        first = batch_idx * len(batch)
+        known = batch.indices is not None
+        indices = batch.indices.tolist() if known else range(first, first + len(batch))  # type: ignore[union-attr]
         return lambda purpose: Draw(0, indices, f"validation/{purpose}")
 
-    def _log(self, values: dict[str, Tensor], batch_size: int, sync_dist: bool = False) -> None:
-        """Logs where there is a trainer: a step may be called without one."""
-        if self._trainer is not None:
-            self.log_dict(values, batch_size=batch_size, sync_dist=sync_dist)
+    def log_validation(self, means: dict[str, Tensor], size: int) -> None:
+        """Logs means over ``size`` images, weighted by their number over batches and processes.
+
+        A process that has none of a batch's images calls it too: all reduce the same names.
+        Lightning would round the mean number of images of a process to an integer.
+        """
+        self._validated.add(means, size)
+
+    def on_validation_epoch_end(self) -> None:
+        means = self._validated.of_all_processes()
+        self._validated.clear()
+        self.log_dict(means, batch_size=1, sync_dist=True)  # which are the same already
 
     def _position(self) -> tuple[int, int, int]:
         """Batches before this one, number of processes, rank of this one."""
@@ -127,6 +193,11 @@ class Trainable(Part, LightningModule):
             return 0, 1, 0
         # total_batch_idx is one too high after a resume from a file written in the middle of a step
         return processed_batches(trainer), trainer.world_size, trainer.global_rank
+
+    channels_last: ChannelsLast = "auto"
+    """The memory layout in which images are generated; see ``zoo.performance.layout``."""
+    arranged: tuple[ChannelsLast, str] | None = None
+    """The layout and the kind of device that the weights have been arranged for to generate."""
 
     training_seed: int = 0
     """The seed of the training draws; set by the entry point, never saved in the config."""
@@ -137,8 +208,18 @@ class Trainable(Part, LightningModule):
     def save(
         self, path: str | Path, provenance: dict[str, Any] | None = None, **options: Any
     ) -> Path:
-        """Writes weights, config and provenance into one file; see ``zoo.checkpoint.save``."""
+        """Writes weights, config and provenance into one file; see ``zoo.checkpoint.save``.
+
+        Raises:
+            NotFinite: a weight or a buffer is NaN or infinite.
+        """
+        if name := first_not_finite(self.state_dict()):
+            raise NotFinite(f"{path} is not written: {name} is not finite")
         return checkpoint.save(self, path, {**self.origin, **(provenance or {})}, **options)
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def processed_batches(trainer: Trainer) -> int:

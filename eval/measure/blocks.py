@@ -92,7 +92,8 @@ class Blocks:
             whole, without = self._rows.leave_out(self._rows.features, self.bounds)
             own_error = self._rows.own_error
         else:
-            whole, without = self.numbers(), [self._without(r) for r in range(len(self._parts))]
+            whole, cheaper = self.numbers(), self.metric.without_each(self._parts)
+            without = cheaper or [self._without(r) for r in range(len(self._parts))]
         return {
             name: jackknife(value, [numbers[name] for numbers in without]).plus_error(own_error)
             for name, value in whole.items()

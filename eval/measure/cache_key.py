@@ -15,11 +15,12 @@ import torch
 from eval.extractor.extractor import Extractor
 from eval.measure.plan import Plan
 from eval.measure.setting import Setting
-from eval.result.describe import all_settings, config_hash, version_of
+from eval.result.describe import all_settings, config_hash
 from eval.source.reference_set import ReferenceSet
 from zoo.data.image_set import ImageSet
 from zoo.module import DiffusionModule
 from zoo.part import config_of
+from zoo.system.versions import version_of
 
 _OURS = ("zoo", "eval", "torch", "builtins")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from eval.extractor.extractor import Extractor, is_of_text, provided
 from eval.metric.metric import Metric, parts_of
 from eval.moments.feature_statistics import FeatureStatistics
 from eval.moments.frechet import frechet_distance as frechet_distance
+from eval.moments.leave_out import distances_without_each
 from eval.moments.triangle import add_products, scatter_length
 from eval.result.heading import heading
 from eval.source.batch import Images
@@ -140,6 +142,13 @@ class FrechetDistance(Metric):
     def compute(self) -> dict[str, float]:
         """The distance, under this metric's name."""
         return {self.name: frechet_distance(self.statistics(), self.reference)}
+
+    def without_each(self, parts: Sequence[Metric]) -> list[dict[str, float]] | None:
+        """As in the base: the value, moved by what each block moves it."""
+        statistics = [part.statistics() for part in parts if isinstance(part, FrechetDistance)]
+        value = self.compute()[self.name]
+        whole, without = distances_without_each(statistics, self.reference)
+        return [{self.name: max(0.0, value + distance - whole)} for distance in without]
 
 
 def _mean_of(num_sets: int) -> str:

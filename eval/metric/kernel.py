@@ -7,6 +7,7 @@ depend on the number of images, unlike FID's; it may be negative.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -43,12 +44,56 @@ def kernel_distance(
             f"KID's subsets of {subset_size} need 2 to {fewest} features, because there are "
             f"{len(features)} and {len(reference)}"
         )
-    distances = []
     counts = len(features), len(reference)
-    for rows, reference_rows in subset_indices(*counts, subsets, subset_size, seed):
+    drawn = list(subset_indices(*counts, subsets, subset_size, seed))
+    pairs_once = counts[0] ** 2 / 2 + counts[0] * counts[1] + counts[1] ** 2 / 2
+    if pairs_once < 3 * subsets * subset_size**2:
+        return _of_one_kernel(features, reference, drawn)
+    distances = []
+    for rows, reference_rows in drawn:
         x, y = features[rows].double(), reference[reference_rows].double()
-        distances.append(_unbiased(cubic(x, x), cubic(x, y), cubic(y, y)))
+        same = _off_diagonal(cubic(x, x)) + _off_diagonal(cubic(y, y))
+        distances.append(same - 2 * cubic(x, y).mean())
     return torch.stack(distances)
+
+
+def _off_diagonal(kernel: Tensor) -> Tensor:
+    """The mean without the diagonal, in which a feature meets itself."""
+    return (kernel.sum() - kernel.diagonal().sum()) / (len(kernel) * (len(kernel) - 1))
+
+
+def _of_one_kernel(
+    features: Tensor, reference: Tensor, drawn: Sequence[tuple[Tensor, Tensor]]
+) -> Tensor:
+    """The same from one kernel of all pairs, of which each subset takes a part."""
+    size = len(drawn[0][0])
+    first, second = (
+        torch.zeros(len(drawn), len(rows), dtype=torch.float64).scatter_(1, torch.stack(own), 1.0)
+        for rows, own in zip((features, reference), zip(*drawn, strict=True), strict=True)
+    )
+    same = _own_sums(features, first) + _own_sums(reference, second)
+    cross = torch.zeros(len(drawn), dtype=torch.float64)
+    for x, chosen in zip(features.split(_CHUNK), first.split(_CHUNK, dim=1), strict=True):
+        for y, others in zip(reference.split(_CHUNK), second.split(_CHUNK, dim=1), strict=True):
+            cross += (chosen @ cubic(x.double(), y.double()) * others).sum(dim=1)
+    return same / (size * (size - 1)) - 2 * cross / size**2
+
+
+def _own_sums(rows: Tensor, chosen: Tensor) -> Tensor:
+    """The kernel's sum over the pairs of different rows in each of S subsets, (S,).
+
+    Args:
+        rows: (N, D).
+        chosen: (S, N), 1 where a subset has a row, else 0.
+    """
+    total = torch.zeros(len(chosen), dtype=torch.float64)
+    parts = list(zip(rows.split(_CHUNK), chosen.split(_CHUNK, dim=1), strict=True))
+    for i, (x, left) in enumerate(parts):
+        for y, right in parts[:i]:
+            total += 2 * (left @ cubic(x.double(), y.double()) * right).sum(dim=1)
+        kernel = cubic(x.double(), x.double()).fill_diagonal_(0)
+        total += (left @ kernel * left).sum(dim=1)
+    return total
 
 
 def subset_indices(
@@ -60,13 +105,6 @@ def subset_indices(
         rows = random.choice(first, size, replace=False)
         other_rows = random.choice(second, size, replace=False)
         yield torch.from_numpy(rows), torch.from_numpy(other_rows)
-
-
-def _unbiased(xx: Tensor, xy: Tensor, yy: Tensor) -> Tensor:
-    """MMD^2 without the diagonal terms, in which a feature meets itself."""
-    m = len(xx)
-    within = xx.sum() - xx.diagonal().sum() + yy.sum() - yy.diagonal().sum()
-    return within / (m * (m - 1)) - 2 * xy.mean()
 
 
 def cubic(x: Tensor, y: Tensor) -> Tensor:
@@ -85,12 +123,23 @@ class AllPairs:
 
     def __init__(self, reference: Tensor) -> None:
         self.reference = reference
-        count = len(reference)
-        own = sum(_sum(rows, reference) for rows in reference.split(_CHUNK))
-        self._own = (own - _diagonal_sum(reference)) / (count * (count - 1))
+
+    @cached_property
+    def _own(self) -> float:
+        """The mean over the reference's own pairs."""
+        count = len(self.reference)
+        every = torch.ones(1, count, dtype=torch.float64)
+        return float(_own_sums(self.reference, every)) / (count * (count - 1))
 
     def of(self, features: Tensor, bounds: Sequence[tuple[int, int]]) -> tuple[float, list[float]]:
         """The estimate of features (N, D), and without those of each block ``[first, last)``."""
+        whole, without = self.less_own(features, bounds)
+        return whole + self._own, [value + self._own for value in without]
+
+    def less_own(
+        self, features: Tensor, bounds: Sequence[tuple[int, int]]
+    ) -> tuple[float, list[float]]:
+        """The same less what the reference's own pairs add to each, which takes long to compute."""
         parts = parts_between(len(features), bounds)
         rows = [features[first:last] for first, last in parts]
         own = torch.zeros(len(parts), len(parts), dtype=torch.float64)
@@ -104,7 +153,7 @@ class AllPairs:
             count = sum(parts[i][1] - parts[i][0] for i in indices)
             within = float(own[indices][:, indices].sum()) / (count * (count - 1))
             across = float(cross[indices].sum()) / (count * len(self.reference))
-            return within + self._own - 2 * across
+            return within - 2 * across
 
         every = list(range(len(parts)))
         left = [[i for i in every if not a <= parts[i][0] < b] for a, b in bounds]
@@ -207,7 +256,7 @@ class KernelDistance(RowsMetric):
         own randomness, nine times over. That of the value's own subsets is ``own_error``.
         """
         whole = self.of(features)[self.name]
-        every, without = AllPairs(self.reference).of(features, bounds)
+        every, without = AllPairs(self.reference).less_own(features, bounds)
         return {self.name: whole}, [{self.name: whole + value - every} for value in without]
 
 

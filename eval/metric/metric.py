@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -152,6 +153,17 @@ class Metric(torchmetrics.Metric):
             NotEstimable: there are too few images for it.
         """
         raise NotImplementedError
+
+    def without_each(self, parts: Sequence[Metric]) -> list[dict[str, float]] | None:
+        """The numbers of all images but those of each part, where that costs less than pooling.
+
+        Args:
+            parts: metrics of disjoint blocks of the images that this one has seen.
+
+        Returns:
+            None where there is no cheaper way.
+        """
+        return None
 
     def merge_state(self, incoming_state: dict[str, Any] | torchmetrics.Metric) -> None:
         """Adds another instance's states, as if its batches had been given to this one."""

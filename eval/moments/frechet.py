@@ -33,7 +33,7 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     return max(0.0, float(gap + first.trace + second.trace - 2 * _trace_of_root(first, second)))
 
 
-class _Factor(NamedTuple):
+class Factor(NamedTuple):
     """F (D, K) with ``F F^T`` the covariance S.
 
     Attributes:
@@ -47,38 +47,40 @@ class _Factor(NamedTuple):
     log_volume: Tensor | None = None
 
 
-def _factors(a: FeatureStatistics, b: FeatureStatistics) -> list[_Factor]:
-    centred = [statistics.centred for statistics in (a, b)]
-    if centred[0] is None and centred[1] is None:
+def _factors(a: FeatureStatistics, b: FeatureStatistics) -> list[Factor]:
+    if a.centred is None and b.centred is None:
         covariances = a.covariance, b.covariance
         # The order of features is free. With falling variance the factors' columns fall too, and
         # eigenvalues of their product keep their digits down to the smallest.
         order = (a.covariance.diagonal() * b.covariance.diagonal()).argsort(descending=True)
         return [_of_covariance(covariance[order][:, order]) for covariance in covariances]
-    return [
-        _of_covariance(statistics.covariance) if rows is None else _of_rows(rows)
-        for statistics, rows in zip((a, b), centred, strict=True)
-    ]
+    return [factor_of(statistics) for statistics in (a, b)]
 
 
-def _of_rows(centred: Tensor) -> _Factor:
+def factor_of(statistics: FeatureStatistics) -> Factor:
+    """A factor of their covariance: of the features themselves while they are kept."""
+    centred = statistics.centred
+    return _of_covariance(statistics.covariance) if centred is None else _of_rows(centred)
+
+
+def _of_rows(centred: Tensor) -> Factor:
     if len(centred) < 2:
         raise ValueError(f"statistics of {len(centred)} features; at least 2 are needed")
     rows = centred / (len(centred) - 1) ** 0.5
-    return _Factor(rows.T, rows.square().sum())
+    return Factor(rows.T, rows.square().sum())
 
 
-def _of_covariance(covariance: Tensor) -> _Factor:
+def _of_covariance(covariance: Tensor) -> Factor:
     trace = covariance.diagonal().sum()
     lower, failed = torch.linalg.cholesky_ex(covariance)
     if not failed:
-        return _Factor(lower, trace, lower.diagonal().log().sum())
+        return Factor(lower, trace, lower.diagonal().log().sum())
     values, vectors = torch.linalg.eigh(covariance)
     real = values > len(values) * torch.finfo(values.dtype).eps * values[-1]  # the rest is rounding
-    return _Factor(vectors[:, real] * values[real].sqrt(), trace)
+    return Factor(vectors[:, real] * values[real].sqrt(), trace)
 
 
-def _trace_of_root(first: _Factor, second: _Factor) -> Tensor:
+def _trace_of_root(first: Factor, second: Factor) -> Tensor:
     """The sum of the singular values of ``F_a^T F_b``.
 
     Eigenvalues of its square take a fifth of the time and mostly suffice. Their product is known

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from zoo.module import DiffusionModule
+from zoo.performance.flops import flops, parameters
 
 
 class Cost(NamedTuple):
@@ -49,26 +47,3 @@ def cost(module: DiffusionModule, condition: Tensor | list[str] | None = None) -
     module.network_evaluations = counted
     first_stage = parameters(module.first_stage)
     return Cost(per_evaluation, decode, parameters(module) - first_stage, first_stage)
-
-
-def flops(call: Callable[[], object]) -> int:
-    """Operations of ``call()`` in convolutions and matrix products.
-
-    Attention runs as plain products meanwhile: torch's counter does not know the CPU's fused kernel
-    and would count nothing.
-
-    >>> weight = torch.ones(3, 5)
-    >>> flops(lambda: torch.ones(2, 3) @ weight)
-    60
-    """
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call()
-    return int(counter.get_total_flops())
-
-
-def parameters(module: object) -> int:
-    """Number of parameters; 0 for a part that is not an ``nn.Module``."""
-    if not isinstance(module, nn.Module):
-        return 0
-    shared: set[Tensor] = set(module.parameters())
-    return sum(parameter.numel() for parameter in shared)

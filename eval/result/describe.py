@@ -9,22 +9,24 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
-from eval.result.cost import Cost, flops, parameters
+from eval.result.cost import Cost
 from eval.result.parse import build
 from eval.result.record import Budget, Environment
 from eval.result.subject import FirstStageRecord, GuidingNetwork, Subject
+from zoo.averages.length import in_words
 from zoo.checkpoint import sha256 as sha256_of
 from zoo.guidance import Guidance, Unguided, networks
 from zoo.module import DiffusionModule
 from zoo.part import Part, config_of
+from zoo.performance.flops import flops, parameters
+from zoo.performance.usage import peak_memory
 from zoo.sampler import Sampler
 from zoo.system.device import device_name
-from zoo.system.versions import git_commit, versions
+from zoo.system.versions import git_commit, version_of, versions
 
 _LIBRARIES = ("torchmetrics", "open_clip_torch", "torch-fidelity")
 
@@ -52,7 +54,6 @@ def subject(
         facts: the checkpoint's provenance; empty for a model that was never saved.
         sha256: of the checkpoint file.
     """
-    weights = facts.get("weights")
     return Subject(
         name=name,
         model=type(module).__name__,
@@ -67,7 +68,7 @@ def subject(
             for name in ["", *(n for n, net in networks(guidance) if hasattr(net, "denoiser"))]
         ),
         guidance=_guidance(guidance),
-        weights="EMA" if weights == "ema" else weights,
+        weights=_weights(facts),
         weights_sha256=sha256,
         config_hash=config_hash(module),
         training_seconds=_seconds(facts),
@@ -93,7 +94,7 @@ def autoencoder(
 
     ``module`` is an ``Autoencoder`` or its first stage, ``shape`` is (C, H, W).
     """
-    first_stage, weights = getattr(module, "first_stage", module), facts.get("weights")
+    first_stage = getattr(module, "first_stage", module)
     device = next(first_stage.parameters()).device
     with torch.no_grad():
         latents = torch.zeros(1, *first_stage.latent_shape(tuple(shape)), device=device)
@@ -109,7 +110,7 @@ def autoencoder(
         num_steps=0,
         network_evaluations=0.0,
         guidance=None,
-        weights="EMA" if weights == "ema" else weights,
+        weights=_weights(facts),
         weights_sha256=sha256,
         config_hash=config_hash(module),
         training_seconds=_seconds(facts),
@@ -125,14 +126,6 @@ def budget(facts: dict[str, Any]) -> Budget:
     return build(Budget, facts.get("budget") or {}, "the checkpoint's budget")
 
 
-def version_of(library: str) -> str:
-    """The version of an installed package, or "absent"."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "absent"
-
-
 def environment(device: torch.device) -> Environment:
     """The machine and its software, now."""
     kind = {"cuda": "gpu"}.get(device.type, device.type)
@@ -144,6 +137,7 @@ def environment(device: torch.device) -> Environment:
         threads=torch.get_num_threads(),
         versions={**numbers, "commit": git_commit() or "not a checkout"},
         time=datetime.now(UTC).isoformat(timespec="seconds"),
+        peak_memory_bytes=peak_memory(device),
     )
 
 
@@ -168,6 +162,14 @@ def settings(part: Part, without: tuple[str, ...] = ()) -> str:
 def config_hash(module: Part) -> str:
     """sha256 of the resolved architecture config."""
     return hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode()).hexdigest()
+
+
+def _weights(facts: dict[str, Any]) -> str | None:
+    """Averages as "EMA", with their length where it is not the training's main one; or "raw"."""
+    weights, average = facts.get("weights"), facts.get("average") or {"main": True}
+    if weights != "ema":
+        return weights
+    return "EMA" if average.get("main") else f"EMA, {in_words(average)}"
 
 
 def _guidance(guidance: object) -> str:

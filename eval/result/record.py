@@ -126,7 +126,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Budget:
-    """What the training used; equal in every row of a table. None is "not recorded"."""
+    """What the training used; equal in every row of a table. None is "not recorded".
+
+    Of ``changes``, the settings that were changed on the way, None is "none".
+    """
 
     data_fingerprint: str | None = None
     images_seen: int | None = None
@@ -139,6 +142,7 @@ class Budget:
     seed: list[int] | int | None = None  # a list: the method was trained once with each
     precision: str | None = None
     device: str | None = None
+    changes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,8 @@ class Environment:
     versions: dict[str, str]
     time: str
     """ISO 8601, UTC."""
+    peak_memory_bytes: int | None = None
+    """Of the process at most, or a GPU's allocations; None in records of earlier versions."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class Subject:
         network_evaluations: per image, counted: a guided step makes two. They include a weaker
             model's, but not a classifier's.
         guidance: class and settings; "none" for unguided, None where nothing was generated here.
-        weights: "EMA" or "raw", or None where the file does not say.
+        weights: "EMA" (with its length, where it is not the training's main one), "raw", or None
+            where the file does not say.
         weights_sha256: of the checkpoint file.
         config_hash: sha256 of the resolved architecture config.
         training_seconds: of this model alone; None is "not recorded".

@@ -14,7 +14,9 @@ from zoo.data.image_set import ImageSet
 from zoo.data.picture import header, picture, plain
 from zoo.data.pixels import planes
 from zoo.data.rows import Rows
+from zoo.system.progress import Meter
 
+_MOST_BYTES = 10**9  # of decoded images that are held, twice while they are put together
 _MODES = ("", "L", "LA", "RGB", "RGBA")  # by the number of channels
 LAYOUT = (
     "uint8 (N, H, W, C), or uint16 or bool, which are scaled; C is 1 (grey), 3 (RGB), or 2 or 4 "
@@ -22,16 +24,58 @@ LAYOUT = (
 )
 
 
+def decoded(rows: Rows, channels: int | None = None) -> ImageSet:
+    """The images of encoded rows, at their stored size, which must be the same for all.
+
+    Every file is read and decoded once, unless the images are too many to hold: then their headers
+    are read now, and each image again whenever it is used.
+
+    Args:
+        rows: of encoded images.
+        channels: 1 or 3; when None, 3 where any image has colour.
+
+    Raises:
+        ValueError: an image cannot be read, has no known range or colours, has another size than
+            the first, or is in colour where grey images are compared; its file is named.
+    """
+    width, height = read_row(rows, 0, header).size
+    if len(rows) * 3 * width * height > _MOST_BYTES:
+        return OnDemand(AsStored(rows, channels), rows)
+    with ThreadPoolExecutor(THREADS) as pool, Meter(len(rows), "decoding", "images") as meter:
+        images: list[Tensor] = []
+        for image in pool.map(lambda i: read_row(rows, i, _pixels), range(len(rows))):
+            _check_size(rows, len(images), (image.shape[2], image.shape[1]), (width, height))
+            images.append(image)
+            meter.advance()
+    most = channels or max(map(len, images))
+    together = torch.stack([_with_channels(x, most, rows.where(i)) for i, x in enumerate(images)])
+    labels = None if rows.labels is None else torch.tensor(list(rows.labels), dtype=torch.int64)
+    return ImageSet(together, labels, rows.captions)
+
+
+def _pixels(encoded: bytes) -> Tensor:
+    """(1 or 3, H, W) uint8 of a file."""
+    return planes(picture(encoded))
+
+
+def _check_size(rows: Rows, index: int, size: tuple[int, int], first: tuple[int, int]) -> None:
+    if size != first:
+        raise ValueError(
+            f"{rows.where(index)} is {size[0]}x{size[1]}, but {rows.where(0)} is "
+            f"{first[0]}x{first[1]}: images must have one size; resize them all in the same way "
+            "beforehand"
+        )
+
+
 class AsStored:
     """Decodes rows at their stored size, which must be the same for all.
 
     Args:
         rows: of encoded images, whose headers are read at once.
-        channels: 1 or 3; when None, 3 where any image has colour.
+        channels: as in ``decoded``.
 
     Raises:
-        ValueError: an image cannot be read, has no known range or colours, or has another size than
-            the first; its file is named.
+        ValueError: see ``decoded``.
     """
 
     def __init__(self, rows: Rows, channels: int | None = None) -> None:
@@ -39,12 +83,7 @@ class AsStored:
             headers = list(pool.map(lambda i: read_row(rows, i, header), range(len(rows))))
         width, height = headers[0].size
         for index, (size, _) in enumerate(headers):
-            if size != (width, height):
-                raise ValueError(
-                    f"{rows.where(index)} is {size[0]}x{size[1]}, but {rows.where(0)} is "
-                    f"{width}x{height}: images must have one size; resize them all in the same way "
-                    "beforehand"
-                )
+            _check_size(rows, index, size, (width, height))
         self.shape = (channels or max(each.channels for each in headers), height, width)
 
     def decode(self, rows: Rows, index: int) -> Tensor:
@@ -54,7 +93,7 @@ class AsStored:
             ValueError: it is broken, was changed since its header was read, or is in colour where
                 grey images are compared.
         """
-        image = read_row(rows, index, lambda encoded: planes(picture(encoded)))
+        image = read_row(rows, index, _pixels)
         if image.shape[1:] != self.shape[1:]:
             raise ValueError(
                 f"{rows.where(index)} is {image.shape[2]}x{image.shape[1]}, but its header said "

@@ -20,6 +20,9 @@ from eval.source.workers import in_turn, worker_process
 from zoo import checkpoint
 from zoo.guidance import Guidance
 from zoo.module import DiffusionModule
+from zoo.performance.allocator import keep_freed_memory
+from zoo.performance.compiler import compile_denoiser
+from zoo.performance.layout import ChannelsLast, arrange
 from zoo.sampler import Sampler
 from zoo.system.progress import Meter
 
@@ -47,12 +50,16 @@ class Parallel:
             caller's threads are shared by workers on the CPU.
         trust: packages, beside the zoo's own, whose classes the file may name.
         dtype: of the network, such as "bfloat16"; as it was saved when None.
+        channels_last: the memory layout of images, see ``zoo.performance.layout``.
+        compile: torch.compile the denoiser in each worker.
     """
 
     path: Path
     devices: Sequence[str] = ("cpu", "cpu")
     trust: Sequence[str] = ()
     dtype: str | None = None
+    channels_last: ChannelsLast = "auto"
+    compile: bool = False
 
 
 def generated_in_parallel(
@@ -174,7 +181,12 @@ def _prepared(job: _Job, device: torch.device) -> tuple[_Job, DiffusionModule]:
         torch.cuda.set_device(device)
     else:
         torch.set_num_threads(job.threads)
+    keep_freed_memory()
     module = checkpoint.load(job.where.path, job.where.trust)
     if job.where.dtype is not None:
         module.to(getattr(torch, job.where.dtype))
-    return job, module.to(device, memory_format=torch.channels_last)  # as in zoo evaluate
+    module.channels_last = job.where.channels_last
+    arrange(module, job.where.channels_last, device)  # as in zoo evaluate
+    if job.where.compile:
+        compile_denoiser(module, device)
+    return job, module.to(device)

@@ -1,7 +1,7 @@
 """Stored images: a folder, a zip, an ``.npz`` or a parquet file.
 
 Files become pixels as those of data sets do (``zoo.data.picture``). Nothing is resized, because
-metrics depend on how that is done, and nothing is held in memory that can be read again.
+metrics depend on how that is done.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from eval.moments.npz import mapped_array, npz_names
-from eval.source.decoders import AsStored, of_array
+from eval.source.decoders import decoded, of_array
 from zoo import paths
-from zoo.data.decode import OnDemand
 from zoo.data.image_set import ImageSet
 from zoo.data.rows import Rows
 from zoo.data.source.files import say_once
@@ -60,7 +59,7 @@ def open_images(path: str | Path, shape: Sequence[int] | None = None) -> ImageSe
         if words:
             say_once(f"{path}: left out labels that are words; labels to measure with are integers")
             rows = replace(rows, labels=None)
-        images = OnDemand(AsStored(rows, channels), rows)
+        images = decoded(rows, channels)
         images.grouped = grouped
     else:
         what = "no such file or folder" if kind == "absent" else "not images"

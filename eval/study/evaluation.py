@@ -25,8 +25,8 @@ from eval.study import protocol as protocols
 from eval.study.loading import is_pattern, plain_values
 from eval.table import compare as tabulate
 from zoo import checkpoint
+from zoo.averages.file import average_file
 from zoo.checkpoint.name import folder_name, run_name
-from zoo.checkpoint.published import checkpoint_file
 from zoo.command.overrides import command_line
 from zoo.command.parts import exchanged
 from zoo.data import ImageData
@@ -59,10 +59,10 @@ def evaluate(cfg: DictConfig) -> Path:
 
     Of several models each has a folder there, and beside them is a table.
     """
-    checkpoint = cfg.checkpoint
-    if checkpoint is None or (isinstance(checkpoint, str) and not is_pattern(checkpoint)):
-        return save(evaluation(cfg), Path(cfg.run_dir))
-    return _evaluate_each(cfg)
+    several = cfg.checkpoint is not None and not isinstance(cfg.checkpoint, str)
+    if several or is_pattern(cfg.checkpoint or ""):
+        return _evaluate_each(cfg)
+    return save(evaluation(cfg), Path(cfg.run_dir))
 
 
 def evaluation(cfg: DictConfig, shared: Shared | None = None) -> Evaluation:
@@ -153,8 +153,9 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
         protocol["num_images"] = len(subject)
         name = run_name(cfg.images)
     else:
-        path, trust, dtype = checkpoint_file(cfg.checkpoint), list(cfg.trust), protocol["dtype"]
-        subject = loading.model(path, device, trust, dtype)
+        path, trust = average_file(cfg.checkpoint, cfg.ema), list(cfg.trust)
+        dtype, speed = protocol["dtype"], (cfg.channels_last, cfg.compile)
+        subject = loading.model(path, device, trust, dtype, *speed)
         name = run_name(path)
     protocols.check(protocol, shared.data)
     if path is not None and not isinstance(subject, DiffusionModule):
@@ -162,7 +163,7 @@ def _setting(cfg: DictConfig, protocol: dict[str, Any], shared: Shared, device: 
     if path is not None and isinstance(subject, DiffusionModule):
         parts = chosen_parts(cfg, subject)
         if cfg.devices != 1:
-            parts["parallel"] = Parallel(path, devices(cfg.devices, device), trust, dtype)
+            parts["parallel"] = Parallel(path, devices(cfg.devices, device), trust, dtype, *speed)
     setting = Setting(
         subject,
         data=shared.data,
@@ -228,8 +229,7 @@ def save(evaluation: Evaluation, folder: Path) -> Path:
     """Writes result.json and samples.png, and prints the numbers."""
     path = evaluation.result.save(folder / "result.json")
     write_atomically(folder / "samples.png", sample_grid(evaluation))
-    print(summary(evaluation.result))
-    print(f"saved {path}")
+    print(summary(evaluation.result), f"saved {path}", sep="\n")
     return path
 
 

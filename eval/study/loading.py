@@ -21,9 +21,12 @@ from eval.source import ReferenceSet, open_images
 from eval.source import reference_set as open_reference
 from eval.source.reference_set import SPLITS
 from zoo import checkpoint
+from zoo.averages.file import average_file
 from zoo.checkpoint.published import checkpoint_file
 from zoo.data import ImageData
 from zoo.module import DiffusionModule
+from zoo.performance.compiler import compile_denoiser
+from zoo.performance.layout import ChannelsLast, arrange
 from zoo.system.device import torch_device
 
 DTYPES = ("float32", "bfloat16", "float64")
@@ -74,20 +77,29 @@ def diffusion_model(
 
 
 def model(
-    path: Path, device: str, trust: Sequence[str] = (), dtype: str | None = None
+    path: Path,
+    device: str,
+    trust: Sequence[str] = (),
+    dtype: str | None = None,
+    channels_last: ChannelsLast = "auto",
+    compile: bool = False,
 ) -> nn.Module:
     """The model in a file, on a device; in another number format where ``dtype`` says so.
+
+    Channels-last images are the same numbers up to rounding, a quarter more of them per second.
 
     Raises:
         ValueError: there is no such file or format.
     """
     if dtype not in (None, *DTYPES):
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    module: nn.Module = checkpoint.load(path, trust)
+    module: Any = checkpoint.load(path, trust)
     if dtype is not None:
         module = module.to(dtype=getattr(torch, dtype))
-    # channels last: the same numbers up to rounding, a quarter more images per second
-    module.to(memory_format=torch.channels_last)
+    module.channels_last = channels_last
+    arrange(module, channels_last, torch_device(device))
+    if compile:
+        compile_denoiser(module, torch_device(device))
     return module.to(torch_device(device))
 
 
@@ -103,11 +115,11 @@ def check_subject(cfg: DictConfig) -> None:
             "images=FOLDER"
         )
     if cfg.checkpoint is not None:
-        path = one_file(cfg.checkpoint)
+        path = one_file(cfg.checkpoint, cfg.ema)
         if cfg.reference in SPLITS:
             check_shape(path, cfg.data)
         return
-    for key, unset in {"devices": 1, "reconstruct": "mean"}.items():
+    for key, unset in {"devices": 1, "reconstruct": "mean", "ema": None}.items():
         _check_unset(cfg, key, unset)
     for key in ("num_images", "labels", "dtype"):
         _check_unset(cfg, key, cfg.protocol[key])
@@ -122,15 +134,15 @@ def _check_unset(cfg: DictConfig, key: str, unset: Any) -> None:
         )
 
 
-def one_file(name: object) -> Path:
-    """The file of one saved model.
+def one_file(name: object, ema: float | None = None) -> Path:
+    """The file of one saved model, perhaps of another average of its weights.
 
     Raises:
         ValueError: there is none, or several are named.
     """
     if isinstance(name, str) and is_pattern(name):
         raise ValueError(f"checkpoint is one file here, got {name}")
-    return checkpoint_file(name)
+    return average_file(name, ema)
 
 
 def is_pattern(text: str) -> bool:

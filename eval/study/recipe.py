@@ -9,8 +9,11 @@ from typing import Any
 import yaml
 
 from zoo import paths
-from zoo.system.nested import field_differences, leaves
-from zoo.training.trainer import DATA, TRAINER
+from zoo.averages.length import in_words, lengths
+from zoo.checkpoint.name import MODEL_FILE, is_average
+from zoo.system.nested import field_differences
+from zoo.training.run.folder import CONFIG_FILE
+from zoo.training.run.settings import differences, shaping
 
 _ABSENT = "nothing"  # in the place of what a saved config does not have
 
@@ -38,19 +41,31 @@ def expected_budget(config: dict[str, Any]) -> dict[str, Any]:
     """What a training's config says of the budget that its checkpoint will record."""
     trainer, recipe = config["trainer"], config["recipe"]
     batch_size = config["data"]["batch_size"] * trainer["accumulate_grad_batches"]
-    clip, ema = trainer.get("gradient_clip_val"), recipe.get("ema")
+    clip = trainer.get("gradient_clip_val")
     expected: dict[str, Any] = {
         "images_seen": trainer["max_steps"] * batch_size,
         "batch_size": batch_size,
         "learning_rate": float(recipe["optimizer"]["lr"]),
         "gradient_clip": None if clip is None else float(clip),
         "seed": config["seed"],
+        "changes": None,  # of settings, on the way
     }
-    if ema is None or "decay" in ema:
-        expected["ema"] = "none" if ema is None else f"decay {ema['decay']:g}"
+    if (ema := _expected_average(recipe.get("ema"))) is not None:
+        expected["ema"] = ema
     if "-" in str(trainer["precision"]):  # "auto" depends on the machine
         expected["precision"] = str(trainer["precision"])
     return expected
+
+
+def _expected_average(ema: dict[str, Any] | None) -> str | None:
+    """What a budget says of the average; None for a class of averages that is not the zoo's."""
+    if ema is None:
+        return "none"
+    if "decay" not in ema:
+        return None
+    keys = ("decay", "warmup", "sigma_rel", "main")
+    main, *_ = lengths(**{key: ema[key] for key in keys if key in ema}).values()
+    return in_words(main.facts)
 
 
 def model_mismatches(expected: dict[str, Any], saved: dict[str, Any]) -> list[str]:
@@ -65,27 +80,52 @@ def model_mismatches(expected: dict[str, Any], saved: dict[str, Any]) -> list[st
     )
 
 
-def config_mismatches(config: dict[str, Any], file: Path) -> list[str]:
-    """The differences between a run's config.yaml, if there is one, and a training's recipe.
+def config_mismatches(config: dict[str, Any], trained: dict[str, Any] | None) -> list[str]:
+    """The differences between the recipe of a trained model, if it is known, and a training's.
 
     It has what a checkpoint's budget lacks: weight decay, time sampler, augmentation.
     """
-    run = recipe_of_run(file)
-    return [] if run is None else _in_words(field_differences(leaves(run), leaves(recipe(config))))
+    return [] if trained is None else _in_words(differences(trained, recipe(config)))
 
 
-def recipe_of_run(file: Path) -> dict[str, Any] | None:
-    """The recipe in a run's config.yaml, or None where there is none."""
-    if not file.is_file():
+def recipe_of(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """The recipe of a trained model: as its file records it, else as its run's config.yaml does.
+
+    Args:
+        path: the model's file.
+        facts: its provenance.
+
+    Returns:
+        None where neither does: the file is of an earlier version, or of no training.
+    """
+    if "settings" in facts:
+        saved = {**facts["settings"], "changes": facts.get("changes")}
+        return recipe(saved, max_steps=facts.get("steps"))
+    file = path.with_name(CONFIG_FILE)
+    if not (path.name == MODEL_FILE or is_average(path)) or not file.is_file():
         return None
     return recipe(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
-def recipe(config: dict[str, Any]) -> dict[str, Any]:
-    """The keys of a training's config that decide its result."""
-    parts = {"trainer": ("max_steps", *TRAINER), "data": ("seed", *DATA)}
-    chosen = {part: {key: config.get(part, {}).get(key) for key in parts[part]} for part in parts}
-    return {"recipe": config.get("recipe"), **chosen}
+def recipe(config: dict[str, Any], max_steps: int | None = None) -> dict[str, Any]:
+    """The settings of a training that decide its result, beside those of its model.
+
+    Args:
+        config: of the training, resolved.
+        max_steps: the steps that were made; those of the config when None.
+    """
+    settings = shaping(config)
+    trainer, data = dict(settings.get("trainer") or {}), dict(settings.get("data") or {})
+    trainer.pop("precision", None)  # "auto" depends on the machine, and the budget has it
+    data.pop("content", None)  # as the budget has it, with its own hash
+    steps = max_steps if max_steps is not None else (config.get("trainer") or {}).get("max_steps")
+    return {
+        "recipe": settings.get("recipe"),
+        "trainer": {"max_steps": steps, **trainer},
+        "data": data,
+        "callbacks": settings.get("callbacks") or {},
+        "changes": config.get("changes") or [],  # of settings, on the way
+    }
 
 
 def recorded_mismatches(

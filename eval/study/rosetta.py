@@ -48,7 +48,7 @@ def rosetta(cfg: DictConfig) -> Path:
     """``zoo rosetta``: writes rosetta.md, and prints it."""
     if (cfg.checkpoint is None) == (cfg.images is None):
         raise ValueError("give images=FOLDER, or checkpoint=FILE")
-    path = None if cfg.checkpoint is None else loading.one_file(cfg.checkpoint)
+    path = None if cfg.checkpoint is None else loading.one_file(cfg.checkpoint, cfg.ema)
     protocol, device = protocols.flattened(cfg), accelerator(cfg.device)
     data = loading.reference_set(cfg, protocol)
     available, absent = [], {}

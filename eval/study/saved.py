@@ -15,12 +15,14 @@ from omegaconf import DictConfig
 
 from eval.result import Budget, describe
 from eval.study import loading
-from eval.study.recipe import recipe_of_run
+from eval.study.recipe import recipe_of
 from eval.study.rows import Entry, Member, shown
 from eval.table.naming import config_differences, row_names
 from eval.table.table import Mismatch, record_mismatches
 from eval.table.trainings import within_row
 from zoo import checkpoint
+from zoo.averages.file import number_in
+from zoo.averages.file import record as average_record
 from zoo.checkpoint.build import check_config
 from zoo.checkpoint.name import MODEL_FILE, folder_name, run_names
 from zoo.checkpoint.published import checkpoint_file
@@ -30,14 +32,14 @@ Rows = dict[str, list["SavedModel"]]
 
 
 class SavedModel(NamedTuple):
-    """A model's file and what its header, and its run's config.yaml, say of its training.
+    """A model's file and what its header, or its run's config.yaml, says of its training.
 
     Attributes:
         path: the file.
         config: of the model.
         facts: its provenance.
         budget: of its training; empty where nothing is recorded.
-        recipe: of its run; None where there is no config.yaml.
+        recipe: of its training; None where neither has it.
     """
 
     path: Path
@@ -64,7 +66,9 @@ class SavedModel(NamedTuple):
         recipe = dict(self.recipe) if self.recipe is not None and with_recipe else {}
         if recipe:
             recipe["data"] = {k: v for k, v in recipe["data"].items() if k != "seed"}
-        return {"model": self.config, "training": recipe, "budget": budget}
+        average = average_record(self.facts)
+        average = {} if average is None else {"ema": number_in(average)}
+        return {"model": self.config, "training": recipe, "budget": budget, "weights": average}
 
 
 def read(text: str, key: str) -> list[SavedModel]:
@@ -207,8 +211,7 @@ def _read(path: Path) -> SavedModel:
         budget = describe.budget(facts)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    recipe = recipe_of_run(path.with_name("config.yaml")) if path.name == MODEL_FILE else None
-    return SavedModel(path, checkpoint.config(path), facts, budget, recipe)
+    return SavedModel(path, checkpoint.config(path), facts, budget, recipe_of(path, facts))
 
 
 def _file(match: Path) -> Path | None:

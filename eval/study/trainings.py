@@ -16,6 +16,7 @@ from eval.study.recipe import (
     config_mismatches,
     expected_budget,
     model_mismatches,
+    recipe_of,
     recorded_mismatches,
 )
 from eval.study.rows import Member
@@ -197,7 +198,7 @@ class Trainings:
         facts, config = checkpoint.provenance(path), plain_values(cfg)
         texts = budget_mismatches(config, facts, data.fingerprint)
         texts += model_mismatches(config["model"], checkpoint.config(path))
-        texts += config_mismatches(config, path.with_name("config.yaml"))
+        texts += config_mismatches(config, recipe_of(path, facts))
         used = facts.get("autoencoder")
         if used is not None and self.cfg.autoencoder is not None:
             expected = checkpoint.sha256(self.cfg.autoencoder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from eval.result.record import Budget, Result
 from eval.table.column import Cell, Column
@@ -45,6 +46,26 @@ def _training_time(result: Result) -> Cell:
     )
     notes = [note for note in (machine(result.budget.device or ""), cell.note) if note]
     return Cell(cell.value, cell.text, " · ".join(notes))
+
+
+def _training_cost(result: Result) -> dict[str, Any]:
+    """The cost in the checkpoint's provenance; empty in files of earlier versions."""
+    cost: dict[str, Any] = result.provenance.get("cost") or {}
+    return cost
+
+
+def _training_flops(result: Result) -> Cell:
+    per_image, images = _training_cost(result).get("flops_per_image"), result.budget.images_seen
+    if per_image is None or images is None:
+        return Cell(None, NONE, "not recorded")
+    return Cell(per_image * images, large(per_image * images))
+
+
+def _training_memory(result: Result) -> Cell:
+    size = _training_cost(result).get("peak_memory_bytes")
+    if size is None:
+        return Cell(None, NONE, "not recorded")
+    return Cell(size / 2**30, f"{size / 2**30:.3g}")
 
 
 def _sampler(result: Result) -> Cell:
@@ -119,6 +140,24 @@ SUBJECT_COLUMNS = [
         "training device",
         "Where the model was trained.",
         lambda r: Cell(r.budget.device, machine(r.budget.device or NONE)),
+        on_page=False,
+        of_cost=True,
+    ),
+    Column(
+        "training_flops",
+        "FLOPs of the training",
+        "Floating-point operations of the training's networks, forwards and backwards, over all "
+        "images seen; an autoencoder's own training is not in it.",
+        _training_flops,
+        on_page=False,
+        of_cost=True,
+    ),
+    Column(
+        "training_memory_gib",
+        "training memory, GiB",
+        "What the largest process of the training needed at most: a GPU's allocations, or the "
+        "resident memory.",
+        _training_memory,
         on_page=False,
         of_cost=True,
     ),

@@ -104,7 +104,7 @@ def compare(results: list[Result], force: bool = False, within: Sequence[Mismatc
         warnings=_warnings(results),
         verdicts=[] if all_mismatches else verdicts(results),
         protocol=leaves(asdict(first.protocol)),
-        budget=leaves(asdict((recorded or results)[0].budget)),
+        budget=_shown(leaves(asdict((recorded or results)[0].budget))),
         one_budget=len(recorded) == len(results)
         and not any(mismatch.field.startswith("budget.") for mismatch in all_mismatches),
         below_floor=below_floor([value for r in results for value in r.values.values()]),
@@ -153,6 +153,11 @@ def record_mismatches(
     ]
 
 
+def _shown(budget: dict[str, Any]) -> dict[str, Any]:
+    """A budget without changes on the way, where there were none."""
+    return {key: value for key, value in budget.items() if key != "changes" or value is not None}
+
+
 def _plain(record: Protocol | Budget | dict[str, Any]) -> dict[str, Any]:
     return record if isinstance(record, dict) else asdict(record)
 
@@ -165,7 +170,7 @@ def _recorded(results: Sequence[Result]) -> list[Result]:
 def _warnings(results: list[Result]) -> list[str]:
     warnings = []
     for field in leaves(asdict(results[0].environment)):
-        if field == "time":
+        if field in ("time", "peak_memory_bytes"):
             continue
         by_row = {
             r.subject.name: leaves(asdict(r.environment)).get(field, "not recorded")
@@ -184,7 +189,9 @@ def _warnings(results: list[Result]) -> list[str]:
         )
     if len({r.subject.weights for r in results}) > 1:
         texts = ", ".join(f"{r.subject.name}: {r.subject.weights or 'unknown'}" for r in results)
-        warnings.append(f"averaged and raw weights are mixed ({texts})")
+        all_averaged = all((r.subject.weights or "").startswith("EMA") for r in results)
+        what = "averages of several lengths" if all_averaged else "averaged and raw weights"
+        warnings.append(f"{what} are mixed ({texts})")
     return warnings
 
 

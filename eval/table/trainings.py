@@ -151,6 +151,7 @@ def _environment(environments: Sequence[Environment]) -> Environment:
             n: _joined([e.versions.get(n, "absent") for e in environments]) or "" for n in names
         },
         time=max(e.time for e in environments),
+        peak_memory_bytes=max(e.peak_memory_bytes or 0 for e in environments) or None,
     )
 
 

@@ -108,14 +108,14 @@ def test_the_weights_are_there_before_the_last_grid_and_ctrl_c_in_it_loses_nothi
     drawn = []
 
     def interrupted(self, trainer, module):
-        drawn.append(sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".csv"))
+        drawn.append({"model.safetensors", "last.ckpt"} <= {p.name for p in tmp_path.iterdir()})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(SampleGrid, "draw", interrupted)
     with pytest.raises(SystemExit) as left:
         train(config(tmp_path, "trainer.max_steps=2", "callbacks.sample_grid.every_n_steps=2"))
     assert left.value.code == 130
-    assert drawn == [["config.yaml", "last.ckpt", "model.safetensors"]]
+    assert drawn == [True]
     said = capsys.readouterr().err
     assert f"{tmp_path / 'model.safetensors'} is whole, only pictures are missing" in said
     assert state(tmp_path)["global_step"] == 2
@@ -173,22 +173,6 @@ def test_a_state_is_written_where_another_callback_ends_the_training(
     assert_equal(zoo.load(parts).state_dict(), zoo.load(whole).state_dict())
 
 
-def test_a_loss_that_is_no_number_stops_the_training_and_spares_the_state(
-    config, tmp_path, monkeypatch, state
-):
-    every = "callbacks.training_state.every_n_steps=2"
-    step = DDPM.training_step
-
-    def broken(self, batch, batch_idx):
-        outputs = step(self, batch, batch_idx)
-        return {**outputs, "loss": outputs["loss"] * (float("nan") if batch_idx == 3 else 1.0)}
-
-    monkeypatch.setattr(DDPM, "training_step", broken)
-    with pytest.raises(ValueError, match=r"the loss is nan at step 4: lower recipe\.optimizer\.lr"):
-        train(config(tmp_path, "trainer.max_steps=8", every))
-    assert state(tmp_path)["global_step"] == 2
-
-
 def test_a_finished_run_that_lacks_its_file_gets_it_by_resuming(config, tmp_path, assert_equal):
     small = [
         "model=autoencoder",
@@ -210,25 +194,3 @@ def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(config, tmp_path
     train(config(run_dir, "trainer.max_steps=4", "seed=1", "ckpt_path=last"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.1"]
     assert (tmp_path / "run.1" / "model.safetensors").read_bytes() == first
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("recipe.optimizer.lr=0.5", "recipe.optimizer.lr was 0.0002, now 0.5"),
-        ("schedule=cosine", "model.diffusion.schedule"),
-        ("parameterization=velocity", "model.diffusion.parameterization"),
-        ("model.denoiser.channels=64", "model.denoiser.channels was 32, now 64"),
-        ("trainer.gradient_clip_val=null", "trainer.gradient_clip_val was 1.0, now None"),
-        ("recipe.ema=null", "recipe.ema was .*, now None"),
-        ("seed=1", "seed was 0, now 1"),
-        ("data.batch_size=8", "data.batch_size was 4, now 8"),
-    ],
-)
-def test_a_run_is_not_resumed_under_other_settings(config, tmp_path, change, said):
-    run_dir = tmp_path / "run"
-    train(config(run_dir, "trainer.max_steps=1", "callbacks.sample_grid=null"))
-    before = (run_dir / "config.yaml").read_bytes(), (run_dir / "last.ckpt").read_bytes()
-    with pytest.raises(ValueError, match=f"cannot be resumed: {said}"):
-        train(config(run_dir, "trainer.max_steps=2", "ckpt_path=last", change))
-    assert ((run_dir / "config.yaml").read_bytes(), (run_dir / "last.ckpt").read_bytes()) == before

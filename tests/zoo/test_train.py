@@ -28,6 +28,7 @@ def test_a_run_folder_holds_all_of_a_run(config, tmp_path, rows):
         "model.safetensors",
         "samples/step_00000002_DPMSolver2.png",
         "samples/step_00000004_DPMSolver2.png",
+        "starts.jsonl",
     }
     logged = rows(run_dir)
     assert [int(row["step"]) for row in logged] == [1, 3]
@@ -55,7 +56,13 @@ def test_the_file_has_averaged_weights_and_says_where_they_come_from(config, tmp
     assert sum(not torch.equal(raw[name], value) for name, value in averages.items()) > 20
     facts = checkpoint.provenance(path)
     json.dumps(facts)
-    budget = facts["budget"]
+    budget, cost = facts["budget"], facts["cost"]
+    assert cost["parameters"] == sum(p.numel() for p in loaded.values())
+    assert cost["flops_per_image"] > 6 * cost["parameters"]
+    assert cost["images_per_second"] > 0
+    assert 0 < cost["flop_utilisation"] < 1
+    assert "measured" in cost["peak_is"]
+    assert cost["peak_memory_bytes"] > 2**20
     assert facts["weights"] == "ema"
     assert (budget["images_seen"], budget["batch_size"], facts["steps"]) == (32, 8, 4)
     assert (budget["seed"], budget["precision"]) == (0, "32-true")

@@ -1,6 +1,8 @@
 """Callbacks of a training: averages, pictures, curves, the state to resume from."""
 
+from zoo.callbacks.average_snapshots import AverageSnapshots
 from zoo.callbacks.ema import EMA, averaged
+from zoo.callbacks.finite_guard import FiniteGuard
 from zoo.callbacks.loss import Loss
 from zoo.callbacks.loss_by_quartile import LossByQuartile
 from zoo.callbacks.optimizer import GradientNorm, LearningRate
@@ -11,6 +13,7 @@ from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.training_state import TrainingState
 
 __all__ = [
-    "EMA", "GradientNorm", "LearningRate", "Loss", "LossByQuartile", "Progress", "SampleGrid",
-    "ScaleByStd", "ScaleByTrainSet", "Throughput", "TrainingState", "averaged",
+    "EMA", "AverageSnapshots", "FiniteGuard", "GradientNorm", "LearningRate", "Loss",
+    "LossByQuartile", "Progress",
+    "SampleGrid", "ScaleByStd", "ScaleByTrainSet", "Throughput", "TrainingState", "averaged",
 ]  # fmt: skip

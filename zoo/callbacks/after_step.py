@@ -7,21 +7,21 @@ from typing import Any, ClassVar
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from torch import Tensor
 
 from zoo.records import Batch
 
-Outputs = Mapping[str, Tensor]
-"""The result of a training step: "loss" and perhaps more."""
+Outputs = Mapping[str, Any]
+"""The result of a training step: "loss", perhaps "figures" to log by name, and more."""
 
 
 class AfterStep(Callback):
     """Calls ``after_step`` once per optimizer step, not between accumulated batches."""
 
     turn: ClassVar[int] = 0
-    """Its place in a step, which ``move_back`` gives it: 0 among all others, 1 the state to resume
-    from, 2 measurements, 3 Lightning's checkpoints, which read them, 4 pictures. So whatever takes
-    long begins when the state is written, and Ctrl-C loses nothing."""
+    """Its place in a step, which ``move_back`` gives it: -1 the check that a step is finite, 0 all
+    others, 1 the state to resume from, 2 measurements, 3 Lightning's checkpoints, which read them,
+    4 pictures. So whatever takes long begins when the state is written, and Ctrl-C loses nothing.
+    """
     _last_step = 0
 
     def after_batch(
@@ -66,7 +66,20 @@ def is_logging(trainer: Trainer, next_step: bool = False) -> bool:
     return (trainer.global_step + next_step) % max(1, interval) == 0
 
 
+def step_skipped(module: LightningModule) -> bool:
+    """Whether the optimizer step just made changed nothing, for something was not finite."""
+    return bool(getattr(module, "step_skipped", False))
+
+
 def log(trainer: Trainer, values: Mapping[str, float], step: int | None = None) -> None:
     """Writes to every logger's row for the step just made, counted from 0 as Lightning counts."""
     for logger in trainer.loggers:
         logger.log_metrics(dict(values), step=trainer.global_step - 1 if step is None else step)
+
+
+def log_step(trainer: Trainer) -> None:
+    """Writes what the module itself logged in the step just made, which Lightning does later.
+
+    A state that is written among the callbacks covers the whole row.
+    """
+    trainer._logger_connector.update_train_step_metrics()

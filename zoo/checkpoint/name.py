@@ -9,8 +9,23 @@ from pathlib import Path
 MODEL_FILE = "model.safetensors"
 """The file of a finished run, in its folder."""
 
+_AVERAGE = re.compile(r"model-ema-(.+)\.safetensors")
 _SUFFIXES = (".safetensors", ".npz", ".zip", ".parquet")
 _GENERIC = re.compile(r"\d+|seed-\d+|images|samples")  # which says nothing without its folder
+
+
+def average_name(number: str) -> str:
+    """The file of another average of a run's weights than the model's own.
+
+    >>> average_name("0.999")
+    'model-ema-0.999.safetensors'
+    """
+    return f"model-ema-{number}.safetensors"
+
+
+def is_average(path: Path) -> bool:
+    """Whether a file is called as another average of a run's weights."""
+    return _AVERAGE.fullmatch(path.name) is not None
 
 
 def run_name(path: str | Path) -> str:
@@ -20,8 +35,12 @@ def run_name(path: str | Path) -> str:
     ('cosine', 'ddpm', 'real')
     >>> run_name("runs/multirun/0"), run_name("runs/compare-digits/ddpm/seed-1/model.safetensors")
     ('multirun-0', 'ddpm-seed-1')
+    >>> run_name("runs/cosine/model-ema-0.999.safetensors")
+    'cosine-ema-0.999'
     """
     place = Path(path).expanduser()
+    if average := _AVERAGE.fullmatch(place.name):
+        return f"{run_name(place.with_name(MODEL_FILE))}-ema-{average[1]}"
     if place.name == MODEL_FILE:
         place = place.absolute().parent
     name = place.stem if place.suffix.lower() in _SUFFIXES else place.name
@@ -58,8 +77,12 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.=+-]+", "-", name).strip("-") or "-"
 
 
-def subject_suffix(name: object, checkpoint: object, images: object) -> str:
+def subject_suffix(
+    name: object, checkpoint: object, images: object, ema: float | None = None
+) -> str:
     """``-NAME`` of what is measured, for the folder of its results; "" where it is several or none.
+
+    Another average of the weights is a part of the name.
 
     >>> subject_suffix(None, "runs/cosine", None), subject_suffix(None, ["a", "b"], None)
     ('-cosine', '')
@@ -67,4 +90,6 @@ def subject_suffix(name: object, checkpoint: object, images: object) -> str:
     subject = next((s for s in (name, checkpoint, images) if s is not None), None)
     if not isinstance(subject, str) or any(mark in subject for mark in "*?"):
         return ""
-    return f"-{folder_name(subject if subject is name else run_name(subject))}"
+    if subject is name:
+        return f"-{folder_name(name)}"
+    return f"-{folder_name(run_name(subject))}" + ("" if ema is None else f"-ema-{ema}")

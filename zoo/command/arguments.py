@@ -23,7 +23,7 @@ _OPTIONAL = ("callbacks", "logger")  # groups that a training can do without
 _FIRST = {
     "sample": "checkpoint", "evaluate": "checkpoint", "sweep": "checkpoint", "rosetta": "images",
     "train": "model", "compare": "models", "convert": "source", "reproduce": "table",
-    "statistics": "data", "check": "sampler",
+    "statistics": "data", "check": "sampler", "ema": "run",
 }  # fmt: skip
 
 

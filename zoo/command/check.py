@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Len, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from zoo.command.annotation import NODE
@@ -189,11 +189,14 @@ def _alternatives(kind: Any) -> Iterator[str]:
 def _bounded(text: str, marks: tuple[Any, ...]) -> str:
     low = next((m for m in marks if isinstance(m, Ge | Gt)), None)
     high = next((m.le for m in marks if isinstance(m, Le)), None)
+    below = next((m.lt for m in marks if isinstance(m, Lt)), None)
     length = next((m for m in marks if isinstance(m, Len)), None)
     if any(isinstance(m, MinLen) for m in marks):
         return text.replace("a list of", "a non-empty list of")
     if length is not None:
         return text.replace("a list of", f"a list of {length.min_length}")
+    if below is not None:
+        return f"{_bounded(text, (low,))} and below {below}"
     if isinstance(low, Gt):
         return f"{text} above {low.gt}" + (f", at most {high}" if high is not None else "")
     if low is None:

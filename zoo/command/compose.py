@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +200,20 @@ def _label_rows(num_classes: int | None, dropout: float) -> int:
             "or train without them with conditioner=unconditional"
         )
     return num_classes + (dropout > 0)
+
+
+@contextmanager
+def hydra_raises() -> Iterator[None]:
+    """Within, hydra raises its errors instead of printing them and leaving with code 1."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def known_keys(config_name: str, arguments: Sequence[str] = ()) -> list[str]:

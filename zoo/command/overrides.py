@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+_SUBMITIT = "hydra_plugins.hydra_submitit_launcher"
 _FLAGS = ("--config-dir", "-cd")
 _PLAIN_QUOTES = re.compile(r"'(?!(?:true|false|null|nan|inf)')([a-z_][a-z0-9_./-]*)'")
 
@@ -128,6 +129,24 @@ def make_current_folder_importable() -> None:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
+
+
+def check_queue(launcher: str, multirun: bool) -> None:
+    """Refuses a launcher of submitit that is not installed, or has no sweep to launch.
+
+    Args:
+        launcher: hydra's, by its name in the group ``hydra/launcher``; others pass.
+        multirun: whether there is a sweep.
+
+    Raises:
+        ValueError: see above.
+    """
+    if launcher not in ("slurm", "local"):
+        return
+    if find_spec("hydra_plugins") is None or find_spec(_SUBMITIT) is None:
+        raise ValueError(f"hydra/launcher={launcher}: pip install 'diffusion-zoo[slurm]' brings it")
+    if not multirun:
+        raise ValueError(f"hydra/launcher={launcher} is for the runs of a sweep: add -m")
 
 
 def _folder(place: str) -> Path | None:

@@ -10,17 +10,20 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from zoo.averages.file import average_file
 from zoo.checkpoint.file import load
-from zoo.checkpoint.name import MODEL_FILE, folder_name, run_name
-from zoo.checkpoint.published import checkpoint_file
+from zoo.checkpoint.name import MODEL_FILE, folder_name, is_average, run_name
 from zoo.command.parts import exchanged, repeated
 from zoo.generation import Model, random_condition, sampling
 from zoo.guidance import Guidance, networks, num_classes
 from zoo.part import config_of
+from zoo.performance.compiler import compile_denoiser
 from zoo.records import Raw
 from zoo.sampler import Sampler
-from zoo.samples.output import Output, check_size, output_at, rows_of
-from zoo.samples.prompts import as_conditions, each, read_lines
+from zoo.samples.lines import read_lines
+from zoo.samples.output import check_size, rows_of, write
+from zoo.samples.place import Place, place_of
+from zoo.samples.prompts import as_conditions, each
 from zoo.system.device import accelerator, autocast, device_name, torch_device
 from zoo.system.files import sha256
 from zoo.system.versions import git_commit, versions
@@ -48,8 +51,8 @@ def sample(cfg: DictConfig) -> Path:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     _check(plain)
-    file = checkpoint_file(plain["checkpoint"])
-    output = _output(plain, file)
+    file = average_file(plain["checkpoint"], plain["ema"])
+    place = _place(plain, file)
     trust = plain["trust"]
     module = load(file, trust)
     if not hasattr(module, "generate"):
@@ -57,9 +60,12 @@ def sample(cfg: DictConfig) -> Path:
     sampler = exchanged(module.sampler, plain.get("sampler"), "sampler", trust)
     guidance = exchanged(module.guidance, plain.get("guidance"), "guidance", trust)
     conditions = _conditions(plain, module, guidance)
-    check_size(output, conditions.num_images, module.image_shape)
+    check_size(place, conditions.num_images, module.image_shape)
     device = accelerator(plain["device"])
     module.to(torch_device(device))
+    module.channels_last = plain["channels_last"]
+    if plain["compile"]:
+        compile_denoiser(module, torch_device(device))
     size = min(plain["batch_size"], conditions.num_images)
     with (
         autocast(plain["precision"], device),
@@ -78,7 +84,7 @@ def sample(cfg: DictConfig) -> Path:
     facts = {
         "checkpoint": {"file": str(file), "sha256": sha256(file), "model": type(module).__name__},
         **_settings(module, sampler, guidance),
-        **{key: plain[key] for key in ("seed", "precision")},
+        **{key: plain[key] for key in ("seed", "precision", "channels_last", "compile")},
         "batch_size": size,
         "device": device_name(device),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -86,7 +92,7 @@ def sample(cfg: DictConfig) -> Path:
         "git_commit": git_commit(),
         "versions": versions(),
     }
-    path = output.write(images, facts, rows_of(plain["seed"], *conditions))
+    path = write(place, images, facts, rows_of(plain["seed"], *conditions))
     print(f"{conditions.num_images} images: {path}")
     return path
 
@@ -108,14 +114,14 @@ def _check(plain: dict[str, Any]) -> None:
         )
 
 
-def _output(plain: dict[str, Any], checkpoint: Path) -> Output:
+def _place(plain: dict[str, Any], checkpoint: Path) -> Place:
     """Where the images go: as ``out=`` says, or by the checkpoint's name."""
     per_prompt = plain["images_per_prompt"]
     columns = plain["columns"] or (per_prompt if per_prompt > 1 else None)
     if plain["out"] is not None:
-        return output_at(str(plain["out"]), columns)
+        return place_of(str(plain["out"]), columns)
     name = f"{checkpoint_name(plain['checkpoint'], checkpoint)}-seed{plain['seed']}.png"
-    return Output(Path(plain["run_dir"]) / name, is_folder=False, columns=columns).next_free()
+    return Place(Path(plain["run_dir"]) / name, is_folder=False, columns=columns).next_free()
 
 
 def checkpoint_name(name: str, file: Path) -> str:
@@ -126,7 +132,7 @@ def checkpoint_name(name: str, file: Path) -> str:
     >>> checkpoint_name("runs/a-seed0/model.safetensors", Path("runs/a-seed0/model.safetensors"))
     'a-seed0'
     """
-    if file.name == MODEL_FILE or Path(name).exists():
+    if file.name == MODEL_FILE or is_average(file) or Path(name).exists():
         return folder_name(run_name(file))
     return folder_name(name.removesuffix(".safetensors"))  # one that ships
 
@@ -136,13 +142,13 @@ def _conditions(plain: dict[str, Any], module: Model, guidance: Guidance) -> _Co
     condition, negative = plain["condition"], plain["negative"]
     num_images, lines = plain["num_images"], 0
     if plain["prompts"] is not None:
-        rows = read_lines(plain["prompts"], "prompts")
+        rows = read_lines(plain["prompts"])
         values = as_conditions(rows, module, guidance, plain["prompts"], "prompts")
         condition, lines = each(values, plain["images_per_prompt"]), len(values)
         num_images = len(condition)
     if plain["negative_prompts"] is not None:
         path = plain["negative_prompts"]
-        rows = read_lines(path, "negative_prompts")
+        rows = read_lines(path)
         negative = as_conditions(rows, module, None, path, "negative_prompts")
         if lines and len(negative) not in (1, lines):
             raise ValueError(

@@ -17,11 +17,15 @@ from zoo.command.annotation import Scope, annotation_type
 
 
 class Argument(NamedTuple):
-    """One argument of a class or function: ``kind`` as pydantic reads types, Any where unknown."""
+    """One argument of a class or function: ``kind`` as pydantic reads types, Any where unknown.
+
+    ``default`` is its plain default; None where there is none, or it is no literal.
+    """
 
     kind: Any
     required: bool
     about: str
+    default: Any = None
 
 
 class Signature(NamedTuple):
@@ -98,10 +102,18 @@ def _arguments(
             annotation_type(argument.annotation, scope),
             default is None,
             about.get(argument.arg, ""),
+            _literal(default),
         )
         for argument, default in pairs
     }
     return arguments, spec.kwarg is None and spec.vararg is None
+
+
+def _literal(default: ast.expr | None) -> Any:
+    try:
+        return None if default is None else ast.literal_eval(default)
+    except ValueError:
+        return None
 
 
 def _scope(module: str, name: str) -> tuple[Scope, ast.AST] | None:

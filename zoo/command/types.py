@@ -12,14 +12,21 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Len, MinLen
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 from pydantic import AfterValidator, ValidationInfo
 
 from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
+from zoo.samples.lines import read_lines
+from zoo.samples.place import place_of
 from zoo.system.errors import SEVERAL
-from zoo.system.hardware import check_accelerator, check_device, check_processes
+from zoo.system.hardware import (
+    check_accelerator,
+    check_device,
+    check_processes,
+    check_strategy,
+)
 
 
 def _here(check: Callable[[Any], object]) -> AfterValidator:
@@ -58,8 +65,10 @@ def _data_exists(name: str) -> None:
 
 
 def _state_exists(path: str) -> None:
-    if path != "last" and not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; last is that of run_dir")
+    if path not in ("last", "auto") and not Path(path).exists():
+        raise ValueError(
+            f"{path}: no such file; last is that of run_dir, and auto, if there is one"
+        )
 
 
 def _checkpoints_exist(name: str) -> None:
@@ -103,8 +112,11 @@ Text = Annotated[str, MinLen(1), AfterValidator(_text)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Lt(1)]
+Decay = Annotated[float, Ge(0), Lt(1)]
 Device = Annotated[str, _here(check_device)]
 Existing = Annotated[Text, _here(_exists)]
+Lines = Annotated[Text, _here(read_lines)]
 Images = Annotated[Text, _here(_images_exist)]
 Split = Annotated[Text, _here(_split_or_exists)]
 Checkpoint = Annotated[Text, _here(checkpoint_file)]
@@ -125,8 +137,8 @@ KEYS: dict[str, Any] = {
     "fid_counts": list[Annotated[int, Ge(2)]] | None,
     "condition": Labels | None,
     "negative": Labels | None,
-    "prompts": Existing | None,
-    "negative_prompts": Existing | None,
+    "prompts": Lines | None,
+    "negative_prompts": Lines | None,
     "images_per_prompt": Count,
     "labels": Literal["balanced", "random"],
     "dtype": Literal["float32", "float16", "bfloat16", "float64"] | None,
@@ -137,7 +149,7 @@ KEYS: dict[str, Any] = {
     "name": Text | None,
     "model_name": Text,
     "model_size": Text,
-    "out": Text | None,
+    "out": Annotated[Text, _here(place_of)] | None,
     "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,
@@ -151,8 +163,9 @@ KEYS: dict[str, Any] = {
     "cache": bool,
     "retrain": bool,
     "force": bool,
-    "channels_last": bool,
+    "channels_last": bool | Literal["auto"],
     "compile": bool,
+    "allow_changes": bool,
     "latent_cache": CachePlace,
     "caption_cache": CachePlace,
     "cache_dtype": Literal["float32", "float16"],
@@ -198,6 +211,9 @@ KEYS: dict[str, Any] = {
     | Literal["auto"]
     | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)],
     "callbacks.sample_grid.num_images": Annotated[int, Ge(1), Le(10**4)],
+    "callbacks.training_state.keep_last": Count,
+    "callbacks.training_state.keep_every_n_steps": Count | None,
+    "callbacks.training_state.keep_steps": list[Count],
     "trainer.num_nodes": Count,
     "trainer.precision": Literal[
         "auto", "32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16",
@@ -209,8 +225,15 @@ KEYS: dict[str, Any] = {
     "trainer.val_check_interval": Count | None,
     "trainer.limit_val_batches": Annotated[int, Ge(0)] | Annotated[float, Ge(0), Le(1)],
     "trainer.gradient_clip_val": Positive | None,
+    "trainer.strategy": Annotated[Text, AfterValidator(check_strategy)],
     "recipe.optimizer.lr": Positive,
     "recipe.optimizer.betas": Annotated[list[Annotated[float, Ge(0), Le(1)]], Len(2, 2)],
+    "ema": Decay | None,
+    "run": Checkpoint,
+    "sigma_rel": Annotated[list[Share], MinLen(1)] | Share | None,
+    "recipe.ema.decay": Annotated[list[Decay], MinLen(1)] | Decay | None,
+    "recipe.ema.sigma_rel": list[Share] | Share | None,
+    "callbacks.average_snapshots.dtype": Literal["float16", "float32"],
 }  # fmt: skip
 """Dotted keys of composed configs; ``protocol.x`` and ``model.x`` are read as ``x``."""
 

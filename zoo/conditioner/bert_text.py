@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zoo.conditioner.text import TextConditioner
 from zoo.conditioner.tokenizer import train_bert_tokenizer
+from zoo.layers.dropout import Dropout
 
 
 class BERTText(TextConditioner):
@@ -73,7 +74,7 @@ class BERTTextNetwork(nn.Module):
         super().__init__()
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.position_embedding = nn.Embedding(max_length, width)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
         self.layers = nn.ModuleList(_Layer(width, heads, head_channels) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         for table in (self.token_embedding, self.position_embedding):

@@ -26,6 +26,7 @@ T = TypeVar("T")
 ON_BROKEN = ("stop", "skip")
 THREADS = min(4, os.cpu_count() or 1)  # PIL frees the lock only while it decodes
 _CHUNK = 256
+_SAMPLE = 256  # images that tell a set that is decoded on demand from another
 _WORTH_KEEPING = 2.0  # seconds of decoding from which the result is cached
 
 
@@ -195,7 +196,7 @@ class OnDemand(ImageSet):
         if isinstance(self._decoder, ImageDecoder):
             decoder = self._decoder
             key = decode_cache.content_key(self._rows, decoder.image_size, decoder.channels)
-        return key if key is not None else self._pixel_digest().hexdigest()
+        return key if key is not None else self._pixel_digest(range(len(self))).hexdigest()
 
     def __getattr__(self, name: str) -> Tensor:
         if name == "images":
@@ -212,6 +213,11 @@ class OnDemand(ImageSet):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
         return self._decoder.shape
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of 256 images, evenly spaced, and of every label and caption."""
+        return self._hash(range(0, len(self), max(1, len(self) // _SAMPLE)))
 
     def gather(self, indices: Tensor | Sequence[int]) -> Tensor:
         """The images at ``indices``, decoded now: (B, C, H, W) uint8."""

@@ -88,6 +88,11 @@ class ImageData(LightningDataModule, ABC):
         return joined([self.train.fingerprint, self.test.fingerprint])
 
     @property
+    def splits(self) -> dict[str, ImageSet]:
+        """The loaded splits by name."""
+        return {"train": self.train, "test": self.test}
+
+    @property
     def num_skipped(self) -> int:
         """Broken images that were left out of both splits."""
         return self.train.num_skipped + self.test.num_skipped

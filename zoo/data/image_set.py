@@ -114,21 +114,28 @@ class ImageSet:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the content: shape, pixels, labels and captions, however they are stored."""
-        digest = self._pixel_digest()
-        labels = None if self.labels is None else self.labels.tolist()
-        digest.update(json.dumps([labels, self.alternatives or self.captions]).encode())
-        return digest.hexdigest()
+        return self._hash(range(len(self)))
 
     @cached_property
     def pixel_fingerprint(self) -> str:
         """sha256 of what fixes the pixels, without labels and captions."""
-        return self._pixel_digest().hexdigest()
+        return self._pixel_digest(range(len(self))).hexdigest()
 
-    def _pixel_digest(self) -> hashlib._Hash:
+    @cached_property
+    def content(self) -> str:
+        """What tells another content, had in seconds: the fingerprint where that is."""
+        return self.fingerprint
+
+    def _hash(self, images: range) -> str:
+        digest = self._pixel_digest(images)
+        labels = None if self.labels is None else self.labels.tolist()
+        digest.update(json.dumps([labels, self.alternatives or self.captions]).encode())
+        return digest.hexdigest()
+
+    def _pixel_digest(self, images: range) -> hashlib._Hash:
         digest = hashlib.sha256(f"uint8 {(len(self), *self.shape)}".encode())
-        for first in range(0, len(self), _CHUNK):
-            indices = range(first, min(first + _CHUNK, len(self)))
-            digest.update(self.gather(indices).numpy().tobytes())
+        for first in range(0, len(images), _CHUNK):
+            digest.update(self.gather(images[first : first + _CHUNK]).numpy().tobytes())
         return digest
 
     @property

@@ -140,7 +140,8 @@ class TrainStream:
                 images[flips] = images[flips].flip(-1)
             images = to_float(images)
         choices = None if self.images.alternatives is None else self.choices(step)
-        return Batch(images, condition_of(self.images, self.condition, indices, choices), moments)
+        condition = condition_of(self.images, self.condition, indices, choices)
+        return Batch(images, condition, moments, indices)
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
@@ -219,12 +220,14 @@ class EvalBatches:
 
     def _batches(self) -> Iterator[Batch]:
         for part in self.parts:
+            moments, images, indices = None, None, part
             if self.moments is not None:
-                moments, indices, images = self.moments.test(part), part, None
+                moments = self.moments.test(part)
             else:
                 pixels, indices = self.images.read(part)
-                moments, images = None, to_float(pixels)
-            yield Batch(images, condition_of(self.images, self.condition, indices), moments)
+                images = to_float(pixels)
+            condition = condition_of(self.images, self.condition, indices)
+            yield Batch(images, condition, moments, indices)
 
 
 def one_ahead(items: Iterator[T]) -> Iterator[T]:

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo.denoiser.check_input import check_input
 from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, time_embedding, time_network, zero
 from zoo.layers.attention import AttentionBlock, SpatialTransformer, head_count
+from zoo.layers.block import activate
 from zoo.layers.stage import Stage, block_attention, check_attention_at, stages
 from zoo.part import Part
 from zoo.records import Condition
@@ -220,7 +221,7 @@ class UNet(Part, nn.Module):
                 h = self._run(block, attention, h, embedding, tokens, condition.mask)
             if stage.resample is not None:
                 h = self._run(stage.resample, None, h, embedding)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(activate(self.norm_out(h)))
 
     def _embedding(self, t: Tensor, vector: Tensor | None) -> Tensor:
         sinusoid = time_embedding(t, self.channels, self.sine_first, self.frequency_shift)

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, distributed
 
+from zoo.system.processes import rank_and_count
+
 QUARTILES = 4
 
 
@@ -56,12 +58,15 @@ class Uniform(_Memoryless):
 class Stratified(_Memoryless):
     """One time in each of B equal strata, so a batch covers all noise levels evenly.
 
-    Stratum ``j`` goes to example ``j``, hence the draw depends on the position in the batch.
+    Stratum ``j`` goes to example ``j`` of the batch of all processes, hence the draw depends on the
+    position in the batch, and on how it is accumulated.
     """
 
     def sample(self, uniform: Tensor, end: float) -> tuple[Tensor, Tensor]:
-        strata = torch.arange(len(uniform), dtype=uniform.dtype)
-        spread = (strata + uniform) / len(uniform)
+        rank, processes = rank_and_count()
+        size = len(uniform)
+        strata = torch.arange(rank * size, (rank + 1) * size, dtype=uniform.dtype)
+        spread = (strata + uniform) / (processes * size)
         return (spread * end).floor() + 1, torch.ones_like(uniform)
 
 
@@ -69,7 +74,7 @@ class LossSecondMoment:
     """Times in proportion to sqrt(E[loss^2]), weighted back (Improved DDPM, section 3.3).
 
     Uniform until every time has a full history. The times follow the losses of all processes, so
-    each step waits for the device once.
+    each step waits for the device once. Losses that are not finite teach nothing.
 
     Args:
         history: how many of a time's latest losses its second moment is made of.
@@ -106,6 +111,9 @@ class LossSecondMoment:
 
     def update(self, t: Tensor, loss: Tensor) -> None:
         times, losses = _of_all_processes(t, loss)
+        times, losses = times[losses.isfinite()], losses[losses.isfinite()]
+        if not len(times):
+            return
         self._allot(int(times.max()))
         ring, counts = self._losses.numpy(), self._counts.numpy()  # the tensors' own memory
         for row, value in zip((times.long() - 1).tolist(), losses.tolist(), strict=True):
@@ -137,8 +145,8 @@ def _of_all_processes(t: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
     """Times and losses of the whole batch on the CPU, in the processes' order."""
     loss = loss.detach().float()
     both = torch.stack([t.to(loss.device, loss.dtype), loss])  # integers to 2^24 are exact
-    if distributed.is_available() and distributed.is_initialized():
-        parts = [torch.empty_like(both) for _ in range(distributed.get_world_size())]
+    if (processes := rank_and_count()[1]) > 1:
+        parts = [torch.empty_like(both) for _ in range(processes)]
         distributed.all_gather(parts, both)
         both = torch.cat(parts, dim=1)
     times, losses = both.cpu()

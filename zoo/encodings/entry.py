@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from zoo.encodings.request import Request
 from zoo.encodings.table import Table, first_difference
 from zoo.encodings.writing import COMPLETE, beginning, block_sizes, write_entry
-from zoo.system.device import local_rank
+from zoo.system import ranks
 from zoo.system.files import size_text
 
 _SAME = 0.05  # of the largest value: devices and libraries round less, other code gives another
@@ -81,7 +81,7 @@ def opened(folder: Path, request: Request) -> Entry | None:
         return None
     content = _complete(folder)
     _check_identity(folder, request, content["identity"])
-    if local_rank() == 0:
+    if ranks.place().local_rank == 0:
         for name in request.sources:
             _check_table(folder, request, name, content["blocks"][name])
     tables = {name: Table.open(folder / f"{name}.npy") for name in request.sources}

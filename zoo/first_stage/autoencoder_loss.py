@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.system.processes import mean
+
 _MOST = 1e4  # of the discriminator's adaptive weight
 
 
@@ -66,12 +68,12 @@ class AdversarialLoss(nn.Module, ABC):
         error = error + self.perceptual_weight * distance.view(-1, 1, 1, 1)
         reconstruction_loss = self.reduction(error)
         loss = reconstruction_loss + penalty
-        figures = {"perceptual": distance.mean(), "loss": loss}
+        figures = {"perceptual": distance.mean()}
         if step >= self.start:
             opinion = -self.discriminator(reconstruction).mean()
             adaptive = self.weight * adaptive_weight(reconstruction_loss, opinion, last)
             loss = loss + adaptive * opinion
-            figures |= {"loss": loss, "generator": opinion, "adaptive_weight": adaptive}
+            figures |= {"generator": opinion, "adaptive_weight": adaptive}
         return loss, figures
 
     def of_discriminator(
@@ -136,9 +138,12 @@ class VQAdversarialLoss(AdversarialLoss):
 
 
 def adaptive_weight(reconstruction_loss: Tensor, opinion: Tensor, last: Tensor) -> Tensor:
-    """The ratio of the two losses' gradients at the last layer, 0 to 10,000 (VQGAN, eq. 7)."""
+    """The ratio of the two losses' gradients at the last layer, 0 to 10,000 (VQGAN, eq. 7).
+
+    The gradients are those of the batch of all processes.
+    """
     ours, theirs = (
-        torch.autograd.grad(loss, last, retain_graph=True)[0].norm()
+        mean(torch.autograd.grad(loss, last, retain_graph=True)[0]).norm()
         for loss in (reconstruction_loss, opinion)
     )
     return (ours / (theirs + 1e-4)).clamp(0.0, _MOST).detach()

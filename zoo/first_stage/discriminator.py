@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo.layers.batch_norm import BatchNorm2d
+
 
 class PatchDiscriminator(nn.Module):
     """Whether each patch of an image is real (PatchGAN, arXiv:1611.07004, as VQGAN has it).
@@ -23,7 +25,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if level < num_layers else 1
             layers += [
                 nn.Conv2d(before, width, 4, stride, 1, bias=False),
-                nn.BatchNorm2d(width),
+                BatchNorm2d(width),
                 _leaky(),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, 1, 1))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample
+from zoo.layers import Downsample, GroupNorm, ResBlock, Upsample, activate
 from zoo.layers.attention import AttentionBlock
 from zoo.layers.stage import Stage, stages
 
@@ -70,7 +69,7 @@ class Encoder(nn.Module):
         h = self.conv_in(x)
         for stage in (*stages(self.down), self.mid):
             h = _through(stage, h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(activate(self.norm_out(h)))
 
 
 class Decoder(nn.Module):
@@ -100,7 +99,7 @@ class Decoder(nn.Module):
         h = self.conv_in(z)
         for stage in (self.mid, *stages(self.up)):
             h = _through(stage, h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(activate(self.norm_out(h)))
 
 
 def _through(stage: Stage, h: Tensor) -> Tensor:

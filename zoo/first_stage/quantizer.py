@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zoo.system.processes import total
+
 _DISTANCES = 1 << 26  # held at once: 256 MB in float32
 
 
@@ -75,7 +77,10 @@ class Codebook(nn.Module):
 
 
 def codebook_usage(indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
-    """Perplexity of the codes in use, 1 to ``num_codes``, and how many different ones there are."""
-    counts = torch.bincount(indices.flatten(), minlength=num_codes).float()
+    """Perplexity of the codes in use, 1 to ``num_codes``, and how many different ones there are.
+
+    Of the batch of all processes: every process calls it.
+    """
+    counts = total(torch.bincount(indices.flatten(), minlength=num_codes)).float()
     share = counts / counts.sum()
     return (-torch.xlogy(share, share).sum()).exp(), (counts > 0).sum()

@@ -18,7 +18,8 @@ class Unguided(Part):
         self, predict: RawPredict, condition: Condition, null: Condition | None, clip: Clip
     ) -> Predict:
         def guided(x: Tensor, level: Level) -> Prediction:
-            prediction = predict(x, level, condition)
-            return prediction._replace(x0=clip(prediction.x0))
+            # not by _replace, which takes twice as long: this is done in every step
+            x0, fraction, score, reading = predict(x, level, condition)
+            return Prediction(clip(x0), fraction, score, reading)
 
         return guided

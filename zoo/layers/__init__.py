@@ -6,6 +6,8 @@ from zoo.layers.block import (
     GroupNorm,
     ResBlock,
     Upsample,
+    activate,
+    add_to,
     time_embedding,
     time_network,
     zero,
@@ -14,6 +16,6 @@ from zoo.layers.stage import Stage, check_attention_at, check_sides, stages
 
 __all__ = [
     "Attention", "AttentionBlock", "Downsample", "GroupNorm", "ResBlock", "SpatialTransformer",
-    "Stage", "TransformerBlock", "Upsample", "check_attention_at", "check_sides", "stages",
-    "time_embedding", "time_network", "zero",
+    "Stage", "TransformerBlock", "Upsample", "activate", "add_to", "check_attention_at",
+    "check_sides", "stages", "time_embedding", "time_network", "zero",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -90,7 +91,7 @@ class AttentionBlock(nn.Module):
         self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """x: (B, C, H, W); a context is ignored."""
-        return x + _image(self.attention(_tokens(self.norm(x))), x)
+        return _added(x, self.attention(_tokens(self.norm(x))))
 
 
 class TransformerBlock(nn.Module):
@@ -145,12 +146,14 @@ class SpatialTransformer(nn.Module):
         h = self.proj_in(_tokens(self.norm(x)))
         for block in self.blocks:
             h = block(h, context, mask)
-        return x + _image(self.proj_out(h), x)
+        return _added(x, self.proj_out(h))
 
 
 def _tokens(x: Tensor) -> Tensor:
-    return x.flatten(2).transpose(1, 2)  # (B, HW, C): a view where x is channels_last
+    """(B, C, H, W) to (B, HW, C), by torch's fast copy, or none where x is channels-last."""
+    return x.contiguous(memory_format=torch.channels_last).flatten(2).transpose(1, 2)
 
 
-def _image(tokens: Tensor, like: Tensor) -> Tensor:
-    return tokens.transpose(1, 2).reshape(like.shape)
+def _added(x: Tensor, tokens: Tensor) -> Tensor:
+    """x (B, C, H, W) + its tokens (B, HW, C), in x's memory format."""
+    return x + tokens.transpose(1, 2).unflatten(2, x.shape[2:])

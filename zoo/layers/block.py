@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.layers.dropout import Dropout
+
 
 def time_embedding(
     t: Tensor, dim: int, sine_first: bool = False, frequency_shift: float = 0.0
@@ -141,7 +143,7 @@ class ResBlock(nn.Module):
         if embedding_dim is not None:
             self.embedding = nn.Linear(embedding_dim, out_channels * (1 + scale_shift_norm))
         self.norm2 = GroupNorm(norm_groups, out_channels, norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels:
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
@@ -153,7 +155,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """x: (B, C, H, W), embedding: (B, D) already activated."""
-        h = F.silu(self.norm1(x))
+        h = activate(self.norm1(x))
         h, x = self._resample(h), self._resample(x)
         h = self.conv1(h)
         if embedding is None:
@@ -162,14 +164,27 @@ class ResBlock(nn.Module):
             scale, shift = self.embedding(embedding)[:, :, None, None].chunk(2, dim=1)
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
-            h = self.norm2(h + self.embedding(embedding)[:, :, None, None])
-        h = self.conv2(self.dropout(F.silu(h)))
-        return (self.shortcut(x) if self.has_shortcut else x) + h
+            h = self.norm2(add_to(h, self.embedding(embedding)[:, :, None, None]))
+        h = self.conv2(self.dropout(activate(h)))
+        return add_to(h, self.shortcut(x) if self.has_shortcut else x)
 
     def _resample(self, x: Tensor) -> Tensor:
         if self.up:
             return _double(x)
         return F.avg_pool2d(x, 2) if self.down else x
+
+
+def activate(h: Tensor) -> Tensor:
+    """SiLU of a tensor that nobody else reads; in its own memory where no gradient needs it."""
+    return F.silu(h, inplace=not torch.is_grad_enabled())
+
+
+def add_to(h: Tensor, other: Tensor) -> Tensor:
+    """The sum, in the memory of h: a product's output, which its backward pass does not read.
+
+    New memory would cost more than the addition: its pages have to be cleared first.
+    """
+    return h.add_(other) if h.dtype == other.dtype else h + other
 
 
 def zero(module: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
+from zoo.data.image_set import ImageSet
 from zoo.data.stream import to_float
 from zoo.first_stage.autoencoder_loss import AdversarialLoss
 from zoo.first_stage.conv_autoencoder import ConvAutoencoder, TrainingPass
@@ -82,19 +83,18 @@ class Autoencoder(Trainable):
         moments = self.first_stage.moments(images)
         return self.first_stage.decode(self.first_stage.draw(moments)).clamp(-1.0, 1.0)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """The loss on a batch, its latents drawn from their posterior."""
         images = _images_of(batch)
         if self.loss is not None:
-            return {"loss": self._adversarial_step(self.loss, images)}
+            return self._adversarial_step(self.loss, images)
         result = self._pass(images, "posterior")
         penalties = dict(result.penalties)
         if "kl" in penalties:
             penalties["kl"] = penalties["kl"] / images[0].numel()
         error = self.reconstruction_loss(result.reconstruction.float(), images)
         loss = error + self._penalty(penalties)
-        self._log_step({"reconstruction": error, **penalties, **result.figures}, len(images))
-        return {"loss": loss}
+        return _outputs(loss, {"reconstruction": error, **penalties, **result.figures})
 
     def _pass(self, images: Tensor, purpose: str) -> TrainingPass:
         return self.first_stage.training_pass(images, self.draw(len(images), purpose))
@@ -105,7 +105,7 @@ class Autoencoder(Trainable):
 
     # Against a discriminator
 
-    def _adversarial_step(self, loss: AdversarialLoss, images: Tensor) -> Tensor:
+    def _adversarial_step(self, loss: AdversarialLoss, images: Tensor) -> dict[str, Any]:
         """One step of the autoencoder, then one of the discriminator against the new one."""
         optimizers: Any = self.optimizers()
         autoencoder, discriminator = optimizers
@@ -128,8 +128,7 @@ class Autoencoder(Trainable):
             figures |= self._train_discriminator(loss, discriminator.optimizer, images)
         for scheduler in self._schedulers()[: 1 + adversarial]:  # as many as optimizers made a step
             scheduler.step()
-        self._log_step({**result.penalties, **result.figures, **figures}, len(images))
-        return value.detach()
+        return _outputs(value.detach(), {**result.penalties, **result.figures, **figures})
 
     def _train_discriminator(
         self, loss: AdversarialLoss, optimizer: Optimizer, images: Tensor
@@ -145,6 +144,8 @@ class Autoencoder(Trainable):
         value, figures = loss.of_discriminator(images, reconstruction)
         optimizer.zero_grad()
         self.manual_backward(value)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            callback.on_before_optimizer_step(self.trainer, self, optimizer)
         optimizer.step()
         optimizer.zero_grad()
         return figures
@@ -169,7 +170,7 @@ class Autoencoder(Trainable):
         reconstruction = self.reconstruct(images).float()
         error = self.reconstruction_loss(reconstruction, images)
         psnr = peak_signal_to_noise(reconstruction, images).mean()
-        self._log({"validation/loss": error, "validation/psnr": psnr}, len(images), sync_dist=True)
+        self.log_validation({"validation/loss": error, "validation/psnr": psnr}, len(images))
 
     def on_train_end(self) -> None:
         """Measures the latents with the weights that will be saved: the averaged ones, if any."""
@@ -178,6 +179,17 @@ class Autoencoder(Trainable):
         ema = self.recipe.ema if self.recipe is not None else None
         with nullcontext() if ema is None else ema.applied(self):  # type: ignore[attr-defined]
             self.measure_latents(self._train_images())
+
+    @contextmanager
+    def completed(self) -> Iterator[None]:
+        """Within, the latents' scale is that of the present weights."""
+        shift, scale = self.first_stage.shift.clone(), self.first_stage.scale.clone()
+        if self.normalize_latents:
+            self.measure_latents(self._train_images())
+        try:
+            yield
+        finally:
+            self.first_stage.set_scale(shift, scale)
 
     @torch.no_grad()
     def measure_latents(self, images: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
@@ -200,18 +212,24 @@ class Autoencoder(Trainable):
         if train is None:
             yield from (_images_of(batch) for batch in self.trainer.train_dataloader or ())
             return
-        for first in range(0, len(train), _PER_BATCH):
-            indices = torch.arange(first, min(first + _PER_BATCH, len(train)))
-            yield to_float(train.gather(indices))
+        yield from batches_of(train)
 
-    def _log_step(self, values: dict[str, Tensor], batch_size: int) -> None:
-        self._log({f"train/{name}": value.detach() for name, value in values.items()}, batch_size)
+
+def batches_of(images: ImageSet) -> Iterator[Tensor]:
+    """All images of a set in order, (B, C, H, W) in [-1, 1]."""
+    for first in range(0, len(images), _PER_BATCH):
+        indices = torch.arange(first, min(first + _PER_BATCH, len(images)))
+        yield to_float(images.gather(indices))
 
 
 def peak_signal_to_noise(reconstruction: Tensor, images: Tensor) -> Tensor:
     """PSNR of each image in dB, (B,), for images in [-1, 1]; at most 100."""
     error = (reconstruction - images).square().mean((1, 2, 3))
     return 10 * torch.log10(4 / error.clamp(min=4e-10))
+
+
+def _outputs(loss: Tensor, figures: dict[str, Tensor]) -> dict[str, Any]:
+    return {"loss": loss, "figures": {name: v.detach() for name, v in figures.items()}}
 
 
 def _images_of(batch: Batch) -> Tensor:

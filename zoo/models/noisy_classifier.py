@@ -109,23 +109,22 @@ class NoisyClassifier(Trainable):
                 f"{self.num_classes}: set model.network.num_classes={data.num_classes}"
             )
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         size = len(batch)
         t, losses, right = self._losses(batch, lambda purpose: self.draw(size, purpose))
-        self._log({"train/accuracy": right.mean()}, size)
-        return {"loss": losses.mean(), "t": t, "loss_per_image": losses.detach()}
+        figures = {"accuracy": right.mean()}
+        per_image = losses.detach()
+        return {"loss": losses.mean(), "t": t, "loss_per_image": per_image, "figures": figures}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs loss and accuracy, the latter by quartile of t too; always with the same draws."""
-        size = len(batch)
-        t, losses, right = self._losses(batch, self.validation_draws(size, batch_idx))
-        for name, values in {"loss": losses, "accuracy": right}.items():
-            self.log(f"validation/{name}", values.mean(), batch_size=size, sync_dist=True)
+        t, losses, right = self._losses(batch, self.validation_draws(batch, batch_idx))
+        means = {"validation/loss": losses.mean(), "validation/accuracy": right.mean()}
+        self.log_validation(means, len(batch))
         bins = quartile(t, self.schedule.end).to(right.device)
         for index in range(QUARTILES):
             part = right[bins == index]  # perhaps empty; every process must log the key
-            mean, name = part.sum() / max(1, len(part)), f"validation/accuracy_q{index + 1}"
-            self.log(name, mean, batch_size=len(part), sync_dist=True)
+            self.log_validation({f"validation/accuracy_q{index + 1}": part.mean()}, len(part))
 
     def _losses(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """t, cross-entropy and 1 where the likeliest label is right, each (B,)."""

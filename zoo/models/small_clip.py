@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo.data.augmentation import moved, noisy
 from zoo.recipe import Recipe
 from zoo.records import Batch
+from zoo.system.processes import differentiable_rows, objects, rank_and_count
 from zoo.trainable import Trainable
 
 _MAX_WORDS = 4096  # the rarer ones become "unknown", which is thereby learned too
@@ -143,27 +144,30 @@ class SmallClip(Trainable):
         return self.clip.encode_text(self.tokens(captions).to(self.device), normalize=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The contrastive loss of augmented images."""
+        """The contrastive loss of augmented images, among those of all processes."""
         images, captions = _images_captions(batch)
-        distinct, owner = distinct_captions(captions)
+        distinct, owners = distinct_captions([c for part in objects(captions) for c in part])
         draw = self.draw(len(images), "augmentation")
         images = noisy(moved(images, draw), draw)
-        cosines = self.encode_image(images).float() @ self.encode_text(distinct).float().T
+        features = differentiable_rows(self.encode_image(images).float())
+        cosines = features @ self.encode_text(distinct).float().T
         scale = self.clip.logit_scale.exp().clamp(max=100.0)  # as CLIP does
-        loss = contrastive_loss(scale * cosines, owner.to(cosines.device))
-        self._log({"train/loss": loss}, len(images))
-        return {"loss": loss}
+        return {"loss": contrastive_loss(scale * cosines, owners.to(cosines.device))}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Logs how often an image's own caption is the nearest, and their CLIP score."""
+        """Logs how often an image's own caption is the nearest, and their CLIP score.
+
+        The captions are those of all processes' images.
+        """
         images, captions = _images_captions(batch)
-        distinct, owner = distinct_captions(captions)
+        parts = objects(captions)
+        distinct, owners = distinct_captions([c for part in parts for c in part])
+        first = sum(len(part) for part in parts[: rank_and_count()[0]])
         cosines = self.encode_image(images).float() @ self.encode_text(distinct).float().T
-        owner = owner.to(cosines.device)
+        owner = owners[first : first + len(images)].to(cosines.device)
         right = (cosines.argmax(dim=1) == owner).float().mean()
         score = 100 * cosines.gather(1, owner[:, None]).clamp(min=0).mean()
-        self.log("val/accuracy", right, batch_size=len(images), prog_bar=True)
-        self.log("val/clip_score", score, batch_size=len(images))
+        self.log_validation({"val/accuracy": right, "val/clip_score": score}, len(images))
 
 
 def contrastive_loss(logits: Tensor, owner: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ class SmallExtractor(Trainable):
         pool = self.body(images).mean(dim=(2, 3))
         return {"pool": pool, "logits": self.head(pool)}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Cross-entropy of the labels and error of the thumbnails of augmented images."""
         images, labels = _images_labels(batch)
         draw = self.draw(len(images), "augmentation")
@@ -102,15 +103,14 @@ class SmallExtractor(Trainable):
         thumbnails = F.adaptive_avg_pool2d(images, self.thumbnail_size).flatten(1)
         of_thumbnails = F.mse_loss(self.thumbnail(features["pool"]).float(), thumbnails)
         loss = of_labels + self.thumbnail_weight * of_thumbnails
-        logged = {"loss": loss, "cross_entropy": of_labels, "thumbnail_error": of_thumbnails}
-        self._log({f"train/{name}": value for name, value in logged.items()}, len(images))
-        return {"loss": loss}
+        figures = {"cross_entropy": of_labels, "thumbnail_error": of_thumbnails}
+        return {"loss": loss, "figures": {name: v.detach() for name, v in figures.items()}}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Logs the share of right answers."""
         images, labels = _images_labels(batch)
         right = (self(images)["logits"].argmax(dim=1) == labels).float().mean()
-        self.log("val/accuracy", right, batch_size=len(images), prog_bar=True)
+        self.log_validation({"val/accuracy": right}, len(images))
 
 
 class _Block(nn.Module):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,6 @@ def accelerator(name: str = "auto") -> str:
     return name
 
 
-def local_rank() -> int:
-    """This process' number among those of its machine, as torchrun, Lightning and SLURM tell it."""
-    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
-
-
 def precision(name: str | int, device: str) -> str | int:
     """Lightning's precision: for "auto", ``bf16-mixed`` where ``device`` computes in bf16.
 
@@ -52,6 +47,21 @@ def precision(name: str | int, device: str) -> str | int:
     else:
         has_bf16 = torch_device(device).type == "cuda" and _gpu_has_bf16()
     return "bf16-mixed" if has_bf16 else "32-true"
+
+
+def slow_precision(name: str | int, device: str) -> str | None:
+    """A line on a precision that this device only emulates, or None.
+
+    Args:
+        name: a precision, "auto" among them, which never is one.
+        device: as ``accelerator`` names it.
+    """
+    if device != "cpu" or not str(name).startswith("bf16") or _cpu_has_bf16():
+        return None
+    return (
+        f"precision={name} on a CPU without AMX or AVX512-BF16 is emulated, some 35 times slower "
+        "than 32-true"
+    )
 
 
 def device_name(device: str) -> str:
@@ -96,6 +106,8 @@ def autocast(name: str, device: str) -> AbstractContextManager[Any]:
         ValueError: another precision.
     """
     setting = str(precision(name, device))
+    if line := slow_precision(name, device):
+        print(line, file=sys.stderr)
     if setting == "bf16-mixed":
         return torch.autocast(torch_device(device).type, torch.bfloat16)
     if setting in ("32-true", "32"):

@@ -6,23 +6,26 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from zoo import paths
+from zoo.system import ranks
+from zoo.system.hardware import not_offered
 
 _LONGEST = 3000  # letters of a message, whatever somebody's value was
 SEVERAL = ("callbacks", "extractor", "logger", "metric")  # groups that hold parts by name
 _READERS = ("hydra", "omegaconf", "antlr4", "yaml")  # which read what a user wrote
 
 
-def leave(where: str, message: str) -> NoReturn:
-    """Ends the process with code 2 and one line on stderr, ``where: message``.
+def leave(where: str, message: str, code: int = 2) -> NoReturn:
+    """Ends the process with one line on stderr, ``where: message``; code 2 is a user's mistake.
 
     Raises:
         SystemExit: always.
     """
-    print(f"{where}: {printable(message)}", file=sys.stderr)
-    raise SystemExit(2)
+    if ranks.speaks():
+        print(f"{where}: {printable(message)}", file=sys.stderr)
+    raise SystemExit(code)
 
 
 def printable(message: str) -> str:
@@ -64,6 +67,8 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
             return f"{chosen.group(1)} is chosen already: leave the + out"
         override = getattr(error, "override", None)  # one that hydra's grammar cannot read
         return _unreadable(str(override)) if override else _one_line(str(error)) or _cause(error)
+    if home == "submitit":
+        return _job(str(error))
     if isinstance(error, ValueError):
         return _one_line(str(error))
     if isinstance(error, OSError):
@@ -73,8 +78,7 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
     if isinstance(error, RuntimeError) and "determine home directory" in str(error):
         return "a path begins with ~ and the name of nobody here"
     if _is_out_of_memory(error):
-        reason = _one_line(str(error)).partition(". ")[0]
-        return f"not enough memory: {reason}" if reason else "not enough memory"
+        return out_of_memory(error, lambda key: None)
     if _raised_by(error, ["lightning"]):
         return _one_line(str(error)) or kind
     if isinstance(error, RecursionError) and {*_READERS} & {*_homes(error)[-100:]}:
@@ -84,11 +88,45 @@ def explain(error: Exception, known_keys: Callable[[], list[str]]) -> str | None
     return None
 
 
+def out_of_memory(error: Exception, setting: Callable[[str], Any]) -> str | None:
+    """The line on a lack of memory: the batch, and the keys that need less; None of other errors.
+
+    Args:
+        error: what was raised.
+        setting: a dotted key's value in the config, None where there is no such key.
+    """
+    if not _is_out_of_memory(error):
+        return None
+    reason = _one_line(str(error)).partition(". ")[0]
+    line = "not enough memory" + (f": {reason}" if reason else "")
+    remedies = []
+    if setting("trainer") is not None and (size := setting("data.batch_size")) is not None:
+        line += f"; a step takes data.batch_size={size} images, shared between the devices"
+        parts = 2 * (setting("trainer.accumulate_grad_batches") or 1)
+        if size > 1:
+            halved = f"data.batch_size={-(-size // 2)} trainer.accumulate_grad_batches={parts}"
+            remedies.append(f"{halved} (the same step in more parts)")
+        if setting("model.denoiser") is not None:
+            remedies.append("++model.denoiser.gradient_checkpointing=true")
+    elif (size := setting("batch_size")) is not None:
+        line += f"; images come batch_size={size} at a time"
+        if size > 1:
+            remedies.append(f"batch_size={-(-size // 2)} (the results are the same)")
+    return f"{line}: try {', or '.join(remedies)}" if remedies else line
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether Python, numpy or torch asked for more than there is."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    words = ("allocate memory", "Storage size")  # of torch, which has no type for it
+    # of torch, which has no type for it on a CPU or an MPS, nor for CUDA's libraries
+    words = (
+        "allocate memory",
+        "not enough memory",
+        "out of memory",
+        "_ALLOC_FAILED",
+        "Storage size",
+    )
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
@@ -114,6 +152,15 @@ def suggestion(name: str, possible: Iterable[str]) -> str:
     """
     near = get_close_matches(name, list(possible), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _job(message: str) -> str:
+    """Why a job of submitit ended: the last line of its own, and where the others are."""
+    lines = [line.strip() for line in message.splitlines()]
+    own = [line for line in lines if re.match(r"zoo \w+: |\w*(Error|Exception)\b", line)]
+    files = re.findall(r"\S+\.(?:err|out)\b", message)
+    where = f"; its output is in {files[0]}" if files else ""
+    return f"a job of the sweep has failed: {own[-1] if own else lines[0]}{where}"
 
 
 def _cause(error: BaseException) -> str:
@@ -152,6 +199,8 @@ def _unknown_config(error: Exception) -> str:
         options = sorted(file.stem for file in (paths.configs() / group).glob("[!_]*.yaml"))
     if not group:
         return f"no config called '{missing or name}'" if missing else _one_line(str(error))
+    if group == "trainer" and (reason := not_offered(name)):
+        return f"no trainer called '{name}': {reason}"
     if not options:
         return f"no config group '{group}' (requested: '{missing}'); `zoo list` shows what exists"
     return f"no {group} called '{name}'; there are {', '.join(options)}" + suggestion(name, options)

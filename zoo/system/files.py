@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,30 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         part.chmod(mode)
         os.replace(part, path)
+        sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a folder's names durable; nothing where a system has no such call."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed writers left in a folder and in those below it, one level deep.
+
+    Nobody else may be writing there: a run's folder is locked before.
+    """
+    for pattern in (".*.part", "*/.*.part"):
+        for file in folder.glob(pattern):
+            if re.fullmatch(r"\..+\.\d+\.part", file.name) and file.is_file():
+                file.unlink(missing_ok=True)
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> Path:

@@ -52,6 +52,36 @@ def check_processes(count: int) -> int:
     return count
 
 
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+"""Lightning's engines for several processes that a training may name."""
+
+_SHARDED = re.compile(r"fsdp|deepspeed|model_?parallel|sharded|zero|colossal|tensor_?parallel")
+
+
+def check_strategy(name: str) -> str:
+    """Passes an engine for several processes whose results are those of one.
+
+    Raises:
+        ValueError: another engine, with what to use in its place.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(not_offered(name) or f"possible are {', '.join(STRATEGIES)}")
+    return name
+
+
+def not_offered(name: str) -> str | None:
+    """Why there is no such engine here, though Lightning has it; None for other names."""
+    if _SHARDED.search(name.lower()):
+        return (
+            "weights, moments and averages are whole in every process, 26 bytes a parameter: use "
+            "ddp, and where memory is short trainer.accumulate_grad_batches=N or "
+            "model.denoiser.gradient_checkpointing=true"
+        )
+    if re.match(r"ddp_(spawn|fork|notebook)|dp$", name):
+        return "processes are started by the zoo itself, by torchrun or by srun: use ddp"
+    return None
+
+
 @functools.cache
 def cuda_devices() -> int | None:
     """How many CUDA devices the driver shows this process; None where it cannot be asked."""

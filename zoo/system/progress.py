@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
+from zoo.system import ranks
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -120,8 +122,8 @@ class Meter:
 def busy(activity: str, every: float = 1.0) -> Iterator[None]:
     """Says on stderr that something without a count goes on: the activity, then a dot a second.
 
-    Nothing is written where it takes less than a second, under pytest, and in the ranks that a
-    distributed run starts.
+    Nothing is written where it takes less than a second, under pytest, and in all processes of a
+    training but one.
 
     Args:
         activity: in words.
@@ -137,7 +139,7 @@ def busy(activity: str, every: float = 1.0) -> Iterator[None]:
         if text == ".":
             print(file=sys.stderr, flush=True)
 
-    if _quiet() or "LOCAL_RANK" in os.environ:
+    if _quiet():
         yield
         return
     thread = threading.Thread(target=dots, daemon=True)
@@ -165,7 +167,7 @@ def _rate(rate: float, unit: str) -> str:
 
 
 def _quiet() -> bool:
-    return "PYTEST_CURRENT_TEST" in os.environ
+    return "PYTEST_CURRENT_TEST" in os.environ or not ranks.is_first()
 
 
 @functools.cache

@@ -21,6 +21,14 @@ def versions() -> dict[str, str | None]:
     return by_name
 
 
+def version_of(library: str) -> str:
+    """The version of an installed package, or "absent"."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "absent"
+
+
 def git_commit() -> str | None:
     """The checkout's commit, "-dirty" where files differ; None in an installed wheel."""
     root = Path(__file__).resolve().parents[2]

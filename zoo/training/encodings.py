@@ -19,7 +19,8 @@ from zoo.encodings.entry import Entry, entry, say
 from zoo.encodings.latents import Latents, latents_request
 from zoo.encodings.request import Request
 from zoo.module import DiffusionModule
-from zoo.system.device import accelerator, local_rank, torch_device
+from zoo.system import ranks
+from zoo.system.device import accelerator, torch_device
 
 
 def use_encodings(cfg: DictConfig, module: Any, data: Any) -> list[Entry]:
@@ -171,4 +172,4 @@ def _device(cfg: DictConfig) -> torch.device:
         return device
     devices = cfg.trainer.devices
     chosen = devices if not isinstance(devices, int | str) else range(torch.cuda.device_count())
-    return torch.device("cuda", chosen[local_rank() % len(chosen)])
+    return torch.device("cuda", chosen[ranks.place().local_rank % len(chosen)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
@@ -16,6 +15,9 @@ from zoo.checkpoint.file import load
 from zoo.conditioner import is_conditional
 from zoo.module import DiffusionModule
 from zoo.part import config_of
+from zoo.performance.compiler import compile_denoiser
+from zoo.performance.layout import arrange
+from zoo.system.device import accelerator, torch_device
 from zoo.trainable import Trainable
 from zoo.training import text_encoder
 
@@ -41,13 +43,8 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     Raises:
         ValueError: the model does not go with the data, or lacks its autoencoder.
     """
+    check_first_stage(cfg)
     arguments: dict[str, Any] = {"recipe": instantiate(cfg.recipe, _convert_="all")}
-    if cfg.autoencoder is not None and not wants_autoencoder(cfg):
-        kind = cfg.model._target_.rpartition(".")[2]
-        raise ValueError(
-            f"autoencoder={cfg.autoencoder}: this {kind} takes none, its images are not encoded or "
-            "model.first_stage says how; leave it out, or choose a latent model"
-        )
     if wants_autoencoder(cfg):
         arguments["first_stage"] = first_stage(cfg.autoencoder, list(cfg.trust))
     if cfg.text_encoder is not None:
@@ -64,11 +61,35 @@ def module(cfg: DictConfig, data: Any) -> Trainable:
     if (text := unread(model, data)) is not None:
         rank_zero_only(print)(text)
     model.training_seed = cfg.seed
-    if cfg.channels_last:
-        model.to(memory_format=torch.channels_last)
+    device = torch_device(accelerator(cfg.trainer.accelerator))
+    if cfg.channels_last == "auto":
+        arrange(model, device.type == "cuda", device)
+    else:
+        arrange(model, cfg.channels_last, device)
     if cfg.compile:
-        _compile(model)
+        compile_denoiser(model, device)
     return model
+
+
+def check_first_stage(cfg: DictConfig) -> None:
+    """Refuses a latent model without an autoencoder, and another model with one.
+
+    Raises:
+        ValueError: see above.
+    """
+    wants = wants_autoencoder(cfg)
+    if wants and cfg.autoencoder is None:
+        raise ValueError(
+            "a latent model needs an autoencoder: train one with `zoo train model=autoencoder "
+            "data=...`, or convert a published one with `zoo convert`, and pass autoencoder=PATH "
+            "of its file"
+        )
+    if cfg.autoencoder is not None and not wants:
+        kind = cfg.model._target_.rpartition(".")[2]
+        raise ValueError(
+            f"autoencoder={cfg.autoencoder}: this {kind} takes none, its images are not encoded or "
+            "model.first_stage says how; leave it out, or choose a latent model"
+        )
 
 
 def wants_autoencoder(cfg: DictConfig) -> bool:
@@ -77,7 +98,7 @@ def wants_autoencoder(cfg: DictConfig) -> bool:
     return getattr(kind, "takes_first_stage", False) and cfg.model.get("first_stage") is None
 
 
-def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:
+def first_stage(path: str, trust: Sequence[str] = ()) -> nn.Module:
     """The first stage out of a trained autoencoder's file.
 
     Args:
@@ -87,12 +108,6 @@ def first_stage(path: str | None, trust: Sequence[str] = ()) -> nn.Module:
     Raises:
         ValueError: there is no file, or no autoencoder in it.
     """
-    if path is None:
-        raise ValueError(
-            "a latent model needs an autoencoder: train one with `zoo train model=autoencoder "
-            "data=...`, or convert a published one with `zoo convert`, and pass autoencoder=PATH "
-            "of its file"
-        )
     saved = load(path, trust)
     if not isinstance(getattr(saved, "first_stage", None), nn.Module):
         raise ValueError(f"autoencoder={path} holds a {type(saved).__name__}, not an autoencoder")
@@ -128,9 +143,3 @@ def unread(model: Any, data: Any) -> str | None:
         f"this {type(model).__name__} is unconditional: it trains without the {data.condition}s of "
         f"{data.name}; conditioner=class_label (or clip_text) reads them"
     )
-
-
-def _compile(model: Any) -> None:
-    if not hasattr(model, "denoiser"):
-        raise ValueError(f"compile=true: a {type(model).__name__} has no denoiser to compile")
-    model.denoiser.compile()  # in place: torch.compile(module) would rename the weights

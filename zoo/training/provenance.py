@@ -8,25 +8,27 @@ from lightning import Trainer
 from omegaconf import DictConfig
 
 from zoo import checkpoint
-from zoo.callbacks import EMA, Loss, Throughput
+from zoo.averages.length import in_words
+from zoo.callbacks import EMA, AverageSnapshots, Loss, Throughput
 from zoo.callbacks.scale_by_std import LatentScale
 from zoo.checkpoint.published import checkpoint_file
-from zoo.system.device import accelerator, device_name
-from zoo.trainable import Trainable
+from zoo.trainable import Trainable, processed_batches
 from zoo.training.parts import wants_autoencoder
+from zoo.training.run.record import Record
 
 
 def training_provenance(
-    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer
+    cfg: DictConfig, module: Trainable, data: Any, trainer: Trainer, record: Record
 ) -> dict[str, Any]:
     """The origin of the trained weights, in plain values; see ``zoo.checkpoint.provenance``."""
     optimizer = trainer.optimizers[0]
     ema = module.recipe.ema if module.recipe is not None else None
     throughput, loss = _find(trainer, Throughput), _find(trainer, Loss)
-    averaged = isinstance(ema, EMA) and bool(ema.averages)
+    average = ema.lengths[ema.main].facts if isinstance(ema, EMA) and ema.averages else None
     return {
         "model": type(module).__name__,
-        "weights": "ema" if averaged else "raw",
+        "weights": "raw" if average is None else "ema",
+        "average": None if average is None else {**average, "main": True, **_snapshots(trainer)},
         "data": {
             "name": data.name,
             "shape": list(data.shape),
@@ -36,22 +38,33 @@ def training_provenance(
         },
         "budget": {
             "data_fingerprint": data.fingerprint,
-            "images_seen": throughput.images_seen if throughput else None,
+            "images_seen": processed_batches(trainer) * data.batch_size,
             "batch_size": data.batch_size * trainer.accumulate_grad_batches,
             "optimizer": type(optimizer).__name__,
             "learning_rate": float(optimizer.defaults["lr"]),
             "lr_scheduler": _call_text(cfg.recipe.get("lr_scheduler")),
             "gradient_clip": trainer.gradient_clip_val,
-            "ema": f"decay {ema.decay:g}" if averaged else "none",  # type: ignore[union-attr]
+            "ema": "none" if average is None else in_words(average),
             "seed": cfg.seed,
             "precision": str(trainer.precision),
-            "device": _devices(trainer, accelerator(cfg.trainer.accelerator)),
+            "device": record.device,
+            "changes": record.changes_text,
         },
         "steps": trainer.global_step,
-        "training_seconds": round(throughput.seconds, 1) if throughput else None,
+        "training_seconds": round(record.seconds, 1),
+        "cost": throughput.facts(module) if throughput else None,
+        "devices": record.devices,
+        "settings": {key: value for key, value in record.settings.items() if key != "model"},
+        "changes": record.changes,
         "autoencoder": _autoencoder(cfg, data, trainer) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
+
+
+def _snapshots(trainer: Trainer) -> dict[str, str]:
+    """The key of the training's snapshots, where it takes any."""
+    snapshots = _find(trainer, AverageSnapshots)
+    return {"training": snapshots.training} if snapshots and snapshots.training else {}
 
 
 def _autoencoder(cfg: DictConfig, data: Any, trainer: Trainer) -> dict[str, Any]:
@@ -64,11 +77,6 @@ def _autoencoder(cfg: DictConfig, data: Any, trainer: Trainer) -> dict[str, Any]
         "latents": f"cached, {kept.dtype}" if kept else "encoded in each step",
         "latents_key": kept.key if kept else None,
     }
-
-
-def _devices(trainer: Trainer, device: str) -> str:
-    name = device_name(device)
-    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
 
 
 def _call_text(node: Any) -> str | None:

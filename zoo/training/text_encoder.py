@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.checkpoint import load
 from zoo.conditioner.text import TextConditioner
+from zoo.training.distributed.group import first
 
 
 def load_text_encoder(
@@ -84,5 +85,5 @@ def prepare(model: Any, data: Any, loaded: bool, tokenizer: str | None) -> None:
                 f"{data.name} has no list of captions to learn a tokenizer from: give "
                 "tokenizer=PATH of a tokenizer.json"
             )
-        learned = conditioner.train_tokenizer(captions, conditioner.vocab_size)
+        learned = first(lambda: conditioner.train_tokenizer(captions, conditioner.vocab_size))
         conditioner.set_tokenizer(learned)

@@ -1,24 +1,29 @@
-"""Lightning's trainer for one run: its folder, its loggers, its state to resume from."""
+"""Lightning's trainer for one run, and its loggers."""
 
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from zipfile import is_zipfile
+from typing import Any
 
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from zoo.system.device import accelerator, precision
-from zoo.system.nested import field_differences
+from zoo.checkpoint import state_file
+from zoo.logger.resume import resume
+from zoo.system.device import accelerator, precision, slow_precision
+from zoo.system.files import remove_leftovers
 from zoo.trainable import Trainable
+from zoo.training.distributed.engine import cluster_environment
 from zoo.training.ending import Ending
+from zoo.training.run.resume import State
+from zoo.training.signals import LeaveOnSignal, leaving
 
 
 def quiet() -> None:
@@ -29,75 +34,10 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     # a frozen first stage is intended; not every module has something to validate
     warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")
+    warnings.filterwarnings(
+        "ignore", message=".*callbacks used to create the checkpoint need to be"
+    )
     warnings.filterwarnings("ignore", message=".*val_dataloader.* but have no `validation_step`")
-
-
-def checkpoint_to_resume(ckpt_path: str | None, run_dir: Path) -> Path | None:
-    """The training state to resume from: ``ckpt_path``, where "last" means the run folder's own.
-
-    Raises:
-        ValueError: there is no such file.
-    """
-    if ckpt_path is None:
-        return None
-    path = run_dir / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
-    if not path.is_file():
-        raise ValueError(
-            f"ckpt_path={ckpt_path}: there is no {path} to resume from; "
-            "leave ckpt_path out to start again, or set run_dir to the folder of the run"
-        )
-    if not is_zipfile(path):
-        raise ValueError(f"ckpt_path={ckpt_path}: {path} is no training state, or it is torn")
-    return path
-
-
-def check_resumed(cfg: DictConfig, run_dir: Path, state: Path) -> None:
-    """Refuses to resume a run of ``run_dir`` under settings that shape its result, changed.
-
-    Its config.yaml has what it was started with; steps, trackers, callbacks, devices and paths may
-    change.
-
-    Raises:
-        ValueError: naming the first setting that differs.
-    """
-    file = run_dir / "config.yaml"
-    if state.parent != run_dir or not file.is_file():
-        return
-    before = OmegaConf.to_container(OmegaConf.load(file))
-    now = OmegaConf.to_container(cfg, resolve=True)
-    for name, old, new in field_differences(before, now, "", _FREE, _ABSENT):
-        # other versions have other keys
-        if _ABSENT not in (old, new) and f"{name}.".startswith(_SHAPING):
-            raise ValueError(
-                f"{state} cannot be resumed: {name} was {old}, now {new}; repeat the settings that "
-                f"are in {file}, or start another run_dir"
-            )
-
-
-TRAINER = ("precision", "gradient_clip_val", "accumulate_grad_batches")
-DATA = ("batch_size", "condition", "flip", "crop_from")  # where from does not matter
-"""The keys of both groups that decide the result of a training, beside its seed and its steps."""
-
-_SHAPING = (
-    *("model.", "recipe.", "seed.", "data._target_.", "data.name.", "cache_dtype."),
-    *(f"data.{key}." for key in DATA),
-    *(f"trainer.{key}." for key in TRAINER),
-)
-_FREE = {"sampler", "guidance"}  # of the model: how it is drawn from later
-_ABSENT = object()
-
-
-def set_aside(run_dir: Path) -> None:
-    """Moves an earlier run out of the way, to ``<run_dir>.1`` or the next free number."""
-    traces = ("last.ckpt", "model.safetensors", "metrics.csv")
-    rank = getattr(rank_zero_only, "rank", 0)
-    if rank != 0 or not any((run_dir / name).exists() for name in traces):
-        return
-    number = 1
-    while (free := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
-        number += 1
-    run_dir.rename(free)
-    print(f"{run_dir} held an earlier run: it is now {free}", file=sys.stderr)
 
 
 def loggers(cfg: DictConfig) -> list[Logger]:
@@ -107,12 +47,22 @@ def loggers(cfg: DictConfig) -> list[Logger]:
     ]
 
 
-def trainer(cfg: DictConfig, loggers: list[Logger], ending: Callback) -> Trainer:
-    """Lightning's trainer, with "auto" resolved and our own bar, state files and data order."""
+def trainer(cfg: DictConfig, loggers: list[Logger], own: Sequence[Callback]) -> Trainer:
+    """Lightning's trainer, with "auto" resolved and our own bar, state files and data order.
+
+    Args:
+        cfg: the training's.
+        loggers: see above.
+        own: callbacks that come before those of the config.
+    """
     nodes = (cfg.get("callbacks") or {}).values()
-    callbacks = [ending, *(instantiate(node, _convert_="all") for node in nodes if node)]
+    callbacks = [*own, *(instantiate(node, _convert_="all") for node in nodes if node)]
+    callbacks += [LeaveOnSignal(), *(c.rest for c in own if isinstance(c, Ending))]
     device = accelerator(cfg.trainer.accelerator)
+    if line := slow_precision(cfg.trainer.precision, device):
+        rank_zero_only(print)(line, file=sys.stderr)
     fixed = {
+        "plugins": [cluster_environment()],
         "enable_progress_bar": False,
         "enable_checkpointing": any(hasattr(c, "write") for c in callbacks),
         "enable_model_summary": False,
@@ -134,13 +84,31 @@ def trainer(cfg: DictConfig, loggers: list[Logger], ending: Callback) -> Trainer
 
 
 @rank_zero_only
-def write_config(cfg: DictConfig, run_dir: Path, loggers: list[Logger]) -> None:
-    """Puts the resolved config into the run folder and into the trackers."""
-    resolved = OmegaConf.to_container(cfg, resolve=True)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(resolved), run_dir / "config.yaml")
+def log_config(config: dict[str, Any], loggers: list[Logger]) -> None:
+    """Puts the resolved config into the trackers."""
     for logger in loggers:
-        logger.log_hyperparams(resolved)  # type: ignore[arg-type]
+        logger.log_hyperparams(config)
+
+
+def finished(cfg: DictConfig, state: State, model_file: Path) -> Path:
+    """Says that nothing is left to do.
+
+    Returns:
+        The model's file, untouched.
+
+    Raises:
+        ValueError: more was asked for: ``ckpt_path`` is not auto.
+    """
+    steps = f"trainer.max_steps={cfg.trainer.max_steps}"
+    if cfg.ckpt_path != "auto":
+        raise ValueError(
+            f"{state.path} is at step {state.step} and {model_file} is of that step: {steps} "
+            f"leaves nothing to train; set it above {state.step}"
+        )
+    rank_zero_only(print)(
+        f"{model_file} is finished: {state.step} steps were made, {steps}", flush=True
+    )
+    return model_file
 
 
 def fit(
@@ -150,20 +118,18 @@ def fit(
     ckpt_path: Path | None,
     ending: Ending,
 ) -> None:
-    """Trains; after Ctrl-C says what is there and how to resume, and exits with code 130."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
+    """Trains, or goes on with the training whose state is in ``ckpt_path``.
+
+    Raises:
+        ValueError: the state is damaged, or of another model.
+        SystemExit: a signal ended the training; see ``zoo.training.signals``.
+    """
+    if trainer.is_global_zero:
+        remove_leftovers(ending.path.parent)
+    if ckpt_path is not None:
+        state = state_file.read(ckpt_path, mmap=True)
+        state_file.check_model(state, module, ckpt_path)
+        resume(trainer.loggers, state["global_step"])
+        del state
+    with leaving(trainer, ending):
         trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
-    except SystemExit:
-        if not trainer.interrupted:
-            raise
-        signal.signal(signal.SIGINT, handler)  # Lightning left it ignored
-        state = ending.path.with_name("last.ckpt")
-        if ending.saved:
-            remedy = f"the training was over: {ending.path} is whole, only pictures are missing"
-        elif state.is_file():
-            remedy = f"{state} is intact: the same command with ckpt_path=last resumes from it"
-        else:
-            remedy = "no state had been written yet (callbacks.training_state.every_n_steps)"
-        print(f"\ninterrupted at step {trainer.global_step}; {remedy}", file=sys.stderr)
-        raise SystemExit(130) from None

@@ -13,31 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.typing import ColorType
 
+from eval.report.drawing.points import Point, lines_of, numeric_axes
 from eval.report.picture import PLAIN_TEXTS
-from eval.result.record import Result, Value
+from eval.result.record import Value
 from eval.table.formatting import has_ratio, title_of
 from zoo.system.text import one_line
 
 _MOST = 5  # panels
 _MARKERS, _STROKES = "osD^vP", ("-", "--", ":", "-.")  # tell lines apart that lie on one another
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a sweep.
-
-    Attributes:
-        settings: swept key to value, as text, in the order of the axes.
-        result: of the evaluation there.
-    """
-
-    settings: dict[str, str]
-    result: Result
-
-    @property
-    def evaluations(self) -> float:
-        """Network evaluations per image, counted."""
-        return self.result.subject.network_evaluations
 
 
 @matplotlib.rc_context(PLAIN_TEXTS)
@@ -46,7 +29,8 @@ def picture(points: Sequence[Point]) -> bytes:
 
     The first distance (FID) over network evaluations and over time; that distance over the score of
     another network (CLIP score); two shares of one network (precision over recall); then further
-    metrics over network evaluations.
+    metrics over network evaluations. Where all points take as many evaluations, as in a sweep over
+    lengths of averages, everything is drawn over the last swept number instead.
 
     A line joins the points that differ in one number alone; hollow rings mark the Pareto front,
     which no other point beats in both directions; thin bars are 95 % intervals, for these weights
@@ -54,7 +38,7 @@ def picture(points: Sequence[Point]) -> bytes:
     """
     panels = _panels(points)
     figure = Figure(figsize=(5.2 * len(panels), 5.0), layout="constrained")
-    numeric = _numeric_axes(points)
+    numeric = numeric_axes(points)
     scales = [key for key in numeric if key.endswith("scale")]
     steps = [key for key in numeric if key not in scales]
     for axes, (x, y) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -73,14 +57,14 @@ class Quantity:
     Attributes:
         title: with its unit.
         read: a point to its number, or None.
-        higher_is_better: the direction of quality.
+        higher_is_better: the direction of quality; None of a setting.
         logarithmic: whether the axis is.
         interval: a point to the ends of its 95 % interval, or None.
     """
 
     title: str
     read: Callable[[Point], float | None]
-    higher_is_better: bool = False
+    higher_is_better: bool | None = False
     logarithmic: bool = False
     interval: Callable[[Point], list[float] | None] = lambda point: None
 
@@ -106,11 +90,15 @@ def _panels(points: Sequence[Point]) -> list[tuple[Quantity, Quantity]]:
     """Pairs of horizontal and vertical axis."""
     cost = Quantity("network evaluations", lambda point: point.evaluations, logarithmic=True)
     time = Quantity("seconds per image", _seconds, logarithmic=True)
+    numbers = numeric_axes(points)
+    setting = numbers and len(points) > 1 and len({point.evaluations for point in points}) == 1
+    if setting and not numbers[-1].endswith("scale"):  # which has panels of its own
+        cost = Quantity(numbers[-1], lambda point: float(point.settings[numbers[-1]]), None)
     metrics = _metrics(points[0])
     assert metrics, "an evaluation has a metric with a direction"
     main = next((n for n, value in metrics.items() if has_ratio(value)), next(iter(metrics)))
     pairs = [(cost, main)]
-    if all(_seconds(point) is not None for point in points):
+    if cost.logarithmic and all(_seconds(point) is not None for point in points):
         pairs.append((time, main))
     trades = _trades(points, metrics, main)
     pairs += [(_quantity(x, metrics[x]), y) for x, y in trades]
@@ -166,7 +154,7 @@ def _seconds(point: Point) -> float | None:
 
 def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: str | None) -> None:
     pairs: list[tuple[float, float]] = []
-    for number, (label, group) in enumerate(_lines(points, along)):
+    for number, (label, group) in enumerate(lines_of(points, along)):
         by_point = []
         for point in group:
             a, b = x.read(point), y.read(point)
@@ -186,10 +174,14 @@ def _draw(axes: Axes, points: Sequence[Point], x: Quantity, y: Quantity, along: 
                 "" if along is None else one_line(point.settings[along]), pair,
                 textcoords="offset points", xytext=(5, 4), fontsize=7, alpha=0.8,
             )  # fmt: skip
-    best = front(pairs, (x.higher_is_better, y.higher_is_better))
+    up, label = bool(y.higher_is_better), "Pareto front"
+    best = front(pairs, (bool(x.higher_is_better), up))
+    if x.higher_is_better is None:
+        heights = [height for _, height in pairs]
+        best, label = [heights.index(max(heights) if up else min(heights))], "best"
     axes.scatter(
         [pairs[i][0] for i in best], [pairs[i][1] for i in best], s=110, facecolors="none",
-        edgecolors="black", linewidths=1.1, label="Pareto front", zorder=3,
+        edgecolors="black", linewidths=1.1, label=label, zorder=3,
     )  # fmt: skip
     axes.set_xlabel(x.title + _arrow(x))
     axes.set_ylabel(y.title + _arrow(y))
@@ -223,28 +215,6 @@ def _log(axes: Axes, axis: str) -> None:
 
 
 def _arrow(quantity: Quantity) -> str:
+    if quantity.higher_is_better is None:
+        return ""
     return " (higher is better)" if quantity.higher_is_better else " (lower is better)"
-
-
-def _lines(points: Sequence[Point], along: str | None) -> list[tuple[str, list[Point]]]:
-    """Points that differ in one axis alone; a line is named after the others."""
-
-    def rest(point: Point) -> str:
-        others = ((key, value) for key, value in point.settings.items() if key != along)
-        return one_line(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in others))
-
-    groups: dict[str, list[Point]] = {}
-    for point in points:
-        groups.setdefault(rest(point), []).append(point)
-    return [(name or "all", group) for name, group in groups.items()]
-
-
-def _numeric_axes(points: Sequence[Point]) -> list[str]:
-    def is_numeric(key: str) -> bool:
-        try:
-            [float(point.settings[key]) for point in points]
-        except ValueError:
-            return False
-        return True
-
-    return [key for key in points[0].settings if is_numeric(key)]

@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from eval.metric.kernel import ClipKernelDistance, KernelDistance, gaussian_mmd, kernel_distance
+from eval.metric.kernel import (
+    ClipKernelDistance,
+    KernelDistance,
+    cubic,
+    gaussian_mmd,
+    kernel_distance,
+    subset_indices,
+)
 from zoo.records import Batch
 
 NO_BATCH = Batch(torch.zeros(1, 1, 2, 2))
@@ -85,3 +92,18 @@ def test_balanced_classes_lower_the_estimate_by_the_docstrings_formula():
     ours, theirs = points.repeat(4, 1), points.repeat(4, 1)
     found = kernel_distance(ours, theirs, subsets=1, subset_size=12)
     assert float(found) == pytest.approx(-gap * 2 / 11, rel=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(40, 60), (33, 33), (70, 40)])
+def test_one_kernel_of_all_pairs_gives_the_subsets_distances(monkeypatch, counts) -> None:
+    monkeypatch.setattr("eval.metric.kernel._CHUNK", 16)  # several parts of each
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(count, 8, generator=generator) for count in counts)
+    ours = kernel_distance(x, y, subsets=30, subset_size=20)
+    for value, (rows, others) in zip(ours, subset_indices(*counts, 30, 20, 0), strict=True):
+        a, b = x[rows].double(), y[others].double()
+        off = 1 - torch.eye(20, dtype=torch.float64)
+        within = ((cubic(a, a) + cubic(b, b)) * off).sum() / (20 * 19)
+        assert value.item() == pytest.approx((within - 2 * cubic(a, b).mean()).item(), abs=1e-13)
+    few = kernel_distance(x, y, subsets=1, subset_size=20)  # one by one
+    assert few[0].item() == pytest.approx(ours[0].item(), abs=1e-13)

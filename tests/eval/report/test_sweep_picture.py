@@ -79,3 +79,20 @@ def test_a_panel_is_chosen_by_what_a_value_is_and_not_by_its_name(cells):
     assert cost.title == "network evaluations"
     assert quality.title == cells[0].result.values["own_fid_small_1000"].title
     assert quality.logarithmic and not quality.higher_is_better
+
+
+def test_points_of_equal_cost_are_drawn_over_the_setting(cells):
+    points = []
+    for length, cell in zip(("0.05", "0.1", "0.2"), cells, strict=True):
+        subject = replace(cell.result.subject, network_evaluations=5.0)
+        points.append(Point({"ema": length}, replace(cell.result, subject=subject)))
+    panels = _panels(points)
+    titles = [x.title for x, _ in panels]
+    assert titles[0] == "ema"
+    assert not {"network evaluations", "seconds per image"} & set(titles)
+    axes = Figure().add_subplot()
+    _draw(axes, points, *panels[0], "ema")
+    assert axes.lines[0].get_xydata().tolist() == [[0.05, 9], [0.1, 6], [0.2, 5]]
+    assert axes.get_xlabel() == "ema"
+    assert axes.collections[0].get_offsets().tolist() == [[0.2, 5]]  # the best alone
+    assert picture(points)[:4] == b"\x89PNG"

@@ -4,12 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from eval.result.cost import cost, flops, parameters
+from eval.result.cost import cost
 from zoo import DDPM, LatentDiffusion
 from zoo.conditioner import ClassLabel, Unconditional
 from zoo.denoiser import UNet
 from zoo.diffusion.gaussian import GaussianDiffusion
 from zoo.first_stage import KLAutoencoder
+from zoo.performance.flops import flops, parameters
 from zoo.sampler import DDIM
 from zoo.schedule import Linear
 

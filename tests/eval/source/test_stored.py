@@ -234,7 +234,27 @@ def test_an_npz_may_have_captions(tmp_path):
         open_images(tmp_path / "b.npz")
 
 
-def test_an_image_that_is_replaced_meanwhile_is_named(tmp_path):
+@pytest.mark.parametrize("most_bytes", [0, 10**9])
+def test_files_that_fit_are_read_once_and_the_images_are_the_same(
+    tmp_path, monkeypatch, most_bytes
+):
+    monkeypatch.setattr("eval.source.decoders._MOST_BYTES", most_bytes)
+    for name, mode in (("a", "L"), ("b", "RGB"), ("c", "RGBA")):
+        Image.new(mode, (4, 3), (90, 60, 30, 200)[: len(mode)] if mode != "L" else 90).save(
+            tmp_path / f"{name}.png"
+        )
+    images = open_images(tmp_path)
+    if most_bytes:
+        for file in tmp_path.iterdir():
+            file.unlink()
+    white = [round((value * 200 + 255 * 55) / 255) for value in (90, 60, 30)]
+    assert _every(images)[:, :, 0, 0].tolist() == [[90] * 3, [90, 60, 30], white]
+    assert images.in_memory == bool(most_bytes)
+    assert images.fingerprint == ImageSet(_every(images)).fingerprint
+
+
+def test_an_image_that_is_replaced_meanwhile_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("eval.source.decoders._MOST_BYTES", 0)  # read again whenever it is used
     _write(tmp_path / "a.png")
     images = open_images(tmp_path)
     _write(tmp_path / "a.png", size=(9, 8))

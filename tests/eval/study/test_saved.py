@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -41,7 +40,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("ZOO_RUN_DIR", "")
         checkpoint.save(SmallExtractor((1, 16, 16), 10), "extractor.safetensors")
         axes = ["model=ddpm", "schedule=linear,cosine", "seed=0,1"]
         cli.main(["train", "-m", *axes, "run_dir=runs/m", *TINY])
@@ -61,7 +59,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(trained)
-    monkeypatch.setenv("ZOO_RUN_DIR", "")
     return trained
 
 
@@ -261,13 +258,25 @@ def test_runs_of_one_configuration_and_seed_are_rows_of_their_runs(
 
 
 def test_a_recipe_that_no_budget_records_is_a_difference(project: Path, tmp_path: Path) -> None:
-    shutil.copytree("runs/m/1", tmp_path / "decayed")
-    file = tmp_path / "decayed" / "config.yaml"
-    run = yaml.safe_load(file.read_text())
-    run["recipe"]["optimizer"]["weight_decay"] = 0.5
-    file.write_text(yaml.safe_dump(run))
+    settings = checkpoint.provenance("runs/m/1/model.safetensors")["settings"]
+    settings["recipe"]["optimizer"]["weight_decay"] = 0.5
+    _write(tmp_path / "decayed", Path("runs/m/1"), settings=settings)
     found = saved.rows(rows.entries(["runs/m/0", str(tmp_path / "decayed")]))
     assert list(found) == ["ddpm weight_decay=0", "ddpm weight_decay=0.5"]
+
+
+def test_a_recipe_that_changed_on_the_way_is_a_difference_of_recipe_and_budget(
+    project: Path, tmp_path: Path
+) -> None:
+    source, folder = Path("runs/m/1"), tmp_path / "changed"
+    facts = checkpoint.provenance(source / "model.safetensors")
+    facts["changes"] = [{"step": 1, "key": "recipe.optimizer.lr", "old": 0.1, "new": 2e-4}]
+    facts["budget"]["changes"] = "recipe.optimizer.lr 0.1 -> 0.0002 at step 1"
+    _write(folder, source, facts)
+    found = saved.rows(rows.entries(["runs/m/0", str(folder)]))
+    assert len(found) == 2
+    fields = [mismatch.field for mismatch in saved.differences(found)]
+    assert fields == ["budget.seed", "budget.changes"]
 
 
 def test_a_latent_models_seeds_are_pooled_with_an_autoencoder_each(tmp_path: Path) -> None:

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from eval.result.record import Result
 from eval.study import loading, trainings
 from eval.study.comparison import Experiment
-from eval.study.recipe import config_mismatches, model_mismatches
+from eval.study.recipe import config_mismatches, model_mismatches, recipe_of
 from eval.study.trainings import Trainings, quoted, seeds_of
 from zoo import checkpoint, paths
 from zoo.entry import compose
 from zoo.models.small_extractor import SmallExtractor
+from zoo.training.run.settings import shaping
 
 TINY = [
     "experiment=digits", "trainer=cpu", "trainer.max_steps=1", "trainer.precision=32-true",
@@ -165,7 +167,7 @@ def test_a_shipped_checkpoint_is_refused_alone_and_skipped_among_several(
     ):
         other = cfg.copy()
         OmegaConf.update(other, key, value)
-        with pytest.raises(ValueError, match=f"{message}; retrain=true trains again"):
+        with pytest.raises(ValueError, match=f"{message}(; .*)?; retrain=true trains again"):
             alone.existing("ddpm", other, data)
     OmegaConf.update(cfg, "trainer.precision", "auto")
     assert alone.existing("ddpm", cfg, data) == shipped  # whatever suited the machine then
@@ -229,15 +231,23 @@ def test_what_is_sampled_by_may_differ_but_nothing_else(tmp_path: Path) -> None:
     saved["denoiser"]["mult"] = [1, 3]
     assert model_mismatches(asked, saved) == ["model.denoiser.mult is [1, 3], not [1, 2]"]
 
-    cfg: Any = OmegaConf.to_container(compose("train", ["sampler.num_steps=5"]), resolve=True)
-    file = tmp_path / "config.yaml"
-    assert config_mismatches(cfg, file) == []  # nothing is written, nothing is known
-    OmegaConf.save(
-        compose("train", ["sampler.num_steps=9", "run_dir=elsewhere"]), file, resolve=True
-    )
-    assert config_mismatches(cfg, file) == []
-    OmegaConf.save(compose("train", ["recipe.ema.warmup=false"]), file, resolve=True)
-    assert config_mismatches(cfg, file) == ["recipe.ema.warmup is False, not True"]
+    def config(*overrides: str) -> Any:
+        return OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+
+    cfg, file = config("sampler.num_steps=5"), tmp_path / "model.safetensors"
+    assert recipe_of(file, {}) is None and config_mismatches(cfg, None) == []  # nothing is known
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config("run_dir=elsewhere")))
+    assert config_mismatches(cfg, recipe_of(file, {})) == []
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config("recipe.ema.warmup=false")))
+    known = recipe_of(file, {})
+    assert config_mismatches(cfg, known) == ["recipe.ema.warmup is False, not True"]
+    facts = {"settings": shaping(cfg), "steps": cfg["trainer"]["max_steps"]}
+    assert config_mismatches(cfg, recipe_of(file, facts)) == []  # before what lies beside it
+    assert config_mismatches(cfg, recipe_of(file, {**facts, "steps": 3}))
+    change = {"step": 5, "key": "recipe.optimizer.lr", "old": 1e-3, "new": 2e-4}
+    changed = recipe_of(file, {**facts, "changes": [change]})
+    (text,) = config_mismatches(cfg, changed)
+    assert text.startswith("changes is [{'step': 5, 'key': 'recipe.optimizer.lr'")
 
 
 def test_another_schedule_or_objective_is_another_model() -> None:

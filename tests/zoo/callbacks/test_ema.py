@@ -1,4 +1,5 @@
 import warnings
+from itertools import pairwise
 
 import pytest
 import torch
@@ -190,3 +191,115 @@ def test_averages_of_another_model_are_refused():
     ema.load_state_dict({"num_updates": 1, "averages": {"other": torch.zeros(1)}})
     with pytest.raises(ValueError, match="resume with the model the training began with"):
         ema.start(nn.Linear(1, 1))
+
+
+def walk(network):
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter))
+
+
+def test_several_lengths_are_each_what_it_is_alone_to_the_bit():
+    lengths = {"0.9": {"decay": 0.9}, "0.5": {"decay": 0.5}}
+    lengths |= {s: {"decay": None, "sigma_rel": float(s)} for s in ("0.05", "0.1")}
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    together, alone = (
+        EMA([0.9, 0.5], sigma_rel=[0.05, 0.1]),
+        {k: EMA(**v) for k, v in lengths.items()},
+    )
+    for ema in (together, *alone.values()):
+        ema.start(network)
+    for _ in range(20):
+        walk(network)
+        for ema in (together, *alone.values()):
+            ema.update(network)
+    assert list(together.every) == list(lengths)
+    for name, ema in alone.items():
+        assert list(ema.every) == [name]
+        for key, value in ema.averages.items():
+            assert torch.equal(together.every[name][key], value)
+    values = [ema.averages["0.weight"] for ema in alone.values()]
+    assert not any(torch.equal(a, b) for a, b in pairwise(values))
+
+
+def test_one_decay_is_the_plain_recursion_to_the_bit():
+    torch.manual_seed(0)
+    network, ema = nn.Linear(5, 4), EMA(0.99)
+    ema.start(network)
+    expected = [p.detach().clone() for p in network.parameters()]
+    for step in range(20):
+        walk(network)
+        ema.update(network)
+        for average, parameter in zip(expected, network.parameters(), strict=True):
+            average.lerp_(parameter.detach(), 1 - min(0.99, (1 + step) / (10 + step)))
+    assert all(torch.equal(a, b) for a, b in zip(ema.averages.values(), expected, strict=True))
+
+
+def test_a_step_lists_no_parameters_anew_and_follows_them_when_they_move():
+    network, ema = nn.Linear(3, 2), EMA(0.0, warmup=False)
+    ema.start(network)
+    walk(network)
+    network.named_parameters = None  # so that asking for them again fails
+    ema.update(network)
+    assert torch.equal(ema.averages["weight"], network.weight)
+    network.weight.data = torch.ones(2, 3)  # as moving a module to a device does
+    ema.update(network)
+    assert torch.equal(ema.averages["weight"], torch.ones(2, 3))
+
+
+def test_another_length_can_be_applied_and_the_main_one_is_validated():
+    ema = EMA([0.0, 0.9], warmup=False, sigma_rel=0.1, main=0.9)
+    module, _ = fit(ema, steps=6, val_every=3)
+    assert torch.equal(module.validated[-1], ema.every["0.9"]["layer.weight"])
+    raw = module.layer.weight.detach().clone()
+    for name in ("0.0", "0.9", "0.1"):
+        with ema.applied(module, name):
+            assert torch.equal(module.layer.weight, ema.every[name]["layer.weight"])
+    assert torch.equal(ema.every["0.0"]["layer.weight"], raw)
+    assert torch.equal(module.layer.weight, raw)
+
+
+def test_the_state_has_every_average_and_comes_back(tmp_path):
+    arguments = {"decay": [0.9, 0.5], "sigma_rel": [0.05], "main": 0.5}
+    ema, network = EMA(**arguments), nn.Linear(2, 2)
+    ema.start(network)
+    walk(network)
+    ema.update(network)
+    torch.save(ema.state_dict(), tmp_path / "state.pt")
+    again = EMA(**arguments)
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    again.start(network)
+    walk(network)
+    for each in (ema, again):
+        each.update(network)
+    for name, averages in ema.every.items():
+        for key, value in averages.items():
+            assert torch.equal(again.every[name][key], value)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"decay": [0.9, 0.99]}, {"decay": 0.9}),
+        ({"decay": 0.9}, {"decay": [0.9, 0.99]}),
+        ({"decay": [0.9, 0.99]}, {"decay": [0.9, 0.999]}),
+        ({"decay": [0.9, 0.99]}, {"decay": [0.9, 0.99], "main": 0.99}),
+        ({"decay": 0.9, "sigma_rel": 0.05}, {"decay": 0.9, "sigma_rel": 0.1}),
+        ({"decay": 0.9, "sigma_rel": 0.05}, {"decay": 0.9}),
+    ],
+)
+def test_a_state_of_other_lengths_is_refused(before, now):
+    ema = EMA(**before)
+    ema.start(nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="resume with those the training began with"):
+        EMA(**now).load_state_dict(ema.state_dict())
+
+
+def test_a_state_of_an_earlier_version_is_that_of_one_average():
+    ema = EMA(0.9)
+    ema.load_state_dict({"num_updates": 3, "averages": {"weight": torch.ones(1, 1)}})
+    assert ema.num_updates == 3
+    assert ema.averages["weight"].item() == 1
+    ema.start(nn.Linear(1, 1, bias=False))
+    assert set(ema.state_dict()) == {"num_updates", "averages"}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from zoo import entry, paths
-from zoo.command import compose
+from zoo.command import compose, overrides
 
 CONFIG = """\
 # a verb for the test
@@ -47,7 +47,6 @@ def verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(paths, "configs", lambda: configs)
-    monkeypatch.setenv("ZOO_RUN_DIR", "")  # given back after the test
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.delenv("ZOO_TRACEBACK", raising=False)
 
@@ -97,12 +96,38 @@ def test_a_sweep_without_a_name_gets_one_folder(verb: Any) -> None:
     assert Path(first["run_dir"]).parent.name.startswith("sweep-")
 
 
-def test_the_ranks_of_one_run_share_its_folder(verb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    verb("seed=1")
-    assert os.environ["ZOO_RUN_DIR"] == "runs/1"
-    assert verb("seed=2")[0]["run_dir"] == "runs/2"  # another run is not a rank
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert verb("seed=5")[0]["run_dir"] == "runs/2"
+def test_one_process_of_several_makes_a_sweeps_folder_and_says_a_mistake(
+    verb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torchrun = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in {**torchrun, "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert len(verb("-m", "seed=1,2", "run_dir=sweep")) == 2
+    assert fails(verb, capsys, "sampler=nonsense") == (2, "")
+    assert list(Path.cwd().iterdir()) == []
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("queue", [{"SUBMITIT_EXECUTOR": "local"}, {"SLURM_RESTART_COUNT": "1"}])
+def test_what_a_queue_may_start_again_resumes(
+    verb: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, queue: dict[str, str]
+) -> None:
+    (tmp_path / "configs" / "verb.yaml").write_text(CONFIG + "ckpt_path: null\n")
+    assert verb("seed=1")[0]["ckpt_path"] is None
+    for name, value in queue.items():
+        monkeypatch.setenv(name, value)
+    assert verb("seed=1")[0]["ckpt_path"] == "auto"
+    assert verb(f"ckpt_path={__file__}")[0]["ckpt_path"] == __file__
+
+
+def test_submitits_launchers_are_for_sweeps_and_an_extra(
+    verb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, line = fails(verb, capsys, "hydra/launcher=submitit_slurm", "seed=1")
+    assert (code, "pip install" in line or "add -m" in line) == (2, True)
+    monkeypatch.setattr(overrides, "_SUBMITIT", "hydra_plugins.not_there")
+    code, line = fails(verb, capsys, "-m", "hydra/launcher=submitit_slurm", "seed=1")
+    assert (code, "pip install 'diffusion-zoo[slurm]'" in line) == (2, True)
 
 
 def fails(

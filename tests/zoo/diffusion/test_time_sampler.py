@@ -92,6 +92,7 @@ def test_every_process_learns_from_the_whole_batch(monkeypatch) -> None:
             part.copy_(half)
 
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_gather", all_gather)
     for rows in (slice(2), slice(2, 4)):

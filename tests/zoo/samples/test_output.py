@@ -12,18 +12,18 @@ import torch
 from PIL import Image
 
 from zoo.data.source.listing import open_files
-from zoo.samples.output import Output, check_size, output_at, rows_of
+from zoo.samples.output import check_size, rows_of, write
+from zoo.samples.place import PICTURES, Place, place_of
 from zoo.system.files import replacing
-from zoo.system.picture import image_grid
+from zoo.system.picture import SUFFIXES, image_grid
 
 IMAGES = torch.arange(5 * 3 * 4 * 4).remainder(251).byte().view(5, 3, 4, 4)
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG")
 ROWS = rows_of(7, 5, torch.tensor([3, 1, 4, 1, 5]), None)
 
 
-@pytest.mark.parametrize("suffix", PICTURES)
+@pytest.mark.parametrize("suffix", [*PICTURES, ".PNG", ".JPG"])
 def test_a_grid_is_of_the_kind_that_its_name_says(tmp_path: Path, suffix: str) -> None:
-    path = output_at(f"{tmp_path}/deep/a{suffix}").write(IMAGES, {"a": 1}, ROWS)
+    path = write(place_of(f"{tmp_path}/deep/a{suffix}"), IMAGES, {"a": 1}, ROWS)
     assert path == tmp_path / "deep" / f"a{suffix}"
     with Image.open(path) as picture:
         kind = {".png": "PNG", ".webp": "WEBP"}.get(suffix.lower(), "JPEG")
@@ -48,7 +48,7 @@ def test_a_grid_is_of_the_kind_that_its_name_says(tmp_path: Path, suffix: str) -
 def test_an_npz_keeps_labels_and_captions_without_a_pickle(
     tmp_path: Path, condition: torch.Tensor | list[str] | None, names: list[str]
 ) -> None:
-    path = output_at(f"{tmp_path}/a.npz").write(IMAGES, {}, rows_of(7, 5, condition, None))
+    path = write(place_of(f"{tmp_path}/a.npz"), IMAGES, {}, rows_of(7, 5, condition, None))
     with np.load(path, allow_pickle=False) as arrays:
         assert arrays.files == names
         assert np.array_equal(arrays["arr_0"], IMAGES.permute(0, 2, 3, 1))
@@ -58,11 +58,15 @@ def test_an_npz_keeps_labels_and_captions_without_a_pickle(
             assert kept.dtype.kind == ("U" if isinstance(condition, list) else "i")
 
 
+def test_a_grid_has_the_suffixes_of_pictures() -> None:
+    assert PICTURES == SUFFIXES
+
+
 @pytest.mark.parametrize("name", ["a", "a/", "v1.5/"])
 def test_a_folder_is_a_data_set_with_its_table(tmp_path: Path, name: str) -> None:
     texts = ["a", 'say "b"', "c, d", "ß", "e"]
-    output = output_at(f"{tmp_path}/{name}")
-    path = output.write(IMAGES, {"seed": 7}, rows_of(7, 5, texts, torch.tensor([0, 1, 2, 3, 4])))
+    place = place_of(f"{tmp_path}/{name}")
+    path = write(place, IMAGES, {"seed": 7}, rows_of(7, 5, texts, torch.tensor([0, 1, 2, 3, 4])))
     assert path.name == name.strip("/")
     with (path / "metadata.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -79,7 +83,7 @@ def test_a_folder_is_a_data_set_with_its_table(tmp_path: Path, name: str) -> Non
 def test_a_folder_of_samples_is_read_without_a_word_on_its_own_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = output_at(f"{tmp_path}/a").write(IMAGES, {"seed": 7}, ROWS)
+    path = write(place_of(f"{tmp_path}/a"), IMAGES, {"seed": 7}, ROWS)
     assert len(open_files(path).images) == 5
     assert capsys.readouterr().err == ""
     (path / "other.json").touch()
@@ -88,14 +92,14 @@ def test_a_folder_of_samples_is_read_without_a_word_on_its_own_files(
 
 
 def test_captions_that_are_all_empty_make_no_column(tmp_path: Path) -> None:
-    path = output_at(f"{tmp_path}/a").write(IMAGES, {}, rows_of(0, 5, [""] * 5, None))
+    path = write(place_of(f"{tmp_path}/a"), IMAGES, {}, rows_of(0, 5, [""] * 5, None))
     assert (path / "metadata.csv").read_text().splitlines()[0] == "file_name,index,seed"
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.txt", "a.safetensors", "a.npy", "a.tiff", "v1.5"])
 def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"files are \.png, .*\.webp \(a grid\) or \.npz"):
-        output_at(f"{tmp_path}/{name}")
+        place_of(f"{tmp_path}/{name}")
 
 
 @pytest.mark.parametrize("taken", ["a.png", "a.png.json", "b.npz", "b.npz.json", "c/x", "d"])
@@ -104,32 +108,32 @@ def test_nothing_that_is_there_is_written_over(tmp_path: Path, taken: str) -> No
     (tmp_path / taken).write_text("mine")
     out = f"{tmp_path}/{taken.removesuffix('.json').removesuffix('/x')}"
     with pytest.raises(ValueError, match="is there already, and nothing is overwritten"):
-        output_at(out)
+        place_of(out)
     path = Path(out)
-    free = Output(path, is_folder=not path.suffix).next_free()
+    free = Place(path, is_folder=not path.suffix).next_free()
     assert free.path.name == f"{path.stem}-2{path.suffix}"
     # taken while the images were drawn: they are neither lost nor written over it
-    assert Output(path, not path.suffix).write(IMAGES, {}, ROWS) == free.path
-    assert Output(path, not path.suffix).next_free().path.name == f"{path.stem}-3{path.suffix}"
+    assert write(Place(path, not path.suffix), IMAGES, {}, ROWS) == free.path
+    assert Place(path, not path.suffix).next_free().path.name == f"{path.stem}-3{path.suffix}"
     assert (tmp_path / taken).read_text() == "mine"
 
 
 def test_files_of_one_stem_do_not_share_a_sidecar(tmp_path: Path) -> None:
     for suffix in (".png", ".npz", ".jpg"):
-        output_at(f"{tmp_path}/a{suffix}").write(IMAGES, {}, ROWS)
+        write(place_of(f"{tmp_path}/a{suffix}"), IMAGES, {}, ROWS)
     assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    assert output_at(f"{tmp_path}/a").write(IMAGES, {}, ROWS) == tmp_path / "a"
+    assert write(place_of(f"{tmp_path}/a"), IMAGES, {}, ROWS) == tmp_path / "a"
     assert len(list((tmp_path / "a").iterdir())) == 7
 
 
 def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="file is a file, not a folder"):
-        output_at(f"{tmp_path}/file/a.png")
+        place_of(f"{tmp_path}/file/a.png")
 
 
 @pytest.mark.parametrize(
@@ -147,14 +151,14 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_pictures_that_a_format_cannot_hold_are_refused(
     tmp_path: Path, name: str, columns: int, height: int, fits: bool
 ) -> None:
-    output = output_at(f"{tmp_path}/{name}", columns)
+    place = place_of(f"{tmp_path}/{name}", columns)
     if not fits:
         with pytest.raises(ValueError, match="a side of a .* has at most"):
-            check_size(output, 1, (3, height, 1))
+            check_size(place, 1, (3, height, 1))
         return
-    check_size(output, 1, (3, height, 1))
+    check_size(place, 1, (3, height, 1))
     image = torch.zeros(1, 3, height, 1, dtype=torch.uint8)
-    assert output.write(image, {}, rows_of(0, 1, None, None)).exists()
+    assert write(place, image, {}, rows_of(0, 1, None, None)).exists()
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.npz", "a"])
@@ -167,10 +171,10 @@ def test_an_interruption_leaves_nothing_half_written(
     monkeypatch.setattr("zoo.samples.output.encoded", interrupted)
     monkeypatch.setattr("zoo.samples.output.np.savez", interrupted)
     monkeypatch.setattr("zoo.samples.output._metadata", interrupted)
-    output = output_at(f"{tmp_path}/{name}")
+    place = place_of(f"{tmp_path}/{name}")
     with pytest.raises(KeyboardInterrupt):
-        output.write(IMAGES, {}, ROWS)
-    assert not output.path.exists()
+        write(place, IMAGES, {}, ROWS)
+    assert not place.path.exists()
     assert [p.name for p in tmp_path.iterdir()] in ([], [f"{name}.json"])
     with replacing(tmp_path / "other"):
         pass

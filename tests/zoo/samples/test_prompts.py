@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from zoo.samples.prompts import Line, as_conditions, read_lines
+from zoo.samples.lines import Line, read_lines
+from zoo.samples.prompts import as_conditions
 
 READS_CAPTIONS: Any = SimpleNamespace(conditioner=SimpleNamespace(reads_captions=True))
 KNOWS_LABELS: Any = SimpleNamespace(conditioner=SimpleNamespace(num_classes=10))
@@ -26,14 +27,14 @@ KNOWS_NOTHING: Any = SimpleNamespace(conditioner=SimpleNamespace(num_classes=Non
 )
 def test_lines_of_every_system_with_their_rows(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "p.txt").write_bytes(data)
-    lines = read_lines(str(tmp_path / "p.txt"), "prompts")
+    lines = read_lines(str(tmp_path / "p.txt"))
     assert lines == [Line(1, "one"), Line(3, "two, and \u2028 more"), Line(4, "thrée")]
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (None, "prompts=.*p.txt: there is no such file"),
+        (None, "p.txt: there is no such file"),
         (b"", "no line with text in it"),
         (b"\n \n\t\r\n", "no line with text in it"),
         (b"one\ntwo\r\nthr\xe9e\n", r"p.txt, row 3: not UTF-8 .*save the file as UTF-8"),
@@ -47,7 +48,7 @@ def test_a_file_that_holds_no_prompts_is_refused(
     if data is not None:
         (tmp_path / "p.txt").write_bytes(data)
     with pytest.raises(ValueError, match=message) as error:
-        read_lines(str(tmp_path / "p.txt"), "prompts")
+        read_lines(str(tmp_path / "p.txt"))
     assert "\n" not in str(error.value)
 
 

@@ -20,8 +20,6 @@ SUFFIXES = {
 """A file is an image if its name ends in one of these, in small or capital letters."""
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 """Names of the files that say which images count, in small or capital letters."""
-SAMPLES = "samples.json"
-"""Name of the file in which `zoo sample` says how the images beside it were made."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from zoo.data.source.files import METADATA, SAMPLES, Files, composed, say_once, some, suffixes
+from zoo.data.source.files import METADATA, Files, composed, say_once, some, suffixes
+from zoo.paths import SAMPLES
 
 _FOLDERS = {
     "__macosx", "network trash folder", "temporary items",  # macOS

@@ -74,8 +74,8 @@ def test_images_stay_with_their_captions_and_every_epoch_has_each_once(kind, wri
     assert epochs[:COUNT] != epochs[COUNT : 2 * COUNT]
 
 
-@pytest.mark.parametrize("condition", ["caption", "label"])
-def test_any_step_can_be_the_first(kind, condition, write, opened):
+def test_any_step_can_be_the_first(kind, write, opened):
+    condition = {"tar": "caption", "parquet": "label"}[kind]
     made = opened(kind, write(kind), write(kind, (9,), name="test"))
     whole = batches(made.train, 70, condition=condition)  # more than two epochs
     for start in (1, 7, 31, 32, 69):
@@ -100,7 +100,7 @@ def test_the_order_is_of_seed_and_window(kind, write, opened):
 
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_processes_make_one_batch_and_read_their_share(kind, world_size, write, opened):
-    train = write(kind, (256,) * 4, "counted", group=16, padding=2000)
+    train = write(kind, (256,) * 4, "counted", group=16, padding=5000)
     files = train, write(kind, (9,), "counted", "test")
     steps = 1024 // 16  # an epoch, in two windows
     read, shares = [], []
@@ -171,7 +171,7 @@ def test_no_thread_stays(write, opened):
 def test_memory_does_not_grow_with_the_set(tmp_path, png, opened):
     noise = np.random.default_rng(0).bytes(1 << 14)  # behind the picture's end, where none looks
     peaks = []
-    for count in (1000, 4000):
+    for count in (600, 2400):
         (tmp_path / f"{count}.tar").write_bytes(
             tar_bytes((f"{i:06}.png", png(i % 256) + noise) for i in range(count))
         )
@@ -180,15 +180,15 @@ def test_memory_does_not_grow_with_the_set(tmp_path, png, opened):
         tracemalloc.start()
         seen = 0
         iterator = iter(stream(made.train, condition="none", batch_size=50))
-        for _ in range(18):
+        for _ in range(11):
             seen += len(next(iterator).images)
         peaks.append(tracemalloc.get_traced_memory()[1])
         iterator.close()
         tracemalloc.stop()
-        assert seen == 900
+        assert seen == 550
     # a window is 256 samples (one block) of 16 kB, and a second one is read ahead
     assert peaks[1] < 1.3 * peaks[0]
-    assert max(peaks) < 10 * 256 * len(noise)  # of 4,000
+    assert max(peaks) < 10 * 256 * len(noise)  # of 2,400
 
 
 def test_a_billion_images_are_ordered_as_quickly_as_few():

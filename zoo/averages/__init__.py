@@ -1,0 +1,1 @@
+"""Averages of the trained weights: their lengths, snapshots of them, any length rebuilt."""

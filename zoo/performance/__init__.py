@@ -1,0 +1,1 @@
+"""What runs faster without another result, and what a run costs."""

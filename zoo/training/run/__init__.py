@@ -1,0 +1,1 @@
+"""What a run is: its folder, its settings, and going on from its state."""
