@@ -18,8 +18,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from zoo.encodings.request import Request
 from zoo.encodings.table import Table, first_difference
 from zoo.encodings.writing import COMPLETE, beginning, block_sizes, write_entry
-from zoo.system import ranks
 from zoo.system.files import size_text
+from zoo.system.group import ranks
 
 _SAME = 0.05  # of the largest value: devices and libraries round less, other code gives another
 

@@ -19,8 +19,8 @@ from zoo.encodings.entry import Entry, entry, say
 from zoo.encodings.latents import Latents, latents_request
 from zoo.encodings.request import Request
 from zoo.module import DiffusionModule
-from zoo.system import ranks
 from zoo.system.device import accelerator, torch_device
+from zoo.system.group import ranks
 
 
 def use_encodings(cfg: DictConfig, module: Any, data: Any) -> list[Entry]:
