@@ -37,8 +37,6 @@ class ImageSet:
     """All captions of each image, of which training draws one in each epoch; None where no image
     has several."""
     in_memory = True
-    substitutes = False
-    """Whether another image may be in the place of a broken one, with its label and caption."""
     grouped = False
     """Whether images lie in several folders, each perhaps a class: neighbours may be alike."""
 
@@ -84,6 +82,11 @@ class ImageSet:
     def num_skipped(self) -> int:
         """Broken images that were left out of this set."""
         return self._num_skipped
+
+    @property
+    def substitutes(self) -> bool:
+        """Whether another image may be in the place of a broken one, with its label and caption."""
+        return False
 
     @property
     def shape(self) -> tuple[int, int, int]:
