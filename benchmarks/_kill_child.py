@@ -91,11 +91,14 @@ class Child:
             Path(f"{self.run_dir}.counts").write_text(json.dumps(counts))
 
     def _join(self, rank: int) -> None:
+        """Makes this process a rank, as torchrun does."""
         from lightning.pytorch.utilities import rank_zero_only
 
         os.environ |= {
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.port), "NODE_RANK": "0",
+            "TORCHELASTIC_RUN_ID": str(self.port), "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(self.port), "GROUP_RANK": "0", "RANK": str(rank),
             "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.processes),
+            "LOCAL_WORLD_SIZE": str(self.processes),
         }  # fmt: skip
         rank_zero_only.rank = rank
 

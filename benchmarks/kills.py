@@ -68,7 +68,7 @@ SCENARIOS = {
         "+logger.tensorboard.name=tensorboard",
         "+logger.tensorboard.version=''",
     ],
-    "two_processes": ["+trainer.strategy=ddp", "trainer.devices=2"],
+    "two_processes": ["trainer.strategy=ddp", "trainer.devices=2"],
 }
 LONGEST = 120  # seconds of a run, before it counts as hanging
 

@@ -5,8 +5,8 @@
 `zoo train -m hydra/launcher=submitit_local` puts a training into submitit's local queue. A callback
 sends it submitit's signal (SIGUSR2) in the middle of ten steps; each time the state is written,
 submitit queues the job again, and the job resumes by itself. That queue starts a job six times at
-most, so the command is given again until the run is over. Every tensor of weights, averages,
-optimizer and schedules, and every row of metrics.csv but its times, is compared. Needs
+most, so the command is given again until the run is over. Compared are every tensor of weights,
+averages, optimizer and schedules, and every row of metrics.csv but speed, memory and energy. Needs
 `pip install 'diffusion-zoo[slurm]'`. Writes benchmarks/requeue.csv.
 """
 
@@ -49,7 +49,10 @@ class PreEmption(Callback):
             mark.touch()
             os.kill(os.getpid(), signal.SIGUSR2)
 """
-TIMES = "train/images_per_second"
+MEASURED = (  # of the machine
+    "train/images_per_second", "train/peak_memory_gib", "train/flop_utilisation",
+    "train/energy_joules",
+)  # fmt: skip
 
 
 def zoo(folder: Path, *arguments: str) -> bool:
@@ -75,7 +78,7 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k != TIMES} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if k not in MEASURED} for row in csv.DictReader(file)]
 
 
 def main() -> None:

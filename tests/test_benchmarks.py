@@ -44,7 +44,9 @@ def test_the_readmes_ratios_are_those_of_the_table(monkeypatch: pytest.MonkeyPat
     speed = importlib.import_module("speed")
     with (ROOT / "benchmarks" / "speed.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert [row["what"] for row in rows] == [case.what for case in speed.CASES.values()]
+    timed = [row["what"] for row in rows]
+    assert timed == [case.what for case in speed.CASES.values() if case.what in timed]
+    assert len(timed) >= 8  # a case may be too slow for a small machine
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert speed.with_table(readme, speed.table_of(rows)) == readme
     with pytest.raises(ValueError, match="one pair"):

@@ -75,7 +75,7 @@ def not_offered(name: str) -> str | None:
         return (
             "weights, moments and averages are whole in every process, 26 bytes a parameter: use "
             "ddp, and where memory is short trainer.accumulate_grad_batches=N or "
-            "model.denoiser.gradient_checkpointing=true"
+            "++model.denoiser.gradient_checkpointing=true"
         )
     if re.match(r"ddp_(spawn|fork|notebook)|dp$", name):
         return "processes are started by the zoo itself, by torchrun or by srun: use ddp"

@@ -18,10 +18,12 @@ VALIDATING = ["trainer.limit_val_batches=2", "trainer.val_check_interval=2"]
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """The handlers of before, whatever they are where the tests run in the background."""
+    """Python's own handlers, whatever the tests have inherited: in the background some ignore."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield before
-    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+    for number in SIGNALS:
+        own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, own)
+    yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -62,10 +64,12 @@ def send(monkeypatch):
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_saves_the_step_and_leaves(config, tmp_path, send, capfd, number):
+    before = [signal.getsignal(each) for each in SIGNALS]
     send(DDPM, "training_step", 1, number)
     with pytest.raises(SystemExit) as left:
         train(config(tmp_path, *STEPS))
     assert left.value.code == 128 + number
+    assert [signal.getsignal(each) for each in SIGNALS] == before
     name = "Ctrl-C" if number == signal.SIGINT else number.name
     said = capfd.readouterr().err
     assert f"{name}: leaving after this step; again: at once" in said
@@ -85,15 +89,13 @@ def test_sigint_counts_where_it_is_inherited_as_ignored(config, tmp_path, send):
     assert left.value.code == 130
     assert state_file.read(tmp_path / "last.ckpt")["global_step"] == 2
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_sighup_does_not_under_nohup(config, tmp_path, send, handlers):
+def test_sighup_does_not_under_nohup(config, tmp_path, send):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     send(DDPM, "training_step", 1, signal.SIGHUP)
     train(config(tmp_path, *STEPS))
     assert state_file.read(tmp_path / "last.ckpt")["global_step"] == 6
-    signal.signal(signal.SIGHUP, handlers[signal.SIGHUP])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_the_second_signal_leaves_at_once_and_spares_the_old_state(
 
 def test_a_launchers_own_handler_is_called_once_the_state_is_there(config, tmp_path, send):
     calls = []
-    before = signal.signal(
+    signal.signal(
         signal.SIGUSR2,
         lambda number, frame: calls.append((number, (tmp_path / "last.ckpt").is_file())),
     )
@@ -150,7 +152,6 @@ def test_a_launchers_own_handler_is_called_once_the_state_is_there(config, tmp_p
     with pytest.raises(SystemExit):
         train(config(tmp_path, *STEPS))
     assert calls == [(signal.SIGUSR2, True)]
-    signal.signal(signal.SIGUSR2, before)
 
 
 def test_without_states_the_line_says_so(config, tmp_path, send, capsys):

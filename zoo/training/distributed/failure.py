@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from torch.distributed import TCPStore
 
@@ -69,7 +70,7 @@ class Failure:
             try:
                 if self._store.check([self._key]):
                     self._code = int(self._store.get(self._key).decode().split()[1])
-                    self._store.set(f"{self._key}/seen/{self._rank}", "")
+                    self._say_seen()
             except RuntimeError:
                 return 1
         return self._code
@@ -82,6 +83,7 @@ class Failure:
             while self.code() is None and time.monotonic() < deadline:
                 time.sleep(_EVERY / 5)
         if isinstance(error, EndedElsewhere) or (isinstance(error, SystemExit) and not error.code):
+            self._say_seen()
             return error
         if not self.claim(_exit_code(error)):
             return EndedElsewhere(self.code() or 1)
@@ -91,15 +93,17 @@ class Failure:
             return ValueError(f"another process of this training has ended without a word: {first}")
         return error
 
+    def _say_seen(self) -> None:
+        with suppress(RuntimeError):  # nobody holds the store any more
+            self._store.set(f"{self._key}/seen/{self._rank}", "")
+
     def _wait_until_seen(self) -> None:
         """Stays until the others know, for the store may end with this process."""
         keys = [f"{self._key}/seen/{rank}" for rank in range(self._world) if rank != self._rank]
-        deadline = time.monotonic() + _LAST_WORDS / 2
-        try:
+        deadline = time.monotonic() + _LAST_WORDS / 4
+        with suppress(RuntimeError):
             while not self._store.check(keys) and time.monotonic() < deadline:
                 time.sleep(_EVERY / 5)
-        except RuntimeError:  # nobody holds the store any more
-            return
 
     def close(self) -> None:
         """Ends the thread."""
