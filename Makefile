@@ -15,7 +15,7 @@ BIN    := $(VENV)/bin
 PROOFS := gaussian sampler_order sampler_peers sampler_overhead conversion conversion_diffusers \
           intervals digits_autoencoder digits_quality digits_guidance digits_likelihood \
           frechet feature_statistics extractor_speed peers metric_speed averages command_lines speed \
-          requeue scale processes not_finite kills
+          requeue scale processes not_finite kills latent_cache
 
 # One thread for each of several test processes: torch's own threads would fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --maxprocesses 8

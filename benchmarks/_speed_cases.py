@@ -329,7 +329,7 @@ def _command(*arguments: str) -> Run:
 # Evaluation: FID and KID of PNGs, by Inception with random weights
 
 
-_COUNT, _KID = 96, {"subsets": 100, "subset_size": 48}
+_COUNT, _KID = 64, {"subsets": 100, "subset_size": 32}
 
 
 def _folders() -> tuple[Path, Path, Path]:

@@ -130,14 +130,17 @@ def timed(name: str, case: Case, threads: int, rounds: int) -> dict[str, Any]:
 def table_of(rows: Sequence[dict[str, Any]]) -> str:
     """The README's lines: each ratio beside its peer, and where it was measured."""
     lines = ["| time of | beside | ratio |", "| --- | --- | ---: |"]
-    lines += [
-        f"| {row['what']}, per {row['seconds_of']} | {row['peer']} | {float(row['ratio']):.2g} |"
-        for row in rows
-    ]
+    for row in rows:
+        ratio = _shown(float(row["ratio"]))
+        lines.append(f"| {row['what']}, per {row['seconds_of']} | {row['peer']} | {ratio} |")
     machines = sorted({f"{row['machine']} ({row['date']})" for row in rows})
     loud = [row["what"] for row in rows if int(row["noisy"])]
     note = f" On a busy machine, so roughly: {', '.join(loud)}." if loud else ""
     return "\n".join([*lines, "", f"On {'; '.join(machines)}.{note}"])
+
+
+def _shown(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def with_table(text: str, table: str) -> str:
@@ -159,7 +162,7 @@ def draw(rows: Sequence[dict[str, Any]], target: Path) -> None:
 
     figure = Figure(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
-    labels = [f"{row['what']}\nbeside {row['peer']}" for row in rows]
+    labels = [f"{row['what'].replace('`', '')}\nbeside {row['peer']}" for row in rows]
     ratios = [float(row["ratio"]) for row in rows]
     axes.barh(labels, [ratio - 1 for ratio in ratios], left=1, color="#4c72b0", height=0.6)
     axes.axvline(1, color="black", linewidth=1)
@@ -168,7 +171,7 @@ def draw(rows: Sequence[dict[str, Any]], target: Path) -> None:
     for place, ratio in enumerate(ratios):
         left = ratio < 1
         axes.annotate(
-            f"{ratio:.2g}", (ratio, place), (-4 if left else 4, 0), textcoords="offset points",
+            _shown(ratio), (ratio, place), (-4 if left else 4, 0), textcoords="offset points",
             ha="right" if left else "left", va="center", fontsize=8,
         )  # fmt: skip
     axes.invert_yaxis()

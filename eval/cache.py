@@ -1,4 +1,4 @@
-"""``zoo cache``: what is kept of evaluations and data, and ``zoo cache prune`` to shrink it."""
+"""``zoo cache``: what is kept of evaluations, data and trainings, and ``zoo cache prune``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HELP = """\
 usage: zoo cache
        zoo cache prune [max_age=30d] [max_size=5GB] [dry_run=true]
 
-Shows how many evaluations, baselines, features and unfinished images are kept, and of data sets
-decoded images and indexes of shards, their size and age. prune removes what was written longer ago
-than max_age, then the oldest until what is left is no larger than max_size. What is removed is made
-again when it is needed.
+Shows how many evaluations, baselines, features and unfinished images are kept, of data sets decoded
+images and indexes of shards, and of trainings latents and captions' embeddings, their size and age.
+prune removes what was written longer ago than max_age, then the oldest until what is left is no
+larger than max_size. What is removed is made again when it is needed.
 
 keys:
   max_age    a number with s, min, h, d or w, such as 12h or 30d
@@ -28,8 +28,8 @@ keys:
   dry_run    true: say what would go, and remove nothing
 
 environment:
-  ZOO_CACHE  its folder, in which evaluations/, decoded/ and shards/ are (default
-             ~/.cache/diffusion-zoo)"""
+  ZOO_CACHE  its folder, in which evaluations/, decoded/, shards/, latents/ and captions/ are
+             (default ~/.cache/diffusion-zoo)"""
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _KEYS = ("max_age", "max_size", "dry_run")
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(_HELP)
         return
     if not arguments:
-        show({f"cache {paths.evaluations()}": summary(entries(paths.evaluations()))})
+        show({f"cache {paths.cache()}": summary(entries(paths.evaluations()))})
         return
     if arguments[0] != "prune":
         hint = suggestion(arguments[0], ["prune"])
@@ -71,7 +71,7 @@ def prune(max_age: float | None, max_size: int | None, dry_run: bool = False) ->
         remove(entry)
     verb = "would remove" if dry_run else "removed"
     left = sum(entry.size for entry in kept) - sum(entry.size for entry in gone)
-    show({f"{verb} from {paths.evaluations()}": summary(gone)})
+    show({f"{verb} from {paths.cache()}": summary(gone)})
     print(f"{len(kept) - len(gone)} entries of {size_text(left)} stay")
     return gone
 

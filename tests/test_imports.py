@@ -21,6 +21,7 @@ ENTRANCES = {  # where composed configs are read
     "zoo/command/sample.py",
     "zoo/conformance/report.py",
     "zoo/convert/convert.py",
+    "zoo/training/encodings.py",
     "zoo/training/averages.py",
     "zoo/training/distributed/__main__.py",
     "zoo/training/distributed/engine.py",
@@ -61,8 +62,8 @@ PARTS = {  # what a model is made of; none of it may know the wiring above
     "schedule",
 }
 WIRING = {
-    "callbacks", "checkpoint", "command", "data", "entry", "models", "module", "sample", "samples",
-    "train", "training",
+    "callbacks", "checkpoint", "command", "data", "encodings", "entry", "models", "module",
+    "sample", "samples", "train", "training",
 }  # fmt: skip
 FLOORS = [  # of eval's rooms: each may import those above it in this list
     {"result"},

@@ -34,6 +34,17 @@ def evaluations() -> Path:
     return cache() / "evaluations"
 
 
+def check_cache_place(place: str) -> str:
+    """Passes "auto", "off" and a path; a word alone is more likely a slip.
+
+    Raises:
+        ValueError: it is another word.
+    """
+    if place not in ("auto", "off", "false") and "/" not in place:
+        raise ValueError(f"auto, off, or the path of a folder with a / in it, got '{place}'")
+    return place
+
+
 def data_root() -> Path | None:
     """The user's folder of data sets, ``ZOO_DATA``, or None where it is not set."""
     folder = os.environ.get("ZOO_DATA")

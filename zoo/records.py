@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -46,6 +46,20 @@ class Batch(NamedTuple):
         first = self.images if self.images is not None else self.moments
         assert first is not None
         return len(first)
+
+
+class Moments(Protocol):
+    """The moments of a frozen first stage, kept, in place of the images that they are of."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading them takes no time."""
+
+    def train(self, indices: Tensor, flips: Tensor) -> Tensor:
+        """Moments (B, ..., h, w) float32 of training images (B,), mirrored where ``flips``."""
+
+    def test(self, indices: Tensor) -> Tensor:
+        """Moments (B, ..., h, w) float32 of images (B,) of the test split."""
 
 
 class Level(NamedTuple, Generic[N]):

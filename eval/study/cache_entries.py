@@ -13,6 +13,7 @@ from pathlib import Path
 _KEY = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(r"\.(.+)\.\d+\.part")
 _DAY = 86_400.0
+_LAST_WRITTEN = ("result.json", "complete.json")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Kind:
 
     Attributes:
         name: as tables call it.
-        folder: of its entries, below the cache's; "" for the cache's own.
+        folder: of its entries, below that of evaluations; "" for that folder itself.
         files: what the cache writes into an entry's folder; None where an entry is one file.
         about: what it is, in a line.
         suffix: of an entry that is one file.
@@ -34,6 +35,7 @@ class Kind:
     suffix: str = ".json"
 
 
+_ENCODINGS = re.compile(r"(train|test|captions)\.(npy|blocks)|complete\.json")
 KINDS = (
     Kind("evaluations", "", re.compile(r"(result|facts)\.json|images\.npz"), "results"),
     Kind("baselines", "real", None, "numbers of held-out images"),
@@ -41,6 +43,8 @@ KINDS = (
     Kind("images", "images", re.compile(r"\d+(-\d+)?\.npz"), "images of unfinished evaluations"),
     Kind("decoded", "../decoded", None, "decoded images of data sets", ".npy"),
     Kind("shards", "../shards", None, "indexes of tar and parquet shards", ".npz"),
+    Kind("latents", "../latents", _ENCODINGS, "encoded images of data sets"),
+    Kind("captions", "../captions", _ENCODINGS, "embeddings of captions"),
 )
 
 
@@ -62,7 +66,11 @@ class Entry:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """Every entry of a cache, the oldest first. Links and files of others are left out."""
+    """Every entry, the oldest first. Links and files of others are left out.
+
+    Args:
+        folder: of evaluations, as ``zoo.paths`` names it.
+    """
     places = ((Path(os.path.normpath(folder / kind.folder)), kind) for kind in KINDS)
     every = (entry for place, kind in places for entry in _of_kind(place, kind))
     return sorted(every, key=lambda entry: entry.time)
@@ -96,7 +104,7 @@ def remove(entry: Entry) -> None:
     A process that reads them goes on: an open file stays until it is closed, and one that is gone
     is measured again. What tells that an entry is complete goes first.
     """
-    for file in sorted(entry.files, key=lambda file: file.name != "result.json"):
+    for file in sorted(entry.files, key=lambda file: file.name not in _LAST_WRITTEN):
         file.unlink(missing_ok=True)
     if entry.kind.files is not None:
         with suppress(OSError):  # not empty, or another process removed it

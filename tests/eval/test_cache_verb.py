@@ -57,6 +57,31 @@ def test_the_table_counts_each_kind(folder: Path, capsys: pytest.CaptureFixture[
         assert line in printed
 
 
+def test_what_trainings_keep_is_counted_and_removed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = folder.parent / "latents" / KEYS[4]
+    for name in ("train.npy", "test.npy", "complete.json"):
+        put(kept / name, 100, 7)
+    living = folder.parent / "latents" / KEYS[5]
+    given_up = folder.parent / "captions" / KEYS[6]
+    for place, days in ((living, 0), (given_up, 2)):
+        for name in (".captions.npy.0.part", ".captions.blocks.0.part"):
+            put(place / name, 100, days)
+    others = [
+        put(kept / "mine.txt", 10, 90),
+        put(folder.parent / "latents" / f".{KEYS[5]}.lock", 0, 90),
+        put(folder.parent / "latents" / f"{KEYS[7]}.npy", 10, 90),
+    ]
+    cli.main(["cache"])
+    printed = capsys.readouterr().out
+    assert "latents      1, 300 B, 7 d to 7 d old (encoded images of data sets)" in printed
+    assert "captions     1, 200 B, 2 d to 2 d old (embeddings of captions)" in printed
+    cache.main(["prune", "max_size=0B"])
+    assert files(kept) == {"mine.txt"} and not given_up.exists()
+    assert len(files(living)) == 2 and all(other.exists() for other in others)
+
+
 def test_an_absent_cache_is_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def test_a_batch_gives_the_same_on_one_process_and_shared_or_accumulated(
     assert trainings.train_on(alone, settings) == [0] * alone, printed(other)
     ours, theirs = trainings.curves(one), trainings.curves(other)
     assert ours.keys() == theirs.keys() and ours["train/loss"].keys() == {0, 1, 2, 3}
+    assert ours["validation/loss"].keys() == {3}
     for name, curve in ours.items():
         assert trainings.largest_difference(curve, theirs[name]) < 1e-5, name
     states = trainings.state(one), trainings.state(other)

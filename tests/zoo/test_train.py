@@ -175,7 +175,7 @@ def test_the_last_step_is_validated_once(config, tmp_path, monkeypatch, steps, i
         ),
         (["trainer.accelerator=gpu"], "use auto or cpu"),
         (["callbacks.sample_grid.every_n_steps=0"], "every_n_steps"),
-        (["recipe.ema.decay=1.0"], r"EMA decay must be in \[0, 1\)"),
+        (["recipe.ema.decay=1.0"], r"recipe\.ema\.decay=1\.0: expected .* below 1"),
         (["schedule=zero_terminal_snr"], "Epsilon cannot be read .* use parameterization=velocity"),
         (["objective=min_snr", "variance=learned"], "gives a learned variance no gradient"),
     ],

@@ -8,12 +8,12 @@ from zoo.callbacks.loss_by_quartile import LossByQuartile
 from zoo.callbacks.optimizer import GradientNorm, LearningRate
 from zoo.callbacks.progress import Progress
 from zoo.callbacks.sample_grid import SampleGrid
-from zoo.callbacks.scale_by_std import ScaleByStd
+from zoo.callbacks.scale_by_std import ScaleByStd, ScaleByTrainSet
 from zoo.callbacks.throughput import Throughput
 from zoo.callbacks.training_state import TrainingState
 
 __all__ = [
     "EMA", "AverageSnapshots", "FiniteGuard", "GradientNorm", "LearningRate", "Loss",
     "LossByQuartile", "Progress",
-    "SampleGrid", "ScaleByStd", "Throughput", "TrainingState", "averaged",
+    "SampleGrid", "ScaleByStd", "ScaleByTrainSet", "Throughput", "TrainingState", "averaged",
 ]  # fmt: skip

@@ -97,6 +97,7 @@ class FiniteGuard(AfterStep):
         if math.isfinite(total(number).item()):  # a sum keeps NaN and infinity
             return
         pl_module.step_skipped = True
+        self._restore_statistics()
         self._culprit.find(pl_module, self._loss)
         if scaler is None:
             optimizer.zero_grad(set_to_none=True)  # whatever has no gradient makes no step
@@ -111,11 +112,9 @@ class FiniteGuard(AfterStep):
     ) -> None:
         self._culprit.see(outputs, batch)
 
-    @torch.no_grad()
     def after_step(self, trainer: Trainer, module: Any) -> None:
         if module.step_skipped:
-            for buffer, before in self._statistics:
-                buffer.copy_(before)
+            self._restore_statistics()  # a discriminator may have seen the batch since
             self._count(trainer)
         else:
             self.in_a_row = 0
@@ -123,6 +122,11 @@ class FiniteGuard(AfterStep):
         if is_logging(trainer):
             log(trainer, {"train/skipped_steps": float(self.skipped)})
         self._begin(module)
+
+    @torch.no_grad()
+    def _restore_statistics(self) -> None:
+        for buffer, before in self._statistics:
+            buffer.copy_(before)
 
     def _count(self, trainer: Trainer) -> None:
         self.skipped, self.in_a_row = self.skipped + 1, self.in_a_row + 1

@@ -125,6 +125,7 @@ Data = Annotated[Text, _here(_data_exists)]
 Processes = Annotated[Count, _here(check_processes)]
 Kept = Annotated[Text, AfterValidator(_kept), _here(_can_be_kept)]
 OutputFolder = Annotated[Text, _here(_can_be_a_folder)]
+CachePlace = Annotated[OutputFolder, AfterValidator(paths.check_cache_place)] | Literal[False]
 Labels = int | Text | Annotated[list[int | Text], MinLen(1)]
 
 KEYS: dict[str, Any] = {
@@ -165,6 +166,10 @@ KEYS: dict[str, Any] = {
     "channels_last": bool | Literal["auto"],
     "compile": bool,
     "allow_changes": bool,
+    "latent_cache": CachePlace,
+    "caption_cache": CachePlace,
+    "cache_dtype": Literal["float32", "float16"],
+    "cache_only": bool,
     "four_models": list[Text],
     "models": Text | list | dict | None,  # see eval.study.rows
     "version": int | Text | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tokenizers import Tokenizer
@@ -13,6 +13,13 @@ from zoo.conditioner.class_label import check_dropout
 from zoo.draw import Draw
 from zoo.part import Part
 from zoo.records import Condition, Raw
+
+
+class Embeddings(Protocol):
+    """What a frozen network gave for some captions, kept."""
+
+    def __call__(self, captions: Sequence[str]) -> Tensor | None:
+        """(B, L, D) float32 on the CPU; None where one of them is not kept."""
 
 
 class TextConditioner(Part, nn.Module):
@@ -31,9 +38,11 @@ class TextConditioner(Part, nn.Module):
     Attributes:
         network: ids (B, L) int64 to (B, L, D).
         dim: D.
+        embeddings: answers for the network, where it is frozen, in the captions that it knows.
     """
 
     num_classes = None
+    embeddings: Embeddings | None = None
     reads_captions = True
     network: nn.Module
     tokenizer: Tensor
@@ -150,7 +159,7 @@ class TextConditioner(Part, nn.Module):
         """Captions, or token ids (B, L) int64, to tokens (B, L, D)."""
         if isinstance(raw, list | tuple) and all(isinstance(caption, str) for caption in raw):
             captions = self._drop(list(raw), draw)
-            return Condition(tokens=self._encode(self.tokens(captions)), raw=captions)
+            return Condition(tokens=self._known(captions), raw=captions)
         ids = self._ids(raw)
         if draw is not None and self.dropout:
             keep = draw.uniform().to(ids.device) >= self.dropout
@@ -164,6 +173,17 @@ class TextConditioner(Part, nn.Module):
     def random(self, draw: Draw) -> Raw:
         """Empty captions: there is no distribution of captions to draw from."""
         return [""] * len(draw)
+
+    def tokens_of(self, captions: Sequence[str]) -> Tensor:
+        """The network's tokens (B, L, D) of captions, computed now."""
+        return self._encode(self.tokens(captions))
+
+    def _known(self, captions: Sequence[str]) -> Tensor:
+        if self.embeddings is not None and not self.trainable:
+            tokens = self.embeddings(captions)
+            if tokens is not None:
+                return tokens.to(next(self.network.parameters()).device)
+        return self.tokens_of(captions)
 
     def _drop(self, captions: list[str], draw: Draw | None) -> list[str]:
         if draw is None or not self.dropout:

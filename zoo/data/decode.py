@@ -176,7 +176,8 @@ class OnDemand(ImageSet):
     """A set that is too large to hold: each image is decoded when it is read.
 
     Only ``gather`` gives images; what else an ``ImageSet`` knows is the same, its fingerprint too
-    (which decodes every image once).
+    (which decodes every image once). Its ``pixel_fingerprint`` is of the files' bytes and of the
+    rules of decoding them, which are read faster than decoded.
     """
 
     in_memory = False
@@ -187,6 +188,15 @@ class OnDemand(ImageSet):
         self._decoder = decoder
         self._rows = rows
         self._describe(len(rows), *_metadata(rows, class_names), num_skipped)
+
+    @cached_property
+    def pixel_fingerprint(self) -> str:
+        """sha256 of what fixes the pixels, without labels and captions."""
+        key = None
+        if isinstance(self._decoder, ImageDecoder):
+            decoder = self._decoder
+            key = decode_cache.content_key(self._rows, decoder.image_size, decoder.channels)
+        return key if key is not None else self._pixel_digest(range(len(self))).hexdigest()
 
     def __getattr__(self, name: str) -> Tensor:
         if name == "images":

@@ -8,6 +8,7 @@ from lightning import LightningDataModule
 
 from zoo.data.image_set import ImageSet, joined
 from zoo.data.stream import EvalBatches, TrainStream
+from zoo.records import Moments
 from zoo.trainable import processed_batches
 
 CONDITIONS = ("label", "caption", "none")
@@ -38,6 +39,8 @@ class ImageData(LightningDataModule, ABC):
     test: ImageSet
     uncut: ImageSet | None = None
     """The train split at a larger size, where training looks at random squares of it."""
+    moments: Moments | None = None
+    """What batches hold in place of the images, for models whose first stage is frozen."""
 
     def __init__(
         self,
@@ -140,11 +143,14 @@ class ImageData(LightningDataModule, ABC):
             length=self.steps_per_epoch,
             start_step=lambda: 0 if self.trainer is None else processed_batches(self.trainer),
             crop=None if self.uncut is None else self.image_size,
+            moments=self.moments,
         )
 
     def val_dataloader(self) -> EvalBatches:
         """The test split, unflipped and in its own order."""
-        return EvalBatches(self.test, self.condition, self.batch_size, *self._process())
+        return EvalBatches(
+            self.test, self.condition, self.batch_size, *self._process(), self.moments
+        )
 
     def test_dataloader(self) -> EvalBatches:
         """The test split, as in validation."""

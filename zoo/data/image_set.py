@@ -84,6 +84,11 @@ class ImageSet:
         return self._num_skipped
 
     @property
+    def substitutes(self) -> bool:
+        """Whether another image may be in the place of a broken one, with its label and caption."""
+        return False
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
         channels, height, width = self.images.shape[1:]
@@ -115,17 +120,26 @@ class ImageSet:
         return self._hash(range(len(self)))
 
     @cached_property
+    def pixel_fingerprint(self) -> str:
+        """sha256 of what fixes the pixels, without labels and captions."""
+        return self._pixel_digest(range(len(self))).hexdigest()
+
+    @cached_property
     def content(self) -> str:
         """What tells another content, had in seconds: the fingerprint where that is."""
         return self.fingerprint
 
     def _hash(self, images: range) -> str:
-        digest = hashlib.sha256(f"uint8 {(len(self), *self.shape)}".encode())
-        for first in range(0, len(images), _CHUNK):
-            digest.update(self.gather(images[first : first + _CHUNK]).numpy().tobytes())
+        digest = self._pixel_digest(images)
         labels = None if self.labels is None else self.labels.tolist()
         digest.update(json.dumps([labels, self.alternatives or self.captions]).encode())
         return digest.hexdigest()
+
+    def _pixel_digest(self, images: range) -> hashlib._Hash:
+        digest = hashlib.sha256(f"uint8 {(len(self), *self.shape)}".encode())
+        for first in range(0, len(images), _CHUNK):
+            digest.update(self.gather(images[first : first + _CHUNK]).numpy().tobytes())
+        return digest
 
     @property
     def all_captions(self) -> list[str] | None:

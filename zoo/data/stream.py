@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from zoo.data.image_set import ImageSet
-from zoo.records import Batch, Raw
+from zoo.records import Batch, Moments, Raw
 
 T = TypeVar("T")
 
@@ -77,6 +78,7 @@ class TrainStream:
         length: steps that Lightning calls an epoch; iterating does not stop there.
         start_step: says how many batches were consumed so far, when iteration starts.
         crop: cut a square of this side out of each image, at a place drawn in each epoch.
+        moments: what batches hold in place of images.
 
     Raises:
         ValueError: the batch cannot be shared equally, or the images are smaller than the square.
@@ -94,6 +96,7 @@ class TrainStream:
         length: int | None = None,
         start_step: Callable[[], int] = lambda: 0,
         crop: int | None = None,
+        moments: Moments | None = None,
     ) -> None:
         if crop is not None and crop > min(images.shape[1:]):
             raise ValueError(f"squares of {crop} cannot be cut out of images {images.shape}")
@@ -103,7 +106,7 @@ class TrainStream:
                 f"a positive multiple of their number, got {batch_size}"
             )
         self.images, self.condition, self.batch_size = images, condition, batch_size
-        self.seed, self.flip, self.crop = seed, flip, crop
+        self.seed, self.flip, self.crop, self.moments = seed, flip, crop, moments
         self.rank, self.world_size, self.start_step = rank, world_size, start_step
         self.length = length if length is not None else max(1, len(images) // batch_size)
         self.order = images.shuffle(seed, batch_size)
@@ -113,12 +116,13 @@ class TrainStream:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()
-        return batches if self.images.in_memory else one_ahead(batches)
+        source = self.images if self.moments is None else self.moments
+        return batches if source.in_memory else one_ahead(batches)
 
     def _batches(self) -> Iterator[Batch]:
         step = self.start_step()
         needed = self.order.shares(step * self.batch_size, self.rank, self.world_size)
-        with self.images.ahead(needed) as ahead:
+        with nullcontext() if self.moments else self.images.ahead(needed) as ahead:
             while True:
                 yield self.batch(step, ahead)
                 step += 1
@@ -126,14 +130,18 @@ class TrainStream:
     def batch(self, step: int, ahead: Any = None) -> Batch:
         """This process's share of the batch at ``step``; ``ahead`` has read it, if anything has."""
         indices, flips = self.positions(step)
-        images, indices = self.images.read(indices, ahead)
-        if self.crop is not None:
-            images = cut(images, self.places(step), self.crop)
-        if self.flip:
-            images[flips] = images[flips].flip(-1)
+        moments = None if self.moments is None else self.moments.train(indices, flips)
+        images = None
+        if moments is None:
+            images, indices = self.images.read(indices, ahead)
+            if self.crop is not None:
+                images = cut(images, self.places(step), self.crop)
+            if self.flip:
+                images[flips] = images[flips].flip(-1)
+            images = to_float(images)
         choices = None if self.images.alternatives is None else self.choices(step)
         condition = condition_of(self.images, self.condition, indices, choices)
-        return Batch(to_float(images), condition, indices=indices)
+        return Batch(images, condition, moments, indices)
 
     def positions(self, step: int) -> tuple[Tensor, Tensor]:
         """A step's images, (B,) int64, and whether each is mirrored, (B,) bool."""
@@ -185,10 +193,17 @@ class EvalBatches:
     """A split in its own order, once, in batches of nearly equal size, shared between processes."""
 
     def __init__(
-        self, images: ImageSet, condition: str, batch_size: int, rank: int = 0, world_size: int = 1
+        self,
+        images: ImageSet,
+        condition: str,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        moments: Moments | None = None,
     ) -> None:
         self.images = images
         self.condition = condition
+        self.moments = moments
         count = -(-len(images) // batch_size)
         # Even parts, not full ones and a rest: every process then has images in every batch, and
         # none waits for another in a reduction.
@@ -200,13 +215,19 @@ class EvalBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()
-        return batches if self.images.in_memory else one_ahead(batches)
+        source = self.images if self.moments is None else self.moments
+        return batches if source.in_memory else one_ahead(batches)
 
     def _batches(self) -> Iterator[Batch]:
         for part in self.parts:
-            images, indices = self.images.read(part)
+            moments, images, indices = None, None, part
+            if self.moments is not None:
+                moments = self.moments.test(part)
+            else:
+                pixels, indices = self.images.read(part)
+                images = to_float(pixels)
             condition = condition_of(self.images, self.condition, indices)
-            yield Batch(to_float(images), condition, indices=indices)
+            yield Batch(images, condition, moments, indices)
 
 
 def one_ahead(items: Iterator[T]) -> Iterator[T]:

@@ -15,6 +15,7 @@ from zoo.data.image_set import ImageSet
 from zoo.data.stream import to_float
 from zoo.first_stage.autoencoder_loss import AdversarialLoss
 from zoo.first_stage.conv_autoencoder import ConvAutoencoder, TrainingPass
+from zoo.first_stage.statistics import latent_statistics, latent_sums
 from zoo.recipe import Recipe
 from zoo.records import Batch
 from zoo.trainable import Trainable, evaluation_mode
@@ -200,18 +201,9 @@ class Autoencoder(Trainable):
         Raises:
             ValueError: there are no images, or a channel does not vary.
         """
-        count, total, squares = 0, torch.zeros(()), torch.zeros(())
         with evaluation_mode(self):
-            for batch in images:
-                moments = self.first_stage.moments(batch.to(self.device))
-                mean, variance = (v.double().cpu() for v in self.first_stage.mean_variance(moments))
-                count += mean[:, 0].numel()
-                total = total + mean.sum((0, 2, 3))
-                squares = squares + (mean.square() + variance).sum((0, 2, 3))  # of draws, exactly
-        if not count:
-            raise ValueError("the latents cannot be measured: there are no training images")
-        mean = total / count
-        deviation = (squares / count - mean.square()).sqrt()
+            moments = (self.first_stage.moments(batch.to(self.device)) for batch in images)
+            mean, deviation = latent_statistics(latent_sums(self.first_stage, moments))
         self.first_stage.set_scale(mean, 1 / deviation)
         return mean, deviation
 

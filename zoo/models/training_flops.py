@@ -38,13 +38,13 @@ def training_flops(module: Trainable, data: Any) -> int | None:
 
 def _encoding(module: Any, data: Any) -> int:
     """Of the frozen first stage, unless ready latents come in its place."""
-    first_stage: Any = getattr(module, "first_stage", None)
+    first_stage = getattr(module, "first_stage", None)
     if not isinstance(module, DiffusionModule | NoisyClassifier):
         return 0
     if not isinstance(first_stage, nn.Module) or getattr(data, "moments", None) is not None:
         return 0
-    images = torch.zeros(1, *module.image_shape, device="meta")
-    return flops_without_data(first_stage, lambda: first_stage.moments(images))
+    images, encode = torch.zeros(1, *module.image_shape, device="meta"), module.first_stage.moments
+    return flops_without_data(first_stage, lambda: encode(images))
 
 
 def _trained(module: Any, data: Any) -> int:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from zoo import checkpoint
 from zoo.averages.length import in_words
 from zoo.callbacks import EMA, AverageSnapshots, Loss, Throughput
+from zoo.callbacks.scale_by_std import LatentScale
 from zoo.checkpoint.published import checkpoint_file
 from zoo.trainable import Trainable, processed_batches
 from zoo.training.parts import wants_autoencoder
@@ -55,7 +56,7 @@ def training_provenance(
         "devices": record.devices,
         "settings": {key: value for key, value in record.settings.items() if key != "model"},
         "changes": record.changes,
-        "autoencoder": _autoencoder(cfg) if wants_autoencoder(cfg) else None,
+        "autoencoder": _autoencoder(cfg, data, trainer) if wants_autoencoder(cfg) else None,
         "history": loss.curve() if loss else [],
     }
 
@@ -66,9 +67,16 @@ def _snapshots(trainer: Trainer) -> dict[str, str]:
     return {"training": snapshots.training} if snapshots and snapshots.training else {}
 
 
-def _autoencoder(cfg: DictConfig) -> dict[str, Any]:
-    file = checkpoint_file(cfg.autoencoder)
-    return {"sha256": checkpoint.sha256(file), "provenance": checkpoint.provenance(file)}
+def _autoencoder(cfg: DictConfig, data: Any, trainer: Trainer) -> dict[str, Any]:
+    file, scale = checkpoint_file(cfg.autoencoder), _find(trainer, LatentScale)
+    kept = getattr(getattr(data, "moments", None), "entry", None)
+    return {
+        "sha256": checkpoint.sha256(file),
+        "provenance": checkpoint.provenance(file),
+        "scale": scale.source if scale else "its own",
+        "latents": f"cached, {kept.dtype}" if kept else "encoded in each step",
+        "latents_key": kept.key if kept else None,
+    }
 
 
 def _call_text(node: Any) -> str | None:

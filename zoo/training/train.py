@@ -16,6 +16,7 @@ from zoo.training import parts
 from zoo.training import trainer as setup
 from zoo.training.distributed.group import first, in_turn, processes
 from zoo.training.distributed.requeue import queued_again
+from zoo.training.encodings import use_encodings
 from zoo.training.ending import Ending
 from zoo.training.provenance import training_provenance
 from zoo.training.run import contents, resume
@@ -29,6 +30,7 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The file of the trained model, ``<run_dir>/model.safetensors``: averaged weights where the
         recipe averages, config and provenance. It is there before the last pictures are drawn.
+        With ``cache_only`` nothing is trained; it is the folder of what was encoded.
 
     Raises:
         ValueError: the parts of ``cfg`` do not go together, the run is in use, or its state was
@@ -37,10 +39,19 @@ def train(cfg: DictConfig) -> Path:
     """
     setup.quiet()
     with queued_again(), processes(cfg) as agreed:
+        if agreed.cache_only:
+            return _encode(agreed)
         run_dir = Path(agreed.run_dir)
         first(lambda: state_to_resume(agreed.ckpt_path, run_dir))
         with RunFolder(run_dir, agreed.ckpt_path) as folder:
             return _train(agreed, folder)
+
+
+def _encode(cfg: DictConfig) -> Path:
+    """Writes what a training would read in place of encoding it; its folder."""
+    with in_turn():
+        data = parts.data_module(cfg)
+        return use_encodings(cfg, parts.module(cfg, data), data)[0].folder
 
 
 def _train(cfg: DictConfig, folder: RunFolder) -> Path:
@@ -63,6 +74,8 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Path:
     if state is not None:
         changes = resume.check(state, settings, cfg.allow_changes)
         resume.check_fits(state, module, changes)
+    with in_turn():
+        use_encodings(cfg, module, data)
     first(lambda: folder.make_room(path, reuse=cfg.ckpt_path == "auto"))
     device = device_name(accelerator(cfg.trainer.accelerator))
     record = Record(settings, device, state, changes, partial(folder.describe, config, state))

@@ -128,6 +128,16 @@ class StreamedSet(ImageSet):
         facts = [self._split.shards.digest, self._split.part, self.shape, DECODING, len(self)]
         return f"{KIND}:{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
+    @property
+    def pixel_fingerprint(self) -> str:
+        """The fingerprint: nothing is decoded for this one either."""
+        return self.fingerprint
+
+    @property
+    def substitutes(self) -> bool:
+        """Whether another image may be in the place of a broken one."""
+        return self._decoder.on_broken == "skip"
+
     def shuffle(self, seed: int, batch_size: int) -> Shuffle:
         """The order of training: windows of blocks of shards."""
         return WindowShuffle(self._split.block_counts, seed, self.window, batch_size)

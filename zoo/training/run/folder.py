@@ -31,11 +31,7 @@ STATE_FILE = "last.ckpt"
 CONFIG_FILE = "config.yaml"
 STARTS_FILE = "starts.jsonl"
 _TRACES = (STATE_FILE, MODEL_FILE, "metrics.csv", "averages")  # of an earlier run
-_REMAINS = (
-    "metrics.csv",
-    "wandb_id.txt",
-    "averages",
-)  # of a start that left no state, which goes on with none
+_REMAINS = ("metrics.csv", "wandb_id.txt", "averages")  # of a start that left no state
 _LEAVING = 20.0  # seconds that the process before a requeue may take to end
 
 
