@@ -4,7 +4,9 @@ from functools import partial
 
 from zoo import entry
 
-main = partial(entry.run, "sample", "sample", "zoo.command.sample:sample")
+main = partial(
+    entry.run, "sample", "sample", "zoo.command.sample:sample", check="zoo.samples.place:check"
+)
 
 if __name__ == "__main__":
     main()

@@ -176,7 +176,7 @@ def test_two_processes_with_uneven_shares_find_the_numbers_of_one(tmp_path: Path
     same = ["trainer.max_steps=2", "recipe.optimizer.lr=1e-9", "model.denoiser.dropout=0.0", *FEW]
     trained(tmp_path / "one", *same)
     command = [sys.executable, "-m", "zoo.cli", "train", *TINY, *same, "trainer.devices=2",
-               "+trainer.strategy=ddp", f"run_dir={tmp_path}/two"]  # fmt: skip
+               "trainer.strategy=ddp", f"run_dir={tmp_path}/two"]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -187,7 +187,7 @@ def test_prompts_come_from_a_file_several_images_of_each(latent, tmp_path):
         (["condition=3", "images_per_prompt=2"], "images_per_prompt=2 is for prompts=FILE"),
         (["prompts=p.txt"], "p.txt: there is no such file"),
         (["num_images=20000", "columns=1", "out=x.jpg"], "a side of a jpeg has at most 65500"),
-        (["out=x.gif"], r"x.gif: files are \.png"),
+        (["out=x.gif"], r"out=x.gif: files are \.png"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_anything_is_drawn(

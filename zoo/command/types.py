@@ -19,7 +19,6 @@ from zoo import paths
 from zoo.checkpoint.published import checkpoint_file
 from zoo.command.annotation import NODE
 from zoo.samples.lines import read_lines
-from zoo.samples.place import place_of
 from zoo.system.errors import SEVERAL
 from zoo.system.hardware import (
     check_accelerator,
@@ -149,7 +148,7 @@ KEYS: dict[str, Any] = {
     "name": Text | None,
     "model_name": Text,
     "model_size": Text,
-    "out": Annotated[Text, _here(place_of)] | None,
+    "out": Text | None,
     "keep": Kept | None,
     "run_dir": OutputFolder,
     "checkpoint": Checkpoints | list[Checkpoints] | dict | None,

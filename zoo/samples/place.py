@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from zoo.paths import SAMPLES
 
@@ -64,23 +66,29 @@ def place_of(out: str, columns: int | None = None) -> Place:
     is_folder = out.endswith(("/", os.sep)) or path.is_dir() or not suffix
     if not is_folder and suffix not in (*PICTURES, ARRAYS):
         raise ValueError(
-            f"{out}: files are {', '.join(PICTURES)} (a grid) or {ARRAYS} (arrays); the name "
+            f"out={out}: files are {', '.join(PICTURES)} (a grid) or {ARRAYS} (arrays); the name "
             "of a folder has no suffix, or ends in /"
         )
     place = Place(path, is_folder, columns)
     if not place.is_free:
         taken = "it" if path.exists() else place.sidecar
         raise ValueError(
-            f"{out}: {taken} is there already, and nothing is overwritten: give another name, "
+            f"out={out}: {taken} is there already, and nothing is overwritten: give another name, "
             "or leave out= away, which takes the next free one"
         )
     _check_parent(path, out)
     return place
 
 
+def check(config: Mapping[str, Any]) -> None:
+    """Raises ValueError where ``out`` of a resolved config names no place that can be written."""
+    if config["out"] is not None:
+        place_of(str(config["out"]))
+
+
 def _check_parent(path: Path, out: str) -> None:
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir():
-        raise ValueError(f"{out}: {parent} is a file, not a folder")
+        raise ValueError(f"out={out}: {parent} is a file, not a folder")
     if not os.access(parent, os.W_OK):
-        raise ValueError(f"{out}: {parent} cannot be written to")
+        raise ValueError(f"out={out}: {parent} cannot be written to")
