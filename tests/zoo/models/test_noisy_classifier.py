@@ -62,10 +62,11 @@ def test_the_loss_is_the_cross_entropy_of_noised_images() -> None:
 
 def test_accuracy_is_logged_overall_and_by_quartile(monkeypatch) -> None:
     module, seen = small().eval(), {}
-    monkeypatch.setattr(
-        module, "log", lambda name, value, batch_size, **_: seen.update({name: (value, batch_size)})
-    )
-    monkeypatch.setattr(module, "_trainer", object())
+
+    def log(means, size):
+        seen.update({name: (value, size) for name, value in means.items()})
+
+    monkeypatch.setattr(module, "log_validation", log)
     with torch.no_grad():
         module.validation_step(batch(), 0)
     quartiles = [seen[f"validation/accuracy_q{q}"] for q in (1, 2, 3, 4)]
