@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from zoo import entry
 from zoo.callbacks import EMA, SampleGrid
+from zoo.callbacks.throughput import OF_THE_MACHINE
 from zoo.callbacks.training_state import UNFINISHED
 from zoo.checkpoint import state_file
 from zoo.logger.csv import MetricsCSV
@@ -36,10 +37,6 @@ SITES: dict[str, tuple[Any, str]] = {
     "rename": (os, "replace"),
     "grid": (SampleGrid, "draw"),
 }
-TIMED = {
-    "train/images_per_second", "train/flop_utilisation", "train/peak_memory_gib",
-    "train/energy_joules",
-}  # fmt: skip
 
 
 class Child:
@@ -125,7 +122,6 @@ def differences(whole: Path, resumed: Path) -> list[str]:
     for state in (a, b):
         for key in ("seconds", "energy", "memory"):
             state["callbacks"]["Throughput"].pop(key, None)
-        state["run"].pop("devices")  # the seconds on each
         for device in state["run"]["devices"]:
             device.pop("seconds")
         for key in ("loops", "epoch", UNFINISHED):  # counts of what was begun and left
@@ -158,7 +154,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     """The rows of metrics.csv, without what depends on the time."""
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{k: v for k, v in sorted(row.items()) if v and k not in TIMED} for row in rows]
+    return [{k: v for k, v in sorted(row.items()) if v and k not in OF_THE_MACHINE} for row in rows]
 
 
 def files(folder: Path) -> set[str]:

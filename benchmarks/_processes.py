@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.callbacks.throughput import OF_THE_MACHINE
+
 SMALL_UNET = [
     "model.denoiser.channels=32", "model.denoiser.channel_mult=[1,2]",
     "model.denoiser.attention_at=[2]", "model.denoiser.num_res_blocks=1",
@@ -151,10 +153,10 @@ def _child(
 
 
 def curves(run_dir: Path) -> dict[str, dict[int, float]]:
-    """Every column of a run's metrics.csv but its rates of images: steps to values."""
+    """Every column of a run's metrics.csv but the machine's own: steps to values."""
     with (run_dir / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    names = [name for name in rows[0] if name != "step" and "per_second" not in name]
+    names = [name for name in rows[0] if name not in ("step", *OF_THE_MACHINE)]
     return {
         name: {int(row["step"]): float(row[name]) for row in rows if row[name]} for name in names
     }

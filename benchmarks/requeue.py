@@ -25,6 +25,8 @@ from typing import Any
 import torch
 from _table import write
 
+from zoo.callbacks.throughput import OF_THE_MACHINE
+
 OVERRIDES = [
     "model=ddpm", "data=digits", "data.batch_size=4", "trainer=cpu", "trainer.precision=32-true",
     "trainer.max_steps=33", "trainer.log_every_n_steps=2", "trainer.val_check_interval=8",
@@ -49,10 +51,6 @@ class PreEmption(Callback):
             mark.touch()
             os.kill(os.getpid(), signal.SIGUSR2)
 """
-MEASURED = (  # of the machine
-    "train/images_per_second", "train/peak_memory_gib", "train/flop_utilisation",
-    "train/energy_joules",
-)  # fmt: skip
 
 
 def zoo(folder: Path, *arguments: str) -> bool:
@@ -78,7 +76,10 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k not in MEASURED} for row in csv.DictReader(file)]
+        return [
+            {k: v for k, v in row.items() if k not in OF_THE_MACHINE}
+            for row in csv.DictReader(file)
+        ]
 
 
 def main() -> None:

@@ -70,11 +70,11 @@ def curves(
     rows: Callable[[Path], list[dict[str, str]]],
 ) -> Callable[[Path], list[dict[str, str]]]:
     """Reads the logged rows in a run's folder, without what depends on the machine."""
-    timed = ("images_per_second", "flop_utilisation", "peak_memory_gib", "energy_joules")
+    from zoo.callbacks.throughput import OF_THE_MACHINE
 
     def read(run_dir: Path) -> list[dict[str, str]]:
         return [
-            {name: value for name, value in row.items() if not name.endswith(timed)}
+            {name: value for name, value in row.items() if name not in OF_THE_MACHINE}
             for row in rows(run_dir)
         ]
 

@@ -14,6 +14,12 @@ from zoo.performance.flops import measured_peak, parameters
 from zoo.performance.usage import Energy, peak_memory
 from zoo.records import Batch
 
+OF_THE_MACHINE = (
+    "train/images_per_second", "train/peak_memory_gib", "train/flop_utilisation",
+    "train/energy_joules",
+)  # fmt: skip
+"""The curves that differ between two runs of one training."""
+
 
 class Throughput(AfterStep):
     """Logs what a training costs, over all processes and resumed parts.
