@@ -154,8 +154,9 @@ class FiniteGuard(AfterStep):
         ]
         # a norm in float32 is infinite from 1e19 on too: what has grown so large is lost as well
         if parameters and not math.isfinite(whole(get_total_norm(parameters)).item()):
-            name = first_not_finite(trainer.lightning_module.state_dict()) or "a weight beyond 1e19"
-            self._end(trainer, f"{name} is not finite after it", "lower recipe.optimizer.lr")
+            name = first_not_finite(trainer.lightning_module.state_dict())
+            what = "a weight has grown beyond 1e19" if name is None else f"{name} is not finite"
+            self._end(trainer, f"{what} with this step", "lower recipe.optimizer.lr")
 
     def _end(self, trainer: Trainer, what: str, remedy: str) -> NoReturn:
         raise NotFinite(

@@ -81,6 +81,12 @@ class TrainingState(AfterStep, Checkpoint):
         if not isinstance(trainer.strategy.checkpoint_io, StateIO):
             trainer.strategy.checkpoint_io = StateIO()
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if trainer.global_step and trainer.is_global_zero and self.path.is_file():
+            self.step = trainer.global_step
+            self._keep()  # a kill may have come between the state and its other name
+
     def after_step(self, trainer: Trainer, module: LightningModule) -> None:
         step = trainer.global_step
         due = step % self.every_n_steps == 0 or self._chosen(step)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -47,8 +48,21 @@ def prepared(
     >>> prepared("sample", ["condition=a cat, asleep", "run_dir=a=b"])
     ["condition='a cat, asleep'", "run_dir='a=b'"]
     """
+    _check_braces(overrides)
     choices = [_prepared(verb, override, defaults or {}, multirun) for override in overrides]
     return [choice for choice in choices if choice]
+
+
+def _check_braces(overrides: Sequence[str]) -> None:
+    """Refuses a key twice in a row, which a shell makes of braces: hydra would take the last."""
+    for one, other in pairwise(overrides):
+        key, sign, value = one.partition("=")
+        again, _, another = other.partition("=")
+        if sign and key == again and value != another and ("/" in value or "." in value):
+            raise ValueError(
+                f"{one} {other}: {key} is given twice, as a shell does it that takes braces apart; "
+                "put quotes around a value with braces, or give the key once"
+            )
 
 
 def _prepared(verb: str, override: str, defaults: Mapping[str, Any], multirun: bool) -> str:

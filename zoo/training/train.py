@@ -61,9 +61,15 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Path:
     path = first(lambda: state_to_resume(cfg.ckpt_path, folder.path))
     state = None if path is None else resume.read(path)
     settings = contents.settings_here(config)
+    if state is None and cfg.allow_changes and cfg.ckpt_path is None:
+        raise ValueError(
+            "allow_changes=true is for a training that is resumed: say ckpt_path=last or "
+            "ckpt_path=auto too, or leave it out"
+        )
     if state is not None:
         resume.check(state, settings, cfg.allow_changes)
-        if resume.is_finished(state, cfg.trainer.max_steps, model_file):
+        all_made = resume.is_finished(state, cfg.trainer.max_steps, model_file)
+        if all_made and first(lambda: folder.has_ended):
             return setup.finished(cfg, state, model_file)
     seed_everything(cfg.seed, verbose=False)
     with in_turn():
@@ -77,14 +83,21 @@ def _train(cfg: DictConfig, folder: RunFolder) -> Path:
     with in_turn():
         use_encodings(cfg, module, data)
     first(lambda: folder.make_room(path, reuse=cfg.ckpt_path == "auto"))
-    device = device_name(accelerator(cfg.trainer.accelerator))
-    record = Record(settings, device, state, changes, partial(folder.describe, config, state))
-    loggers = setup.loggers(cfg)
-    ending = Ending(
-        model_file, lambda trainer: training_provenance(cfg, module, data, trainer, record)
-    )
-    trainer = setup.trainer(cfg, loggers, [ending, record, resume.Apply(changes)])
-    setup.log_config(config, loggers)
-    setup.fit(trainer, module, data, path, ending)
-    wandb.finish(loggers)
+    trainer = None
+    try:
+        device = device_name(accelerator(cfg.trainer.accelerator))
+        record = Record(settings, device, state, changes, partial(folder.describe, config, state))
+        loggers = setup.loggers(cfg)
+        ending = Ending(
+            model_file, lambda trainer: training_provenance(cfg, module, data, trainer, record)
+        )
+        trainer = setup.trainer(cfg, loggers, [ending, record, resume.Apply(changes)])
+        setup.log_config(config, loggers)
+        setup.fit(trainer, module, data, path, ending)
+        wandb.finish(loggers)
+    except BaseException:
+        if trainer is None or trainer.global_step == 0:
+            folder.put_back()
+        raise
+    folder.end(trainer.global_step)
     return ending.path

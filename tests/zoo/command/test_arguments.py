@@ -135,3 +135,21 @@ def test_what_hydra_cannot_read_is_said_in_words(override: str, said: str) -> No
     assert line is not None
     assert line.startswith("cannot read '")
     assert line.endswith(f"': {said}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "refused"),
+    [
+        (["data.train_files=a/0.tar", "data.train_files=a/1.tar"], True),
+        (["images=a.png", "images=b.png"], True),
+        (["data.train_files=a/0.tar", "seed=0", "data.train_files=a/1.tar"], False),
+        (["trainer.max_steps=3", "trainer.max_steps=5"], False),  # a script's own, then another
+        (["run_dir=a/b", "run_dir=a/b"], False),
+    ],
+)
+def test_braces_that_a_shell_took_apart_are_noticed(overrides: list[str], refused: bool) -> None:
+    if not refused:
+        assert len(prepared("train", overrides, DEFAULTS)) == len(overrides)
+        return
+    with pytest.raises(ValueError, match="is given twice, as a shell does it that takes braces"):
+        prepared("train", overrides, DEFAULTS)

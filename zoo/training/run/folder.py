@@ -112,6 +112,7 @@ class RunFolder:
         self._wait = _LEAVING if ckpt_path == "auto" else 0.0
         self._first = ranks.is_first()
         self._lock = FolderLock(path)
+        self._aside: Path | None = None  # where this start has moved an earlier run
 
     def __enter__(self) -> Self:
         if self._first:
@@ -152,7 +153,31 @@ class RunFolder:
         self._lock.release(free)
         self._lock = FolderLock(self.path)
         self._lock.acquire(self._wait)
+        self._aside = free
         print(f"{self.path} held an earlier run: it is now {free}", file=sys.stderr)
+
+    def put_back(self) -> None:
+        """Undoes what ``make_room`` moved, for a start that has failed before its first step."""
+        if self._aside is None:
+            return
+        self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+        if not self.path.exists():
+            self._aside.rename(self.path)
+            print(f"{self._aside} is {self.path} again", file=sys.stderr)
+        self._aside = None
+
+    def end(self, step: int) -> None:
+        """Adds to ``starts.jsonl`` that a start has come to its end."""
+        if self._first:
+            _add_line(self.path / STARTS_FILE, {"time": _now(), "ended_at_step": step})
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last start came to its end: it was not killed in its last pictures."""
+        file = self.path / STARTS_FILE
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return bool(lines) and '"ended_at_step"' in lines[-1]
 
     def describe(
         self, config: Mapping[str, Any], state: Start | None, changes: Sequence[Any]
@@ -170,8 +195,7 @@ class RunFolder:
         before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
         now = dict(config) | ({"changes": list(changes)} if changes else {})
         start = _start(state) | ({} if before is None else {"changed": _changed(before, now)})
-        with open(self.path / STARTS_FILE, "a", encoding="utf-8") as starts:
-            starts.write(json.dumps(start, ensure_ascii=False) + "\n")
+        _add_line(self.path / STARTS_FILE, start)
         write_atomically(file, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
 
 
@@ -179,9 +203,18 @@ def _is_below(path: Path, folder: Path) -> bool:
     return folder.resolve() in path.resolve().parents
 
 
+def _add_line(file: Path, facts: Mapping[str, Any]) -> None:
+    with open(file, "a", encoding="utf-8") as lines:
+        lines.write(json.dumps(facts, ensure_ascii=False) + "\n")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _start(state: Start | None) -> dict[str, Any]:
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": _now(),
         "step": 0 if state is None else state.step,
         "state": None if state is None else str(state.path),
         "host": socket.gethostname(),

@@ -31,7 +31,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def starts(run_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run_dir / "starts.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run_dir / "starts.jsonl").read_text().splitlines()]
+    return [line for line in lines if "ended_at_step" not in line]
 
 
 def test_one_command_starts_a_run_and_goes_on_with_it(
@@ -265,3 +266,38 @@ def test_only_the_first_process_holds_the_folder(
         folder.describe({}, None, [])
         check({"run_dir": str(tmp_path / "run"), "ckpt_path": "last"})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_that_fails_before_its_first_step_puts_the_earlier_run_back(
+    config: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = train(config(tmp_path, "trainer.max_steps=2", QUIET))
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    scale = "+callbacks.scale={_target_: zoo.callbacks.ScaleByStd}"
+    with pytest.raises(ValueError, match="this model has none"):
+        train(config(tmp_path, "trainer.max_steps=2", QUIET, scale))
+    assert "again" in capsys.readouterr().err
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    assert trained.is_file()
+
+
+def test_a_run_killed_in_its_last_picture_makes_it_when_it_is_resumed(
+    config: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = ["trainer.max_steps=2", "callbacks.sample_grid.num_images=2"]
+    train(config(tmp_path, *settings))
+    lines = (tmp_path / "starts.jsonl").read_text().splitlines()
+    (tmp_path / "starts.jsonl").write_text(lines[0] + "\n")  # as a kill leaves it
+    (grid,) = (tmp_path / "samples").iterdir()
+    grid.unlink()
+    train(config(tmp_path, *settings, "ckpt_path=last"))
+    assert grid.is_file()
+    with pytest.raises(ValueError, match="leaves nothing to train"):
+        train(config(tmp_path, *settings, "ckpt_path=last"))
+
+
+def test_changes_are_allowed_to_a_training_that_is_resumed_alone(
+    config: Callable[..., Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="allow_changes=true is for a training that is resumed"):
+        train(config(tmp_path, "allow_changes=true"))
