@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -234,3 +237,16 @@ def test_a_class_table_without_a_null_row() -> None:
         table.null(1)
     with pytest.raises(ValueError, match="needs the null row"):
         ClassToken(5, 4, dropout=0.1, null_row=False)
+
+
+@pytest.mark.parametrize("learn", [train_bert_tokenizer, train_clip_tokenizer])
+def test_a_tokenizer_is_the_same_in_every_process(learn) -> None:
+    script = (
+        "import hashlib; from zoo.conditioner.tokenizer import *; "
+        f"print(hashlib.sha256({learn.__name__}({CAPTIONS!r} * 3, 60)).hexdigest())"
+    )
+    printed = {
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+        for _ in range(2)
+    }
+    assert len({*printed, f"{hashlib.sha256(learn(CAPTIONS * 3, 60)).hexdigest()}\n"}) == 1
