@@ -93,7 +93,7 @@ class Scenario:
         """Trains, or goes on; killed at a call, or after some seconds. 0 where it ended."""
         resumes = (run_dir / "last.ckpt").is_file()
         overrides = [*TINY, *SCENARIOS[self.name], f"run_dir={run_dir}"]
-        overrides += ["ckpt_path=last"] if resumes else []
+        overrides += ["ckpt_path=auto"] if resumes else []  # one killed on its way out is finished
         child = Child(run_dir, overrides, self.processes)
         pids = [child.fork(rank, site, count, after) for rank in range(self.processes)]
         if moment:

@@ -185,7 +185,7 @@ class Trainable(Part, LightningModule):
         means = self._validated.of_all_processes()
         self._validated.clear()
         # as all curves count: Lightning's own count is off after some resumptions
-        means["step"] = torch.tensor(float(max(0, self.trainer.global_step - 1)))
+        means["step"] = float(max(0, self.trainer.global_step - 1))
         self.log_dict(means, batch_size=1, sync_dist=True)  # which are the same already
 
     def _position(self) -> tuple[int, int, int]:
