@@ -20,6 +20,7 @@ from zoo.command.types import kind_of
 
 _NAME = r"(\+\+?|~)?[A-Za-z_][\w-]*([./][\w-]+)*(@[\w.-]*(:[\w.-]*)?)?"  # hydra's @ is a package
 _CLOSED = ("hydra", "+hydra", "++hydra", "~hydra", "defaults")  # as a whole
+_PATTERNS = ("data.train_file", "data.train_files", "data.test_file", "data.test_files")
 _OPTIONAL = ("callbacks", "logger")  # groups that a training can do without
 _FIRST = {
     "sample": "checkpoint", "evaluate": "checkpoint", "sweep": "checkpoint", "rosetta": "images",
@@ -54,11 +55,11 @@ def prepared(
 
 
 def _check_braces(overrides: Sequence[str]) -> None:
-    """Refuses a key twice in a row, which a shell makes of braces: hydra would take the last."""
+    """Refuses shards' key twice in a row, as a shell makes it of braces: the last alone counts."""
     for one, other in pairwise(overrides):
         key, sign, value = one.partition("=")
         again, _, another = other.partition("=")
-        if sign and key == again and value != another and ("/" in value or "." in value):
+        if sign and key == again and value != another and key in _PATTERNS:
             raise ValueError(
                 f"{one} {other}: {key} is given twice, as a shell does it that takes braces apart; "
                 "put quotes around a value with braces, or give the key once"

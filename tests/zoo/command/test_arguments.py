@@ -141,10 +141,10 @@ def test_what_hydra_cannot_read_is_said_in_words(override: str, said: str) -> No
     ("overrides", "refused"),
     [
         (["data.train_files=a/0.tar", "data.train_files=a/1.tar"], True),
-        (["images=a.png", "images=b.png"], True),
+        (["data.train_file=a0.parquet", "data.train_file=a1.parquet"], True),
         (["data.train_files=a/0.tar", "seed=0", "data.train_files=a/1.tar"], False),
         (["trainer.max_steps=3", "trainer.max_steps=5"], False),  # a script's own, then another
-        (["run_dir=a/b", "run_dir=a/b"], False),
+        (["run_dir=a/b", "run_dir=a/c"], False),
     ],
 )
 def test_braces_that_a_shell_took_apart_are_noticed(overrides: list[str], refused: bool) -> None:
