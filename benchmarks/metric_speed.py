@@ -59,7 +59,7 @@ def theirs(reference: FeatureStatistics, rows: Tensor, real: Tensor) -> dict[str
             rows, real, kid_subsets=100, kid_subset_size=1000, rng_seed=0, **quiet
         ),
         "precision_recall": lambda: prc_features_to_metric(
-            real, rows, prc_neighborhood=3, prc_batch_size=10_000, **quiet
+            rows, real, prc_neighborhood=3, prc_batch_size=10_000, **quiet
         ),
     }
 
