@@ -26,8 +26,9 @@ from typing import Any
 from _speed_cases import CASES, Case
 from _table import write
 
+from eval.report.readme import with_results
+
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 FOREIGN = 0.04
 _ATTEMPTS = 4  # for each round that is wanted
 
@@ -143,19 +144,6 @@ def _shown(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
-def with_table(text: str, table: str) -> str:
-    """The README's text with another table between its markers.
-
-    Raises:
-        ValueError: the text does not have exactly one pair of markers.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest:
-        raise ValueError(f"the README needs one pair of {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
-
-
 def draw(rows: Sequence[dict[str, Any]], target: Path) -> None:
     """The ratios as bars on a logarithmic axis; left of the line is faster than the peer."""
     from matplotlib.figure import Figure
@@ -202,7 +190,7 @@ def main() -> None:
             write(__file__, [rows[c.what] for c in CASES.values() if c.what in rows])
     draw(_read(file), HERE / "speed.png")
     readme = HERE.parent / "README.md"
-    text = with_table(readme.read_text(encoding="utf-8"), table_of(_read(file)))
+    text = with_results(readme.read_text(encoding="utf-8"), table_of(_read(file)), "speed")
     readme.write_text(text, encoding="utf-8")
 
 

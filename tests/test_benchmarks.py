@@ -48,6 +48,6 @@ def test_the_readmes_ratios_are_those_of_the_table(monkeypatch: pytest.MonkeyPat
     assert timed == [case.what for case in speed.CASES.values() if case.what in timed]
     assert len(timed) >= 8  # a case may be too slow for a small machine
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert speed.with_table(readme, speed.table_of(rows)) == readme
-    with pytest.raises(ValueError, match="one pair"):
-        speed.with_table("no markers", "")
+    assert speed.with_results(readme, speed.table_of(rows), "speed") == readme
+    with pytest.raises(ValueError, match="one pair of <!-- speed"):
+        speed.with_results("no markers", "", "speed")

@@ -129,8 +129,8 @@ def _cell(row: Mapping[str, str], name: str) -> str:
     return f"{number:,g}" if name == "network_evaluations" else short(number)
 
 
-def with_results(text: str, block: str) -> str:
-    r"""The README's text with another block of results.
+def with_results(text: str, block: str, name: str = "results") -> str:
+    r"""The README's text with another block between the markers of a name.
 
     >>> print(with_results(f"# Zoo {BEGIN} old {END} end", "| FID |"))
     # Zoo <!-- results:begin -->
@@ -140,11 +140,12 @@ def with_results(text: str, block: str) -> str:
     Raises:
         ValueError: the text does not have exactly one pair of markers.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest:
-        raise ValueError(f"the README needs one pair of {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest:
+        raise ValueError(f"the README needs one pair of {first} and {last}")
+    return f"{before}{first}\n{block}\n{last}{after}"
 
 
 _BESIDE = (

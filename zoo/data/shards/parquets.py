@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 
 from zoo.data.shards.index import Index, Scan
 from zoo.data.shards.source import Read, Sample, Shards
-from zoo.data.shards.store import ShardFile
+from zoo.data.shards.store import Blocks, ShardFile
 from zoo.data.source.values import check_columns
 
 _FOOTERS = 32  # of files, held in memory
@@ -182,38 +181,11 @@ def _plain(value: Any) -> Any:
     )
 
 
-class _Bytes(io.RawIOBase):
-    """A shard as a file for pyarrow."""
-
-    def __init__(self, file: ShardFile) -> None:
-        self._file, self._place = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._file.size}[whence]
-        self._place = base + offset
-        return self._place
-
-    def read(self, size: int = -1) -> bytes:
-        stop = self._file.size if size < 0 else min(self._place + size, self._file.size)
-        content = self._file.read(self._place, stop) if stop > self._place else b""
-        self._place += len(content)
-        return content
-
-
 def reader(file: ShardFile, footer: Any = None) -> Any:
     """pyarrow's reader of a shard, a context manager; the footer is read where it is not given."""
     from pyarrow import parquet
 
-    source = file.path if file.local else _Bytes(file)
+    source = file.path if file.local else Blocks(file)
     return parquet.ParquetFile(source, metadata=footer, pre_buffer=not file.local)
 
 

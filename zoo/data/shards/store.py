@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -183,3 +184,41 @@ def _filesystem(address: str) -> tuple[Any, str]:
         ) from error
     except ValueError as error:
         raise ValueError(f"{address}: {error}") from error
+
+
+class Blocks(io.RawIOBase):
+    """A shard as a file that is read in blocks, forwards; what is skipped is not read.
+
+    Args:
+        file: the shard.
+        size: bytes that are read at least, kept for what follows; 0 reads what is asked for.
+    """
+
+    def __init__(self, file: ShardFile, size: int = 0) -> None:
+        self._file, self._size = file, size
+        self._place, self._start, self._block = 0, 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._file.size}[whence]
+        self._place = base + offset
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._place
+        stop = self._file.size if size < 0 else min(start + size, self._file.size)
+        if stop <= start:
+            return b""
+        if start < self._start or stop > self._start + len(self._block):
+            last = min(max(stop, start + self._size), self._file.size)
+            self._start, self._block = start, self._file.read(start, last)
+        self._place = stop
+        return self._block[start - self._start : stop - self._start]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 
 from zoo.data.shards.column import Column, member_parts
 from zoo.data.shards.index import Index
-from zoo.data.shards.store import ShardFile
+from zoo.data.shards.store import Blocks, ShardFile
 from zoo.data.source.values import captions
 
 _BLOCK = {True: 1 << 14, False: 1 << 22}  # bytes at a time, of a file here or in a store
@@ -22,39 +21,6 @@ _PACKED = {
     b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard",
     b"PK\x03\x04": "zip",
 }  # fmt: skip
-
-
-class Blocks(io.RawIOBase):
-    """A shard as a file that is read in blocks, forwards; what is skipped is not read."""
-
-    def __init__(self, file: ShardFile) -> None:
-        self._file, self._size = file, _BLOCK[file.local]
-        self._place, self._start, self._block = 0, 0, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._file.size}[whence]
-        self._place = base + offset
-        return self._place
-
-    def read(self, size: int = -1) -> bytes:
-        start = self._place
-        stop = self._file.size if size < 0 else min(start + size, self._file.size)
-        if stop <= start:
-            return b""
-        if start < self._start or stop > self._start + len(self._block):
-            last = min(max(stop, start + self._size), self._file.size)
-            self._start, self._block = start, self._file.read(start, last)
-        self._place = stop
-        return self._block[start - self._start : stop - self._start]
 
 
 @dataclass
@@ -85,7 +51,7 @@ def scan_tar(
     """
     samples: dict[str, _Sample] = {}
     digest = hashlib.sha256()
-    blocks = Blocks(file)
+    blocks = Blocks(file, _BLOCK[file.local])
     if file.size == 0:
         raise ValueError(f"{file.path} is empty: it has not even a tar's end")
     first = blocks.read(6)
